@@ -1,2 +1,71 @@
+//! The IOCTL interface between `syncstress.sys` and whoever drives it.
+//!
+//! Every code is `METHOD_BUFFERED`. Every structure has a fixed little-endian layout without
+//! padding; text is UTF-8. A session goes like this:
+//!
+//! 1. [`ioctl::QUERY_VERSION`] tells the protocol version and the [`Limits`] the driver enforces.
+//! 2. [`ioctl::LIST_ITEMS`] and [`ioctl::LIST_PARAMETERS`] tell what can be run, so that a newer
+//!    driver needs no newer tool.
+//! 3. [`ioctl::START`] starts a run and returns at once; [`ioctl::PROGRESS`] watches it,
+//!    [`ioctl::STOP`] asks it to end, [`ioctl::COLLECT`] takes its result and forgets it.
+//!
+//! A run belongs to the file handle that started it. Each handle has one run at a time, and a run
+//! ends when its handle is closed.
 #![no_std]
-//! Skeleton.
+
+#[cfg(target_endian = "big")]
+compile_error!("the structures of the protocol are little-endian in memory");
+
+mod catalog;
+pub mod ioctl;
+mod run;
+mod text;
+mod version;
+
+pub use catalog::{
+    ItemDescriptor, ItemFlags, ItemKind, ListReply, ListRequest, ParameterDescriptor, Primitive,
+    Unit,
+};
+pub use run::{
+    CollectReply, MAX_PARAMETERS, ParameterValue, Phase, Progress, Role, RunReference,
+    StartRequest, Verdict, WorkerReport,
+};
+pub use text::Text;
+pub use version::{
+    DEVICE_INTERFACE_GUID, DOS_DEVICE_NAME, Limits, PROTOCOL_MAJOR, PROTOCOL_MINOR, VersionReply,
+};
+
+/// A wire number that names one of a closed set, with `from_wire` for the way back.
+macro_rules! wire_enum {
+    ($(#[$doc:meta])* $vis:vis enum $name:ident {
+        $($(#[$variant_doc:meta])* $variant:ident = $value:literal,)*
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u32)]
+        $vis enum $name {
+            $($(#[$variant_doc])* $variant = $value,)*
+        }
+
+        impl $name {
+            /// Every member, in the order of their wire numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The number on the wire.
+            #[must_use]
+            pub const fn to_wire(self) -> u32 {
+                self as u32
+            }
+
+            /// The member with this number on the wire, if there is one.
+            #[must_use]
+            pub const fn from_wire(value: u32) -> Option<Self> {
+                match value {
+                    $($value => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+pub(crate) use wire_enum;

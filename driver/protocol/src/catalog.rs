@@ -1,0 +1,125 @@
+//! What a driver can run: behaviour tests and stress scenarios with their parameters.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::{Text, wire_enum};
+
+wire_enum! {
+    /// What sort of thing an item is.
+    pub enum ItemKind {
+        /// A documented behaviour of a primitive, checked once; takes no parameters.
+        BehaviourTest = 1,
+        /// Many threads on one primitive for some seconds, its invariant checked on every pass.
+        Scenario = 2,
+    }
+}
+
+wire_enum! {
+    /// The primitive that an item is about.
+    pub enum Primitive {
+        /// `KSPIN_LOCK`.
+        SpinLock = 1,
+        /// KMUTEX.
+        Mutex = 2,
+        /// ERESOURCE.
+        Resource = 3,
+        /// `FAST_MUTEX`.
+        FastMutex = 4,
+        /// KTIMER with its KDPC.
+        Timer = 5,
+        /// KEVENT.
+        Event = 6,
+        /// System threads.
+        Thread = 7,
+        /// Critical and guarded regions.
+        Region = 8,
+    }
+}
+
+wire_enum! {
+    /// The unit of a parameter.
+    pub enum Unit {
+        /// A plain number.
+        Count = 1,
+        /// Seconds.
+        Seconds = 2,
+        /// Milliseconds.
+        Milliseconds = 3,
+        /// Microseconds.
+        Microseconds = 4,
+        /// Parts of a hundred.
+        Percent = 5,
+    }
+}
+
+/// Bits of [`ItemDescriptor::flags`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ItemFlags;
+
+impl ItemFlags {
+    /// A negative control: a deliberately broken lock, which must be reported as failed. It is left
+    /// out unless it is asked for by name.
+    pub const EXPECTED_TO_FAIL: u32 = 1;
+}
+
+/// Asks for a list from an index on.
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub struct ListRequest {
+    /// The item whose parameters are asked for; 0 where items are listed.
+    pub item: u32,
+    /// Index of the first entry wanted.
+    pub first: u32,
+}
+
+/// Precedes the entries of a list.
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub struct ListReply {
+    /// How many entries there are in all.
+    pub total: u32,
+    /// How many follow here.
+    pub returned: u32,
+}
+
+/// One thing that the driver can run.
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub struct ItemDescriptor {
+    /// What [`StartRequest::item`](crate::StartRequest::item) names; stable across driver versions.
+    pub id: u32,
+    /// An [`ItemKind`].
+    pub kind: u32,
+    /// A [`Primitive`].
+    pub primitive: u32,
+    /// Bits of [`ItemFlags`].
+    pub flags: u32,
+    /// How many parameters it takes.
+    pub parameters: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// A name to type, like `resource.shared_joins_shared`.
+    pub name: Text<64>,
+    /// One sentence.
+    pub summary: Text<160>,
+}
+
+/// One parameter of a scenario.
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub struct ParameterDescriptor {
+    /// What [`ParameterValue::id`](crate::ParameterValue::id) names; one meaning over all scenarios.
+    pub id: u32,
+    /// A [`Unit`].
+    pub unit: u32,
+    /// Smallest value.
+    pub minimum: u64,
+    /// Largest value.
+    pub maximum: u64,
+    /// The value where none is given.
+    pub default: u64,
+    /// A name to type, like `threads`.
+    pub name: Text<32>,
+    /// One sentence.
+    pub summary: Text<96>,
+}

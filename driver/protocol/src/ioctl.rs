@@ -1,0 +1,43 @@
+//! The control codes. All are `METHOD_BUFFERED` on `FILE_DEVICE_UNKNOWN` and ask for read and write
+//! access, which the device's SDDL grants to administrators and SYSTEM alone.
+
+const FILE_DEVICE_UNKNOWN: u32 = 0x22;
+const METHOD_BUFFERED: u32 = 0;
+const FILE_READ_WRITE_ACCESS: u32 = 3;
+
+/// The `CTL_CODE` macro for the functions that Microsoft leaves to vendors (0x800 and up).
+const fn code(function: u32) -> u32 {
+    (FILE_DEVICE_UNKNOWN << 16)
+        | (FILE_READ_WRITE_ACCESS << 14)
+        | ((0x800 + function) << 2)
+        | METHOD_BUFFERED
+}
+
+/// In: nothing. Out: [`VersionReply`](crate::VersionReply).
+pub const QUERY_VERSION: u32 = code(0);
+
+/// In: [`ListRequest`](crate::ListRequest). Out: [`ListReply`](crate::ListReply) and as many
+/// [`ItemDescriptor`](crate::ItemDescriptor)s, from the index `first` on, as fit.
+pub const LIST_ITEMS: u32 = code(1);
+
+/// In: [`ListRequest`](crate::ListRequest) with the `item`. Out: [`ListReply`](crate::ListReply)
+/// and as many [`ParameterDescriptor`](crate::ParameterDescriptor)s as fit.
+pub const LIST_PARAMETERS: u32 = code(2);
+
+/// In: [`StartRequest`](crate::StartRequest) followed by its
+/// [`ParameterValue`](crate::ParameterValue)s. Out: [`RunReference`](crate::RunReference).
+pub const START: u32 = code(3);
+
+/// In: [`RunReference`](crate::RunReference). Out: [`Progress`](crate::Progress).
+pub const PROGRESS: u32 = code(4);
+
+/// In: [`RunReference`](crate::RunReference). Out: nothing. Returns at once; the run's phase goes to
+/// [`Phase::Stopping`](crate::Phase::Stopping) and then to [`Phase::Finished`](crate::Phase).
+pub const STOP: u32 = code(5);
+
+/// In: [`RunReference`](crate::RunReference). Out: [`CollectReply`](crate::CollectReply), then its
+/// [`WorkerReport`](crate::WorkerReport)s, then its log as UTF-8.
+///
+/// `STATUS_DEVICE_BUSY` while the run goes on. A buffer that is too small gets
+/// `STATUS_BUFFER_TOO_SMALL` and keeps the result; [`Progress`](crate::Progress) tells the size.
+pub const COLLECT: u32 = code(6);
