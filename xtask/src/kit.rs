@@ -1,0 +1,243 @@
+//! The open kit on disk: lays out, under `target/kit`, the folder that wdk-build takes for the
+//! Windows Driver Kit, from `nt/openkit` and the headers of mingw-w64.
+
+use std::{
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    arch::Arch,
+    llvm::Llvm,
+    process::run_quietly,
+    rust::Rust,
+    workspace::{create_folder, generated, openkit, read, write_if_changed},
+    wrapper,
+};
+
+/// The version that the kit goes by: wdk-build wants one of this form.
+pub const VERSION: &str = "10.0.26100.0";
+/// Where Debian's mingw-w64-common puts the headers.
+pub const MINGW_HEADERS: &str = "/usr/share/mingw-w64/include";
+
+/// Import libraries: the file's name, and the image whose exports `nt/openkit/def` lists.
+const IMPORTS: [(&str, &str, &str); 4] = [
+    ("ntoskrnl", "ntoskrnl.def", "km"),
+    ("hal", "hal.def", "km"),
+    ("wmilib", "wmilib.def", "km"),
+    ("WdfLdr", "wdfldr.def", "wdf"),
+];
+/// Libraries that wdk-build links and nothing needs.
+const EMPTY: [&str; 2] = ["BufferOverflowFastFailK", "arm64rt"];
+
+/// The folder to hand to wdk-build as `WDKContentRoot`.
+pub fn content_root() -> PathBuf {
+    generated().join("wdk")
+}
+
+/// The folder of the stand-ins that let wdk-build compile on this host.
+pub fn host_libraries() -> PathBuf {
+    generated().join("host")
+}
+
+/// Brings the kit up to date for `arch`.
+pub fn prepare(arch: Arch, llvm: &Llvm, rust: &Rust) -> Result<()> {
+    lay_out_headers()?;
+    make_libraries(arch, llvm)?;
+    make_host_standard_library(rust)
+}
+
+fn lay_out_headers() -> Result<()> {
+    let mingw = Path::new(MINGW_HEADERS);
+    if !mingw.join("ddk/wdm.h").is_file() {
+        bail!(
+            "the DDK headers of mingw-w64 are not in {MINGW_HEADERS}: \
+             install them with `apt-get install mingw-w64-common`"
+        );
+    }
+    let include = content_root().join("Include");
+    let version = include.join(VERSION);
+    create_folder(&version.join("km/ufx/1.1"))?;
+    create_folder(&include.join("wdf/kmdf"))?;
+    link(&openkit().join("include/crt"), &version.join("km/crt"))?;
+    link(mingw, &version.join("shared"))?;
+    link(
+        &openkit().join("include/wdf"),
+        &include.join("wdf/kmdf/1.33"),
+    )?;
+    for entry in fs::read_dir(mingw.join("ddk")).context("cannot list mingw-w64's DDK headers")? {
+        let header = entry.context("cannot list mingw-w64's DDK headers")?;
+        link(&header.path(), &version.join("km").join(header.file_name()))?;
+    }
+    Ok(())
+}
+
+fn link(original: &Path, place: &Path) -> Result<()> {
+    if fs::read_link(place).is_ok_and(|present| present == original) {
+        return Ok(());
+    }
+    if place.is_symlink() {
+        fs::remove_file(place).with_context(|| format!("cannot replace {}", place.display()))?;
+    }
+    symlink(original, place).with_context(|| format!("cannot create {}", place.display()))
+}
+
+fn make_libraries(arch: Arch, llvm: &Llvm) -> Result<()> {
+    let lib = content_root().join("Lib");
+    let km = lib.join(VERSION).join("km").join(arch.kit_folder());
+    let wdf = lib.join("wdf/kmdf").join(arch.kit_folder()).join("1.33");
+    create_folder(&km)?;
+    create_folder(&wdf)?;
+
+    let mut state = DefaultHasher::new();
+    llvm.tool("clang").hash(&mut state);
+    for folder in ["def", "entry", "include/crt", "include/wdf"] {
+        hash_files(&openkit().join(folder), &mut state)?;
+    }
+    let stamp = content_root().join(format!("{}.stamp", arch.name()));
+    let state = format!("{:016x}", state.finish());
+    if fs::read_to_string(&stamp).is_ok_and(|present| present == state) {
+        return Ok(());
+    }
+
+    for (library, definition, folder) in IMPORTS {
+        let folder = if folder == "km" { &km } else { &wdf };
+        let mut command = Command::new(llvm.tool("llvm-dlltool"));
+        command.args(["-m", arch.dlltool_machine(), "-d"]);
+        command.arg(openkit().join("def").join(definition));
+        command.arg("-l").arg(folder.join(format!("{library}.lib")));
+        run_quietly("making an import library of the kit", &mut command)?;
+    }
+    for library in EMPTY {
+        write_if_changed(&km.join(format!("{library}.lib")), b"!<arch>\n")?;
+    }
+    make_entry_library(arch, llvm, &wdf)?;
+    forget_wdf_signatures()?;
+    write_if_changed(&stamp, state.as_bytes())
+}
+
+fn make_entry_library(arch: Arch, llvm: &Llvm, folder: &Path) -> Result<()> {
+    let object = folder.join("wdfdriverentry.obj");
+    let mut compile = Command::new(llvm.tool("clang"));
+    compile.args(c_flags(arch));
+    compile.args([
+        "-O2",
+        "-c",
+        "-D_KERNEL_MODE",
+        "-DKMDF_VERSION_MAJOR=1",
+        "-DKMDF_VERSION_MINOR=33",
+    ]);
+    compile.args(arch.definitions());
+    compile.args(
+        include_folders()
+            .iter()
+            .map(|path| format!("-I{}", path.display())),
+    );
+    compile
+        .arg("-o")
+        .arg(&object)
+        .arg(openkit().join("entry/wdfdriverentry.c"));
+    run_quietly("compiling the kit's entry library", &mut compile)?;
+
+    let mut archive = Command::new(llvm.tool("llvm-lib"));
+    archive
+        .arg(format!(
+            "/out:{}",
+            folder.join("WdfDriverEntry.lib").display()
+        ))
+        .arg(&object);
+    run_quietly("making the kit's entry library", &mut archive)?;
+    Ok(())
+}
+
+/// How clang compiles C code of drivers with the kit's headers.
+pub fn c_flags(arch: Arch) -> Vec<String> {
+    let target = format!("--target={}", arch.target());
+    let fixed = [
+        "-nostdlibinc",
+        "-fms-compatibility",
+        "-fms-extensions",
+        "-fno-builtin",
+        "-Wno-deprecated-declarations",
+        "-Wno-ignored-attributes",
+        "-Wno-microsoft",
+        "-Wno-pragma-pack",
+    ];
+    std::iter::once(target)
+        .chain(fixed.map(Into::into))
+        .collect()
+}
+
+fn include_folders() -> [PathBuf; 4] {
+    let include = content_root().join("Include");
+    let version = include.join(VERSION);
+    [
+        version.join("km/crt"),
+        version.join("km"),
+        version.join("shared"),
+        include.join("wdf/kmdf/1.33"),
+    ]
+}
+
+/// wdk-macros keeps what it read of the WDF functions beside the crate `scratch`, and never looks
+/// again: takes that away, so that changed headers count.
+fn forget_wdf_signatures() -> Result<()> {
+    for profile in ["debug", "release"] {
+        let builds = generated().join("cargo").join(profile).join("build");
+        let Ok(entries) = fs::read_dir(builds) else {
+            continue;
+        };
+        for entry in entries.flatten() {
+            let signatures = entry
+                .path()
+                .join("out/wdk_macros_ast_fragments/cached_function_info_map.json");
+            if signatures.is_file() {
+                fs::remove_file(&signatures)
+                    .with_context(|| format!("cannot remove {}", signatures.display()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn make_host_standard_library(rust: &Rust) -> Result<()> {
+    let folder = host_libraries();
+    create_folder(&folder)?;
+    let source = openkit().join("host/std.rs");
+    let mut state = DefaultHasher::new();
+    rust.version.hash(&mut state);
+    read(&source)?.hash(&mut state);
+    let stamp = folder.join("stamp");
+    let state = format!("{:016x}", state.finish());
+    if fs::read_to_string(&stamp).is_ok_and(|present| present == state) {
+        return Ok(());
+    }
+    let mut command = rust.rustc();
+    command.args([
+        "--edition=2024",
+        "--crate-type=rlib",
+        "--crate-name",
+        wrapper::STD,
+        "-O",
+    ]);
+    command.arg("--out-dir").arg(&folder).arg(&source);
+    run_quietly("compiling the host's part of the kit", &mut command)?;
+    write_if_changed(&stamp, state.as_bytes())
+}
+
+fn hash_files(folder: &Path, state: &mut DefaultHasher) -> Result<()> {
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    for file in files {
+        file.file_name().hash(state);
+        read(&file)?.hash(state);
+    }
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! Running other programs.
+
+use std::{
+    env,
+    ffi::OsStr,
+    process::{Command, Output},
+};
+
+use anyhow::{Context, Result, bail};
+
+/// Runs `command` on the terminal of this program; its failure is an error that names `what`.
+pub fn run(what: &str, command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .with_context(|| cannot_start(what, command))?;
+    if !status.success() {
+        bail!("{what}: {} failed ({status})", shown(command));
+    }
+    Ok(())
+}
+
+/// Runs `command` out of sight; its failure is an error that shows what it wrote.
+pub fn run_quietly(what: &str, command: &mut Command) -> Result<Output> {
+    let output = command
+        .output()
+        .with_context(|| cannot_start(what, command))?;
+    if !output.status.success() {
+        bail!(
+            "{what}: {} failed ({})\n{}{}",
+            shown(command),
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+    }
+    Ok(output)
+}
+
+fn cannot_start(what: &str, command: &Command) -> String {
+    format!("{what}: cannot start {}", command.get_program().display())
+}
+
+fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words
+        .map(OsStr::to_string_lossy)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Takes what a rustup toolchain and the cargo around this program have set out of the
+/// environment of a command, so that another toolchain finds nothing of theirs.
+pub fn forget_outer_cargo(command: &mut Command) {
+    let outer = [
+        "RUSTUP_TOOLCHAIN",
+        "RUSTC",
+        "RUSTDOC",
+        "LD_LIBRARY_PATH",
+        "RUSTC_WRAPPER",
+    ];
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        let package = text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_");
+        if package || text == "CARGO" || outer.contains(&&*text) {
+            command.env_remove(&name);
+        }
+    }
+}

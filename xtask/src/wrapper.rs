@@ -1,0 +1,92 @@
+//! This program in the role of cargo's `RUSTC_WRAPPER`: lets the published wdk-build compile for a
+//! Linux host.
+//!
+//! wdk-build refuses a host other than Windows on purpose, in three places: a `compile_error!`, a
+//! use of `std::os::windows`, and the crate `windows`. The wrapper answers each for the host build
+//! alone: wdk-build is compiled with `target_os = "windows"` and a standard library that has the
+//! missing module, and `windows` with its companions is taken from `nt/openkit/host`. Every other
+//! crate, and everything for a Windows target, compiles unchanged. `Cargo.lock` stays as it is.
+
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    path::Path,
+    process::{Command, ExitCode},
+};
+
+/// Set for cargo by [`crate::build`]: the folder with the stand-in sources.
+pub const SOURCES: &str = "OPENKIT_HOST_SOURCES";
+/// Set for cargo by [`crate::build`]: the folder with the compiled standard library.
+pub const LIBRARIES: &str = "OPENKIT_HOST_LIBRARIES";
+/// The name of the standard library that wdk-build gets.
+pub const STD: &str = "openkit_host_std";
+
+/// Runs the compiler in cargo's stead if cargo started this program for that.
+pub fn run_if_asked() -> Option<ExitCode> {
+    let sources = env::var_os(SOURCES)?;
+    let libraries = env::var_os(LIBRARIES)?;
+    let mut arguments = env::args_os().skip(1);
+    let compiler = arguments.next()?;
+    let arguments = rewritten(
+        arguments.collect(),
+        Path::new(&sources),
+        Path::new(&libraries),
+    );
+    Some(match Command::new(&compiler).args(arguments).status() {
+        Ok(status) => status
+            .code()
+            .and_then(|code| u8::try_from(code).ok())
+            .map_or(ExitCode::FAILURE, ExitCode::from),
+        Err(error) => {
+            eprintln!("error: cannot start {}: {error}", compiler.display());
+            ExitCode::FAILURE
+        }
+    })
+}
+
+fn rewritten(mut arguments: Vec<OsString>, sources: &Path, libraries: &Path) -> Vec<OsString> {
+    if arguments.iter().any(|argument| argument == "--target") {
+        return arguments;
+    }
+    let name = arguments
+        .iter()
+        .position(|argument| argument == "--crate-name")
+        .and_then(|at| arguments.get(at + 1))
+        .and_then(|name| name.to_str());
+    let stand_in = match name {
+        Some("windows") => Some("windows.rs"),
+        Some(
+            "windows_collections" | "windows_future" | "windows_numerics" | "windows_threading",
+        ) => Some("empty.rs"),
+        _ => None,
+    };
+    let is_wdk_build = name == Some("wdk_build");
+    if let Some(stand_in) = stand_in {
+        for argument in &mut arguments {
+            if Path::new(&*argument).extension() == Some(OsStr::new("rs")) {
+                *argument = sources.join(stand_in).into();
+            }
+        }
+    }
+    if is_wdk_build {
+        arguments.extend(
+            [
+                "--cfg",
+                "target_os=\"windows\"",
+                "-Aexplicit_builtin_cfgs_in_flags",
+            ]
+            .map(Into::into),
+        );
+        let library = libraries.join(format!("lib{STD}.rlib"));
+        arguments.extend([
+            "--extern".into(),
+            format!("std={}", library.display()).into(),
+        ]);
+    }
+    // Whoever depends on wdk-build depends on its standard library.
+    arguments.extend([
+        "-L".into(),
+        format!("dependency={}", libraries.display()).into(),
+    ]);
+    arguments
+}
