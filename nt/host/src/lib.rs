@@ -1,1 +1,39 @@
-//! Skeleton.
+//! An NT kernel for Linux: it loads Windows kernel drivers as they are and runs them on many
+//! threads, and stops with the bug check that Windows gives when a driver breaks a rule.
+//!
+//! There is one kernel per process. It boots when it is first used, or with a [`Config`] before
+//! that. Every host thread that calls in becomes a thread of the kernel.
+//!
+//! The folders under this one are the components of NT: `ke` (processors, dispatcher), `ex`
+//! (executive), `ob` (objects and handles), `ps` (threads). A function of the kernel is one
+//! `extern "win64"` function there, reached through the import tables of drivers ([`export`]) and
+//! by Rust callers ([`ntddk`]) alike. Beside them lies what carries them: virtual processors
+//! (`processor`, `irql`), the threads' own state (`thread`), the dispatcher lock and its wait
+//! algorithm (`dispatcher`), and the end of it all ([`bugcheck`]).
+
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+compile_error!("nthost runs x64 kernel code natively: it needs an x86_64 Linux host");
+
+mod address;
+pub mod bugcheck;
+mod clock;
+mod dispatcher;
+mod dpc;
+pub mod ex;
+pub mod export;
+mod irql;
+pub mod ke;
+mod kernel;
+mod list;
+pub mod ntddk;
+pub mod ob;
+mod processor;
+pub mod ps;
+mod recovery;
+pub mod testing;
+mod thread;
+mod verifier;
+
+pub use export::Export;
+pub use kernel::{BootError, Config, boot};
+pub use recovery::with_recovery;

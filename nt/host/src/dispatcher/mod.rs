@@ -1,0 +1,101 @@
+//! The dispatcher: objects that threads wait for, and the one lock that guards them all.
+//!
+//! An object keeps its documented layout: a header with its state and the list of wait blocks of the
+//! threads that wait for it, first come first. The thread that signals an object satisfies the waits
+//! that this allows, on behalf of the waiters, before it lets go of the lock; a waiter that wakes up
+//! finds its wait done. So nobody can take an object in between.
+
+mod object;
+mod wait;
+
+use core::{
+    marker::PhantomData,
+    sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering},
+};
+
+use nt_abi::NTSTATUS;
+use parking_lot::{Mutex, MutexGuard};
+
+pub use self::{
+    object::{Header, Mutant, WaitBlock},
+    wait::{Deadline, WaitKind, end_thread, first_mutex, owned_mutex_in, wait},
+};
+use crate::{
+    bugcheck, kernel,
+    thread::{self, Thread},
+};
+
+static LOCK: Mutex<()> = Mutex::new(());
+
+/// The dispatcher lock, held. What the objects hold may be read and changed with it alone.
+pub struct Dispatcher {
+    guard: MutexGuard<'static, ()>,
+    thread: &'static Thread,
+    /// Objects are reached by addresses that came from drivers.
+    unsend: PhantomData<*const ()>,
+}
+
+/// Takes the dispatcher lock. Does not return if a bug check has stopped the kernel.
+pub fn lock(thread: &'static Thread) -> Dispatcher {
+    let guard = LOCK.lock();
+    thread.in_dispatcher.store(true, Ordering::Relaxed);
+    let dispatcher = Dispatcher {
+        guard,
+        thread,
+        unsend: PhantomData,
+    };
+    if kernel::is_dead() {
+        drop(dispatcher);
+        bugcheck::leave(thread);
+    }
+    dispatcher
+}
+
+impl Drop for Dispatcher {
+    fn drop(&mut self) {
+        // The lock itself is let go of when the guard is dropped, right after this.
+        self.thread.in_dispatcher.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Lets go of the dispatcher lock if `thread`, which stops the kernel, holds it.
+pub fn abandon(thread: &Thread) {
+    if thread.in_dispatcher.swap(false, Ordering::Relaxed) {
+        // SAFETY: This thread holds the lock, in a frame that is never returned to, and nobody looks
+        // at what the lock guards once the kernel is dead.
+        unsafe { LOCK.force_unlock() };
+    }
+}
+
+/// Wakes every thread that sleeps here, so that it sees that the kernel is dead.
+pub fn wake_everybody() {
+    // With the lock held nobody is between looking whether the kernel is alive and going to sleep.
+    let guard = LOCK.lock();
+    thread::each(|thread| {
+        thread.wake.notify_all();
+    });
+    drop(guard);
+}
+
+/// The status of a wait that is not over; none that a wait can end with.
+const WAITING: NTSTATUS = NTSTATUS::MIN;
+
+/// What a thread waits for. Guarded by the dispatcher lock.
+pub struct WaitState {
+    /// [`WAITING`], or the status that the wait ended with.
+    status: AtomicI32,
+    /// The wait blocks, an array of `count`.
+    blocks: AtomicPtr<WaitBlock>,
+    count: AtomicU32,
+}
+
+impl WaitState {
+    /// No wait.
+    pub const fn new() -> Self {
+        Self {
+            status: AtomicI32::new(0),
+            blocks: AtomicPtr::new(core::ptr::null_mut()),
+            count: AtomicU32::new(0),
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The wait algorithm: how waits begin, are satisfied by whoever signals, and end.
+
+use core::{ops::Range, sync::atomic::Ordering::Relaxed};
+use std::time::Instant;
+
+use nt_abi::{
+    NTSTATUS, STATUS_ABANDONED_WAIT_0, STATUS_MUTANT_LIMIT_EXCEEDED, STATUS_SUCCESS,
+    STATUS_TIMEOUT, object_type,
+};
+
+use super::{Dispatcher, Header, Mutant, WAITING, WaitBlock};
+use crate::{
+    bugcheck, ex, kernel,
+    list::{Corrupt, ListEntry},
+    thread::{self, Thread},
+    verifier,
+};
+
+/// Whether a wait ends with the first object or needs all of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum WaitKind {
+    /// `WaitAll`.
+    All = 0,
+    /// `WaitAny`.
+    Any = 1,
+}
+
+/// When a wait is given up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Deadline {
+    /// Never.
+    Never,
+    /// At once: the wait is a try.
+    Now,
+    /// Then.
+    At(Instant),
+}
+
+/// Waits for `objects`, with one of `blocks` for each, and returns what `KeWaitForMultipleObjects`
+/// does.
+pub fn wait(
+    thread: &'static Thread,
+    objects: &[&Header],
+    blocks: &[WaitBlock],
+    kind: WaitKind,
+    deadline: Deadline,
+) -> NTSTATUS {
+    let mut dispatcher = super::lock(thread);
+    if let Some(status) = dispatcher.try_satisfy(objects, kind) {
+        return status;
+    }
+    if deadline == Deadline::Now {
+        return STATUS_TIMEOUT;
+    }
+    dispatcher.begin(objects, blocks, kind);
+    dispatcher.sleep(deadline)
+}
+
+fn is_signalled_for(object: &Header, thread: &Thread) -> bool {
+    object.state() > 0
+        || object
+            .as_mutant()
+            .is_some_and(|mutant| mutant.is_owned_by(thread))
+}
+
+/// Does to `object` what a satisfied wait of `thread` does. Returns whether it is an abandoned mutex.
+fn consume(object: &Header, thread: &Thread) -> bool {
+    match object.kind() {
+        object_type::SynchronizationEvent | object_type::SynchronizationTimer => {
+            object.set_state(0);
+        }
+        object_type::Semaphore => object.set_state(object.state() - 1),
+        object_type::Mutant => return object.as_mutant().is_some_and(|mutant| mutant.take(thread)),
+        _ => {}
+    }
+    false
+}
+
+/// A mutex can be acquired so often and no more.
+fn check_mutant_limit(object: &Header) {
+    if object.kind() == object_type::Mutant && object.state() == i32::MIN {
+        ex::exception::raise(STATUS_MUTANT_LIMIT_EXCEEDED, "KeWaitForSingleObject");
+    }
+}
+
+const fn abandoned_status(abandoned: bool) -> NTSTATUS {
+    if abandoned {
+        STATUS_ABANDONED_WAIT_0
+    } else {
+        STATUS_SUCCESS
+    }
+}
+
+impl Dispatcher {
+    /// Satisfies the wait of the calling thread at once, if the objects allow it.
+    fn try_satisfy(&self, objects: &[&Header], kind: WaitKind) -> Option<NTSTATUS> {
+        let thread = self.thread;
+        match kind {
+            WaitKind::Any => {
+                let (key, object) = objects
+                    .iter()
+                    .zip(0..)
+                    .find(|(object, _)| is_signalled_for(object, thread))
+                    .map(|(object, key)| (key, object))?;
+                check_mutant_limit(object);
+                Some(abandoned_status(consume(object, thread)) + key)
+            }
+            WaitKind::All => {
+                if objects.is_empty() || !objects.iter().all(|o| is_signalled_for(o, thread)) {
+                    return None;
+                }
+                for object in objects {
+                    check_mutant_limit(object);
+                }
+                let abandoned = objects
+                    .iter()
+                    .fold(false, |any, object| consume(object, thread) | any);
+                Some(abandoned_status(abandoned))
+            }
+        }
+    }
+
+    /// Puts the calling thread on the lists of the objects.
+    fn begin(&self, objects: &[&Header], blocks: &[WaitBlock], kind: WaitKind) {
+        let wait = &self.thread.wait;
+        wait.status.store(WAITING, Relaxed);
+        wait.blocks.store(blocks.as_ptr().cast_mut(), Relaxed);
+        let mut count = 0;
+        for (key, object) in (0_u16..).zip(objects) {
+            let block = &blocks[usize::from(key)];
+            let next = &blocks[(usize::from(key) + 1) % objects.len()];
+            block.set(self.thread, object, key, kind as u8, next);
+            // SAFETY: The block stays where it is until the wait is over, which takes it off; the
+            // object is one that is alive, and its list belongs to the lock that is held.
+            unsafe { object.waiters.insert_tail(&block.entry) };
+            count += 1;
+        }
+        wait.count.store(count, Relaxed);
+    }
+
+    /// Sleeps until the wait of the calling thread is over.
+    fn sleep(&mut self, deadline: Deadline) -> NTSTATUS {
+        let thread = self.thread;
+        loop {
+            let status = thread.wait.status.load(Relaxed);
+            if status != WAITING {
+                return status;
+            }
+            let timed_out = match deadline {
+                Deadline::At(at) => thread.wake.wait_until(&mut self.guard, at).timed_out(),
+                Deadline::Never | Deadline::Now => {
+                    thread.wake.wait(&mut self.guard);
+                    false
+                }
+            };
+            if kernel::is_dead() {
+                super::abandon(thread);
+                bugcheck::leave(thread);
+            }
+            if timed_out && thread.wait.status.load(Relaxed) == WAITING {
+                self.end(thread, STATUS_TIMEOUT);
+            }
+        }
+    }
+
+    /// Ends the wait of `thread`.
+    fn end(&self, thread: &Thread, status: NTSTATUS) {
+        for block in waiting_blocks(thread) {
+            // SAFETY: The blocks of a wait are linked until it ends, and the lock is held.
+            unsafe { block.entry.remove() }.unwrap_or_else(Corrupt::stop);
+        }
+        thread.wait.count.store(0, Relaxed);
+        thread.wait.status.store(status, Relaxed);
+        if !core::ptr::eq(thread, self.thread) {
+            thread.wake.notify_one();
+        }
+    }
+
+    /// Sets the signal state and satisfies the waits that it allows, first come first.
+    pub fn signal(&self, object: &Header, state: i32) {
+        object.set_state(state);
+        self.satisfy_waiters(object);
+    }
+
+    /// Satisfies the waits that the state of `object` allows.
+    pub fn satisfy_waiters(&self, object: &Header) {
+        let head: *const ListEntry = &raw const object.waiters;
+        let mut entry = object.waiters.next();
+        while object.state() > 0 && !core::ptr::eq(entry, head) {
+            // SAFETY: The entry is on the list of waiters, and the lock is held.
+            let block = unsafe { WaitBlock::of_entry(entry) };
+            entry = block.entry.next();
+            // SAFETY: The block is in a wait, and the lock is held.
+            let thread = unsafe { block.thread() };
+            if block.kind() == WaitKind::Any as u8 {
+                let status = abandoned_status(consume(object, thread)) + i32::from(block.key());
+                self.end(thread, status);
+            } else if !self.satisfy_all(thread) {
+                continue;
+            }
+            // The wait that is over may have had further blocks on this very list: start over.
+            entry = object.waiters.next();
+        }
+    }
+
+    /// Satisfies a wait for all objects if all are signalled now.
+    fn satisfy_all(&self, thread: &Thread) -> bool {
+        let objects = || {
+            let object_of = |block: &'_ WaitBlock| {
+                // SAFETY: The block is in a wait, and the lock is held.
+                unsafe { block.object() }
+            };
+            waiting_blocks(thread).iter().map(object_of)
+        };
+        if !objects().all(|object| is_signalled_for(object, thread)) {
+            return false;
+        }
+        let abandoned = objects().fold(false, |any, object| consume(object, thread) | any);
+        self.end(thread, abandoned_status(abandoned));
+        true
+    }
+}
+
+/// The blocks of the wait that `thread` is in. The caller holds the dispatcher lock.
+fn waiting_blocks(thread: &Thread) -> &[WaitBlock] {
+    let blocks = thread.wait.blocks.load(Relaxed);
+    let count = thread.wait.count.load(Relaxed) as usize;
+    if count == 0 {
+        return &[];
+    }
+    // SAFETY: A thread in a wait keeps that many blocks there until the wait ends.
+    unsafe { core::slice::from_raw_parts(blocks, count) }
+}
+
+/// Ends `thread`, which must not own anything: its object is signalled for those who wait for it.
+pub fn end_thread(thread: &'static Thread) {
+    verifier::check_thread_end(thread);
+    let dispatcher = super::lock(thread);
+    let mutants = &thread.object.mutants;
+    while !mutants.is_empty() {
+        // SAFETY: What is on the list are mutexes that the thread owns, and the lock is held.
+        let mutant = unsafe { Mutant::of_entry(mutants.next()) };
+        mutant.abandon(thread);
+        dispatcher.satisfy_waiters(&mutant.header);
+    }
+    dispatcher.signal(&thread.object.header, 1);
+}
+
+/// The address of a mutex that `thread`, the calling one, owns.
+pub fn first_mutex(thread: &'static Thread) -> u64 {
+    let _dispatcher = super::lock(thread);
+    // SAFETY: What is on the list are mutexes that the thread owns, and the lock is held.
+    core::ptr::from_ref(unsafe { Mutant::of_entry(thread.object.mutants.next()) }) as u64
+}
+
+/// The address of a mutex in a range of memory that some thread owns, and that thread's.
+pub fn owned_mutex_in(caller: &'static Thread, range: &Range<u64>) -> Option<(u64, u64)> {
+    let _dispatcher = super::lock(caller);
+    let mut found = None;
+    thread::each(|owner| {
+        let head = &owner.object.mutants;
+        let mut entry = head.next();
+        while owner.object.header.is_waitable() && !core::ptr::eq(entry, head) {
+            if range.contains(&(entry as u64)) {
+                // SAFETY: What is on the list are mutexes that the thread owns; the lock is held.
+                let mutex = core::ptr::from_ref(unsafe { Mutant::of_entry(entry) });
+                found = Some((mutex as u64, owner.address()));
+            }
+            // SAFETY: As above.
+            entry = unsafe { &*entry }.next();
+        }
+    });
+    found
+}

@@ -1,0 +1,316 @@
+//! Pool: tagged memory, each block of it known until it is freed.
+//!
+//! Paged and nonpaged pool differ in the IRQL at which they may be asked for; nothing is ever paged out.
+//! A block is followed by a guard, which shows a write past its end when the block is freed. What a
+//! driver did not ask to be zeroed, and what it has freed, is filled with a pattern.
+
+use core::ptr::{self, NonNull};
+use std::{
+    alloc::{Layout, alloc, alloc_zeroed, dealloc},
+    collections::BTreeMap,
+};
+
+use nt_abi::{
+    PAGE_SIZE, POOL_FLAG_CACHE_ALIGNED, POOL_FLAG_NON_PAGED, POOL_FLAG_NON_PAGED_EXECUTE,
+    POOL_FLAG_PAGED, POOL_FLAG_RAISE_ON_FAILURE, POOL_FLAG_UNINITIALIZED, POOL_FLAGS, PVOID,
+    SIZE_T, STATUS_INSUFFICIENT_RESOURCES, ULONG, bugcheck::BAD_POOL_CALLER,
+};
+use parking_lot::Mutex;
+
+use super::exception;
+use crate::{
+    address, bugcheck,
+    export::exports,
+    irql::{APC, DISPATCH},
+    thread::{self, Thread},
+    verifier,
+};
+
+exports!("ntoskrnl.exe";
+    ExAllocatePool2, ExFreePool, ExFreePool2, ExFreePoolWithTag,
+);
+
+/// A block that is allocated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PoolBlock {
+    /// Its address.
+    pub address: u64,
+    /// The size that was asked for, in bytes.
+    pub size: u64,
+    /// The tag, of which the first character is the lowest byte.
+    pub tag: u32,
+    /// Whether it is paged pool.
+    pub paged: bool,
+}
+
+impl PoolBlock {
+    /// The tag as text; what cannot be printed is a dot.
+    #[must_use]
+    pub fn tag_text(&self) -> String {
+        let printable = |byte: u8| {
+            if (b' '..=b'~').contains(&byte) {
+                char::from(byte)
+            } else {
+                '.'
+            }
+        };
+        self.tag.to_le_bytes().map(printable).iter().collect()
+    }
+
+    fn layout(&self) -> Option<Layout> {
+        layout_for(usize::try_from(self.size).ok()?)
+    }
+}
+
+/// After the bytes that a driver asked for.
+const GUARD: [u8; 16] = *b"nthost-pool-end\xFD";
+/// What uninitialised memory holds.
+const FILL_NEW: u8 = 0xCD;
+/// What freed memory holds.
+const FILL_FREED: u8 = 0xDD;
+
+/// As many as the bits of an address that choose one.
+const SHARDS: usize = 16;
+
+/// The blocks that are allocated, by address.
+static BLOCKS: [Mutex<BTreeMap<u64, PoolBlock>>; SHARDS] =
+    [const { Mutex::new(BTreeMap::new()) }; SHARDS];
+
+fn shard(address: u64) -> &'static Mutex<BTreeMap<u64, PoolBlock>> {
+    #[expect(clippy::cast_possible_truncation, reason = "only low bits matter")]
+    let index = (address >> 4 ^ address >> 12) as usize;
+    &BLOCKS[index % SHARDS]
+}
+
+/// All blocks that are allocated, by address.
+#[must_use]
+pub fn allocated() -> Vec<PoolBlock> {
+    let mut blocks: Vec<_> = BLOCKS
+        .iter()
+        .flat_map(|shard| shard.lock().values().copied().collect::<Vec<_>>())
+        .collect();
+    blocks.sort_unstable_by_key(|block| block.address);
+    blocks
+}
+
+/// Blocks of a page or more begin at a page, smaller ones at 16 bytes, as on Windows.
+fn layout_for(size: usize) -> Option<Layout> {
+    let align = if size >= PAGE_SIZE { PAGE_SIZE } else { 16 };
+    Layout::from_size_align(size.checked_add(GUARD.len())?, align).ok()
+}
+
+/// Allocates a block; `None` if the host has no memory left.
+fn allocate(size: usize, tag: u32, paged: bool, zero: bool) -> Option<NonNull<u8>> {
+    let layout = layout_for(size)?;
+    let memory = if zero {
+        // SAFETY: The layout has a size, that of the guard at least.
+        unsafe { alloc_zeroed(layout) }
+    } else {
+        // SAFETY: As above.
+        unsafe { alloc(layout) }
+    };
+    let block = NonNull::new(memory)?;
+    if !zero {
+        // SAFETY: The block has that size.
+        unsafe { block.write_bytes(FILL_NEW, size) };
+    }
+    // SAFETY: The guard's room lies right after the block's size.
+    let guard = unsafe { block.add(size) };
+    // SAFETY: As above; bytes need no alignment.
+    unsafe { guard.cast::<[u8; GUARD.len()]>().write_unaligned(GUARD) };
+    let address = memory as u64;
+    shard(address).lock().insert(
+        address,
+        PoolBlock {
+            address,
+            size: size as u64,
+            tag,
+            paged,
+        },
+    );
+    Some(block)
+}
+
+/// `ExAllocatePool2`: allocates pool memory, zeroed unless `POOL_FLAG_UNINITIALIZED`. IRQL <=
+/// `DISPATCH_LEVEL`, <= `APC_LEVEL` for paged pool (bug check 0xC4 (0x01, 0x02)).
+///
+/// Returns null if there is no memory (or raises `STATUS_INSUFFICIENT_RESOURCES`, with
+/// `POOL_FLAG_RAISE_ON_FAILURE`), and if the flags do not name one kind of pool. A tag of zero is bug check
+/// 0xC2 (0x9B), a size of zero 0xC4 (0x00).
+///
+/// # Safety
+///
+/// None beyond that of every call into the kernel.
+pub unsafe extern "win64" fn ExAllocatePool2(
+    Flags: POOL_FLAGS,
+    NumberOfBytes: SIZE_T,
+    Tag: ULONG,
+) -> PVOID {
+    const NAME: &str = "ExAllocatePool2";
+    const KINDS: POOL_FLAGS = POOL_FLAG_NON_PAGED | POOL_FLAG_NON_PAGED_EXECUTE | POOL_FLAG_PAGED;
+    let thread = thread::current();
+    let paged = Flags & KINDS == POOL_FLAG_PAGED;
+    check_request(thread, NumberOfBytes, Tag, paged, NAME);
+    if (Flags & KINDS).count_ones() != 1 {
+        return ptr::null_mut();
+    }
+    let size = usize::try_from(NumberOfBytes).ok().map(|size| {
+        if Flags & POOL_FLAG_CACHE_ALIGNED == 0 {
+            size
+        } else {
+            size.max(64).next_multiple_of(64)
+        }
+    });
+    let zero = Flags & POOL_FLAG_UNINITIALIZED == 0;
+    match size.and_then(|size| allocate(size, Tag, paged, zero)) {
+        Some(block) => block.as_ptr().cast(),
+        None if Flags & POOL_FLAG_RAISE_ON_FAILURE != 0 => {
+            exception::raise(STATUS_INSUFFICIENT_RESOURCES, NAME)
+        }
+        None => ptr::null_mut(),
+    }
+}
+
+/// Whether the block is paged, as the `POOL_TYPE` that bug checks report.
+const fn pool_type(paged: bool) -> u64 {
+    paged as u64
+}
+
+/// Checks what Driver Verifier checks of a request for pool memory.
+fn check_request(thread: &Thread, size: SIZE_T, tag: ULONG, paged: bool, function: &'static str) {
+    let irql = u64::from(thread.irql());
+    if tag == 0 {
+        bugcheck::raise(
+            BAD_POOL_CALLER,
+            [0x9B, pool_type(paged), size, 0],
+            function,
+            "Pool is asked for with a tag of zero.",
+        );
+    }
+    let (rule, fourth, sentence) = if size == 0 {
+        (0x00, 0, "Pool of zero bytes is asked for.")
+    } else if paged && thread.irql() > APC {
+        (0x01, size, "Paged pool is asked for above APC_LEVEL.")
+    } else if thread.irql() > DISPATCH {
+        (
+            0x02,
+            size,
+            "Nonpaged pool is asked for above DISPATCH_LEVEL.",
+        )
+    } else {
+        return;
+    };
+    verifier::violation(rule, [irql, pool_type(paged), fourth], function, sentence);
+}
+
+/// `ExFreePool`: frees a block. IRQL as for its allocation.
+///
+/// What is not allocated is bug check 0xC2 (0x46), a write past the end 0xC4 (0x52), and a block that holds
+/// a lock or timer in use what that object's page says.
+///
+/// # Safety
+///
+/// Nobody may use the block any more.
+pub unsafe extern "win64" fn ExFreePool(P: PVOID) {
+    free(P, None, "ExFreePool");
+}
+
+/// `ExFreePoolWithTag`: frees a block that was allocated with a tag. Another tag is bug check 0xC2 (0xA);
+/// zero stands for any. Otherwise as [`ExFreePool`].
+///
+/// # Safety
+///
+/// Nobody may use the block any more.
+pub unsafe extern "win64" fn ExFreePoolWithTag(P: PVOID, Tag: ULONG) {
+    free(P, Some(Tag).filter(|&tag| tag != 0), "ExFreePoolWithTag");
+}
+
+/// `ExFreePool2`: as [`ExFreePoolWithTag`]; extended parameters are not known.
+///
+/// # Safety
+///
+/// Nobody may use the block any more.
+pub unsafe extern "win64" fn ExFreePool2(
+    P: PVOID,
+    Tag: ULONG,
+    _ExtendedParameters: PVOID,
+    _ExtendedParametersCount: ULONG,
+) {
+    free(P, Some(Tag).filter(|&tag| tag != 0), "ExFreePool2");
+}
+
+fn free(address: PVOID, tag: Option<u32>, function: &'static str) {
+    let thread = thread::current();
+    let found = shard(address as u64).lock().get(&(address as u64)).copied();
+    let Some(block) = found else {
+        bugcheck::raise(
+            BAD_POOL_CALLER,
+            [0x46, address as u64, 0, 0],
+            function,
+            "The address is not that of an allocated block of pool.",
+        );
+    };
+    check_free(thread, &block, tag, function);
+    if shard(block.address).lock().remove(&block.address).is_some() {
+        release(&block, address.cast());
+    }
+}
+
+fn check_free(
+    thread: &'static Thread,
+    block: &PoolBlock,
+    tag: Option<u32>,
+    function: &'static str,
+) {
+    if let Some(tag) = tag.filter(|&tag| tag != block.tag) {
+        bugcheck::raise(
+            BAD_POOL_CALLER,
+            [0x0A, block.address, u64::from(block.tag), u64::from(tag)],
+            function,
+            format!(
+                "The block was allocated with the tag '{}'.",
+                block.tag_text()
+            ),
+        );
+    }
+    let (highest, rule) = if block.paged {
+        (APC, 0x11)
+    } else {
+        (DISPATCH, 0x12)
+    };
+    if thread.irql() > highest {
+        verifier::violation(
+            rule,
+            [
+                u64::from(thread.irql()),
+                pool_type(block.paged),
+                block.address,
+            ],
+            function,
+            "Pool is freed at too high an IRQL.",
+        );
+    }
+    if read_guard(block) != GUARD {
+        verifier::violation(
+            0x52,
+            [block.address, 0, block.size],
+            function,
+            "Somebody wrote past the end of the block.",
+        );
+    }
+    verifier::check_memory_end(thread, block.address, block.size, function);
+}
+
+const fn read_guard(block: &PoolBlock) -> [u8; GUARD.len()] {
+    let guard: *const [u8; GUARD.len()] = address::pointer(block.address + block.size);
+    // SAFETY: `allocate` made room for the guard after every block, and this block is allocated.
+    unsafe { guard.read_unaligned() }
+}
+
+fn release(block: &PoolBlock, memory: *mut u8) {
+    let Some(layout) = block.layout() else { return };
+    // SAFETY: The block has that size, and was taken out of the table, so that it is freed once.
+    unsafe { memory.write_bytes(FILL_FREED, layout.size()) };
+    // SAFETY: It was allocated with this layout, which follows from its size.
+    unsafe { dealloc(memory, layout) };
+}

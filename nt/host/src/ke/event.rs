@@ -1,0 +1,179 @@
+//! Events: `KEVENT`.
+
+use nt_abi::{
+    _EVENT_TYPE::SynchronizationEvent, BOOLEAN, EVENT_TYPE, KEVENT, KPRIORITY, LONG, PRKEVENT,
+    object_type,
+};
+
+use crate::{
+    dispatcher::{self, Header},
+    export::exports,
+    irql::{self, APC, DISPATCH},
+    thread::{self, Thread},
+    verifier,
+};
+
+exports!("ntoskrnl.exe";
+    KeClearEvent, KeInitializeEvent, KePulseEvent, KeReadStateEvent, KeResetEvent, KeSetEvent,
+);
+
+/// The header of an event.
+///
+/// # Safety
+///
+/// `event` must point to memory for an event that stays where it is.
+unsafe fn view<'a>(event: PRKEVENT) -> &'a Header {
+    // SAFETY: A KEVENT is a dispatcher header, whose fields are accessed atomically.
+    unsafe { &*event.cast::<Header>() }
+}
+
+/// The header of an initialised event; another object is bug check 0xC4 (0x1002).
+///
+/// # Safety
+///
+/// As for [`view`].
+unsafe fn initialized<'a>(event: PRKEVENT, function: &'static str) -> &'a Header {
+    // SAFETY: This function has the same contract.
+    let header = unsafe { view(event) };
+    let is_event = matches!(
+        header.kind(),
+        object_type::NotificationEvent | object_type::SynchronizationEvent
+    );
+    if !is_event || !header.is_waitable() {
+        verifier::violation(
+            0x1002,
+            [event as u64, 0, 0],
+            function,
+            "The object is not an event that was initialised.",
+        );
+    }
+    header
+}
+
+/// `KeInitializeEvent`: makes an event. Any IRQL.
+///
+/// # Safety
+///
+/// `Event` must point to resident memory for an event that nobody uses.
+pub unsafe extern "win64" fn KeInitializeEvent(Event: PRKEVENT, Type: EVENT_TYPE, State: BOOLEAN) {
+    thread::current();
+    let kind = if Type == SynchronizationEvent {
+        object_type::SynchronizationEvent
+    } else {
+        object_type::NotificationEvent
+    };
+    // SAFETY: This function has the same contract.
+    let header = unsafe { view(Event) };
+    header.initialize(kind, size_of::<KEVENT>(), LONG::from(State != 0));
+}
+
+/// `KeSetEvent`: signals the event and returns its state before: 0 if it was not signalled. IRQL <=
+/// `DISPATCH_LEVEL` (bug check 0xC4 (0x80)), <= `APC_LEVEL` if `Wait` (0xC4 (0x20016)).
+///
+/// With `Wait` the next call must be a wait, and until then the IRQL stays raised.
+///
+/// # Safety
+///
+/// `Event` must point to an initialised event.
+pub unsafe extern "win64" fn KeSetEvent(
+    Event: PRKEVENT,
+    _Increment: KPRIORITY,
+    Wait: BOOLEAN,
+) -> LONG {
+    const NAME: &str = "KeSetEvent";
+    let thread = thread::current();
+    if thread.irql() > DISPATCH {
+        let irql = u64::from(thread.irql());
+        let sentence = "IRQL must be DISPATCH_LEVEL or below.";
+        verifier::violation(0x80, [irql, Event as u64, 0], NAME, sentence);
+    }
+    // SAFETY: This function has the same contract.
+    let header = unsafe { initialized(Event, NAME) };
+    announce_wait(thread, Wait, 0x20016, NAME);
+    let dispatcher = dispatcher::lock(thread);
+    let previous = header.state();
+    dispatcher.signal(header, 1);
+    drop(dispatcher);
+    previous
+}
+
+/// Raises the IRQL for the wait that a caller announces with `Wait`.
+pub fn announce_wait(thread: &Thread, wait: BOOLEAN, rule: u64, function: &'static str) {
+    if wait == 0 {
+        return;
+    }
+    let old = thread.irql();
+    if old > APC {
+        verifier::rule(
+            rule,
+            function,
+            "IRQL must be APC_LEVEL or below when Wait is TRUE.",
+        );
+    }
+    irql::raise(thread, DISPATCH);
+    thread.announce_wait(old);
+}
+
+/// `KeResetEvent`: makes the event not signalled and returns its state before. IRQL <= `DISPATCH_LEVEL`.
+///
+/// # Safety
+///
+/// `Event` must point to an initialised event.
+pub unsafe extern "win64" fn KeResetEvent(Event: PRKEVENT) -> LONG {
+    let thread = thread::current();
+    // SAFETY: This function has the same contract.
+    let header = unsafe { initialized(Event, "KeResetEvent") };
+    let dispatcher = dispatcher::lock(thread);
+    let previous = header.state();
+    header.set_state(0);
+    drop(dispatcher);
+    previous
+}
+
+/// `KeClearEvent`: makes the event not signalled. IRQL <= `DISPATCH_LEVEL`.
+///
+/// # Safety
+///
+/// `Event` must point to an initialised event.
+pub unsafe extern "win64" fn KeClearEvent(Event: PRKEVENT) {
+    let thread = thread::current();
+    // SAFETY: This function has the same contract.
+    let header = unsafe { initialized(Event, "KeClearEvent") };
+    let _dispatcher = dispatcher::lock(thread);
+    header.set_state(0);
+}
+
+/// `KePulseEvent`: satisfies the waits that there are as if the event were signalled, leaves it not
+/// signalled, and returns its state before. IRQL as for [`KeSetEvent`].
+///
+/// # Safety
+///
+/// `Event` must point to an initialised event.
+pub unsafe extern "win64" fn KePulseEvent(
+    Event: PRKEVENT,
+    _Increment: KPRIORITY,
+    Wait: BOOLEAN,
+) -> LONG {
+    const NAME: &str = "KePulseEvent";
+    let thread = thread::current();
+    // SAFETY: This function has the same contract.
+    let header = unsafe { initialized(Event, NAME) };
+    announce_wait(thread, Wait, 0x20016, NAME);
+    let dispatcher = dispatcher::lock(thread);
+    let previous = header.state();
+    dispatcher.signal(header, 1);
+    header.set_state(0);
+    drop(dispatcher);
+    previous
+}
+
+/// `KeReadStateEvent`: the state, not 0 if it is signalled, read without any order. Any IRQL.
+///
+/// # Safety
+///
+/// `Event` must point to an initialised event.
+pub unsafe extern "win64" fn KeReadStateEvent(Event: PRKEVENT) -> LONG {
+    thread::current();
+    // SAFETY: This function has the same contract.
+    unsafe { initialized(Event, "KeReadStateEvent") }.state()
+}

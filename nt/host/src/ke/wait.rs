@@ -1,0 +1,235 @@
+//! Waiting: for one dispatcher object, for several, and for time to pass.
+
+use core::slice;
+
+use nt_abi::{
+    _WAIT_TYPE::WaitAll,
+    BOOLEAN, KPROCESSOR_MODE, KWAIT_BLOCK, KWAIT_REASON, LONGLONG, MAXIMUM_WAIT_OBJECTS, NTSTATUS,
+    PLARGE_INTEGER, PVOID, STATUS_SUCCESS, THREAD_WAIT_OBJECTS, ULONG, WAIT_TYPE,
+    bugcheck::{ATTEMPTED_SWITCH_FROM_DPC, MAXIMUM_WAIT_OBJECTS_EXCEEDED},
+};
+
+use crate::{
+    bugcheck, clock,
+    dispatcher::{self, Deadline, Header, WaitBlock, WaitKind},
+    export::exports,
+    irql::{self, DISPATCH},
+    thread::{self, Thread},
+    verifier,
+};
+
+exports!("ntoskrnl.exe"; KeDelayExecutionThread, KeWaitForMultipleObjects, KeWaitForSingleObject);
+
+/// `KeWaitForSingleObject`: waits until an object is signalled. IRQL <= `APC_LEVEL`, or <=
+/// `DISPATCH_LEVEL` with a time-out of zero.
+///
+/// Returns `STATUS_SUCCESS`, `STATUS_TIMEOUT`, or `STATUS_ABANDONED_WAIT_0` for a mutex whose owner
+/// ended. All are success codes. User APCs and alerts are never delivered here.
+///
+/// A wait at the wrong IRQL is bug check 0xC4 (0x120, 0x121, 0x122), one in a DPC that would block 0xB8,
+/// and one for something that is no dispatcher object 0xC4 (0x1002).
+///
+/// # Safety
+///
+/// `Object` must point to an initialised dispatcher object, `Timeout` to a time-out or be null.
+pub unsafe extern "win64" fn KeWaitForSingleObject(
+    Object: PVOID,
+    _WaitReason: KWAIT_REASON,
+    _WaitMode: KPROCESSOR_MODE,
+    _Alertable: BOOLEAN,
+    Timeout: PLARGE_INTEGER,
+) -> NTSTATUS {
+    const NAME: &str = "KeWaitForSingleObject";
+    let thread = thread::current();
+    // SAFETY: This function has the same contract.
+    let timeout = unsafe { read_timeout(Timeout) };
+    check_irql(thread, Object, timeout, Timeout, NAME);
+    // SAFETY: As above.
+    let object = unsafe { header(Object, NAME) };
+    wait(
+        thread,
+        &[object],
+        &[WaitBlock::new()],
+        WaitKind::Any,
+        clock::deadline(timeout),
+    )
+}
+
+/// `KeWaitForMultipleObjects`: waits until one of several objects is signalled, or all are. IRQL and
+/// bug checks as for [`KeWaitForSingleObject`].
+///
+/// Returns `STATUS_WAIT_0` plus the index of the object for `WaitAny`, and `STATUS_SUCCESS` for
+/// `WaitAll`; `STATUS_ABANDONED_WAIT_0` in place of `STATUS_WAIT_0` for an abandoned mutex.
+///
+/// More than `MAXIMUM_WAIT_OBJECTS` objects, or more than `THREAD_WAIT_OBJECTS` without wait blocks, is
+/// bug check 0xC.
+///
+/// # Safety
+///
+/// `Object` must point to `Count` pointers to initialised dispatcher objects, `WaitBlockArray` to as many
+/// wait blocks or be null, `Timeout` to a time-out or be null.
+pub unsafe extern "win64" fn KeWaitForMultipleObjects(
+    Count: ULONG,
+    Object: *mut PVOID,
+    WaitType: WAIT_TYPE,
+    _WaitReason: KWAIT_REASON,
+    _WaitMode: KPROCESSOR_MODE,
+    _Alertable: BOOLEAN,
+    Timeout: PLARGE_INTEGER,
+    WaitBlockArray: *mut KWAIT_BLOCK,
+) -> NTSTATUS {
+    const NAME: &str = "KeWaitForMultipleObjects";
+    let thread = thread::current();
+    // SAFETY: This function has the same contract.
+    let timeout = unsafe { read_timeout(Timeout) };
+    let most = if WaitBlockArray.is_null() {
+        THREAD_WAIT_OBJECTS
+    } else {
+        MAXIMUM_WAIT_OBJECTS
+    };
+    if Count == 0 || Count > most {
+        bugcheck::raise(
+            MAXIMUM_WAIT_OBJECTS_EXCEEDED,
+            [0; 4],
+            NAME,
+            format!("A wait for {Count} objects: it can be for 1 to {most}."),
+        );
+    }
+    // SAFETY: The caller vouches for `Count` pointers.
+    let addresses = unsafe { slice::from_raw_parts(Object, Count as usize) };
+    check_irql(thread, addresses[0], timeout, Timeout, NAME);
+    let mut objects = Vec::with_capacity(addresses.len());
+    for &address in addresses {
+        // SAFETY: The caller vouches for the objects.
+        objects.push(unsafe { header(address, NAME) });
+    }
+    let own = [const { WaitBlock::new() }; THREAD_WAIT_OBJECTS as usize];
+    let blocks = if WaitBlockArray.is_null() {
+        &own[..]
+    } else {
+        // SAFETY: The caller lends the blocks for the time of the wait; their fields are atomic.
+        unsafe { slice::from_raw_parts(WaitBlockArray.cast::<WaitBlock>(), Count as usize) }
+    };
+    let kind = if WaitType == WaitAll {
+        WaitKind::All
+    } else {
+        WaitKind::Any
+    };
+    wait(thread, &objects, blocks, kind, clock::deadline(timeout))
+}
+
+/// `KeDelayExecutionThread`: waits for an interval (negative, in units of 100 ns) or until a system time.
+///
+/// IRQL <= `APC_LEVEL` (rule `IrqlKeApcLte1`, bug check 0xC4 (0x2000F)); in a DPC it is bug check 0xB8.
+///
+/// # Safety
+///
+/// `Interval` must point to a time-out.
+pub unsafe extern "win64" fn KeDelayExecutionThread(
+    _WaitMode: KPROCESSOR_MODE,
+    _Alertable: BOOLEAN,
+    Interval: PLARGE_INTEGER,
+) -> NTSTATUS {
+    const NAME: &str = "KeDelayExecutionThread";
+    let thread = thread::current();
+    // SAFETY: This function has the same contract.
+    let interval = unsafe { read_timeout(Interval) };
+    if !thread.dpc().is_null() {
+        switch_from_dpc(thread, NAME);
+    }
+    if thread.irql() >= DISPATCH {
+        verifier::rule(
+            0x2000F,
+            NAME,
+            "IrqlKeApcLte1: IRQL must be APC_LEVEL or below.",
+        );
+    }
+    match clock::deadline(interval) {
+        Deadline::Now | Deadline::Never => std::thread::yield_now(),
+        deadline @ Deadline::At(_) => {
+            dispatcher::wait(thread, &[], &[], WaitKind::All, deadline);
+        }
+    }
+    STATUS_SUCCESS
+}
+
+/// The time-out that a driver gives, if it gives one.
+///
+/// # Safety
+///
+/// `timeout` must point to one or be null.
+const unsafe fn read_timeout(timeout: PLARGE_INTEGER) -> Option<LONGLONG> {
+    if timeout.is_null() {
+        return None;
+    }
+    // SAFETY: The caller vouches for a pointer that is not null; the union is one such number.
+    Some(unsafe { timeout.cast::<LONGLONG>().read() })
+}
+
+/// The header of an initialised dispatcher object.
+///
+/// # Safety
+///
+/// `object` must point to memory of the size of a header that stays where it is.
+unsafe fn header<'a>(object: PVOID, function: &'static str) -> &'a Header {
+    // SAFETY: The caller vouches for the memory, whose fields are accessed atomically.
+    let header = unsafe { &*object.cast::<Header>() };
+    if !header.is_waitable() {
+        verifier::violation(
+            0x1002,
+            [object as u64, 0, 0],
+            function,
+            "The object is not a dispatcher object that was initialised.",
+        );
+    }
+    header
+}
+
+fn check_irql(
+    thread: &Thread,
+    object: PVOID,
+    timeout: Option<LONGLONG>,
+    address: PLARGE_INTEGER,
+    function: &'static str,
+) {
+    // An announced wait is at the IRQL of the call that announced it.
+    if !thread.is_at_dispatch() || thread.has_announced_wait() {
+        return;
+    }
+    let (rule, sentence) = match timeout {
+        _ if thread.irql() > DISPATCH => (0x120, "A wait above DISPATCH_LEVEL."),
+        Some(0) => return,
+        _ if !thread.dpc().is_null() => switch_from_dpc(thread, function),
+        None => (0x121, "A wait without a time-out at DISPATCH_LEVEL."),
+        Some(_) => (
+            0x122,
+            "A wait with a time-out that is not zero at DISPATCH_LEVEL.",
+        ),
+    };
+    let parameters = [thread.irql_address(), object as u64, address as u64];
+    verifier::violation(rule, parameters, function, sentence);
+}
+
+fn switch_from_dpc(thread: &Thread, function: &'static str) -> ! {
+    let here = 0_u8;
+    bugcheck::raise(
+        ATTEMPTED_SWITCH_FROM_DPC,
+        [thread.address(), 0, (&raw const here) as u64, 0],
+        function,
+        "A DPC routine waits.",
+    )
+}
+
+/// Waits, after going back to the IRQL of the call that announced the wait, if one did.
+fn wait(
+    thread: &'static Thread,
+    objects: &[&Header],
+    blocks: &[WaitBlock],
+    kind: WaitKind,
+    deadline: Deadline,
+) -> NTSTATUS {
+    if let Some(old) = thread.take_announced_wait() {
+        irql::lower(thread, old);
+    }
+    dispatcher::wait(thread, objects, blocks, kind, deadline)
+}

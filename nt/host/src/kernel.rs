@@ -1,0 +1,100 @@
+//! The one kernel of the process: its configuration, and whether it is alive.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
+
+use crate::{bugcheck, processor, thread::Thread};
+
+/// How the kernel is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How many virtual processors there are, 1 to [`Config::MAXIMUM_PROCESSORS`].
+    pub processors: u32,
+    /// Whether the rules of Driver Verifier are enforced, beyond what a free build checks.
+    pub verifier: bool,
+}
+
+impl Config {
+    /// One processor group holds 64 processors; this kernel has one group.
+    pub const MAXIMUM_PROCESSORS: u32 = 64;
+}
+
+impl Default for Config {
+    /// As many processors as the host has, and at least four, with Driver Verifier on.
+    fn default() -> Self {
+        let host = std::thread::available_parallelism().map_or(1, |n| {
+            u32::try_from(n.get()).unwrap_or(Self::MAXIMUM_PROCESSORS)
+        });
+        Self {
+            processors: host.clamp(4, Self::MAXIMUM_PROCESSORS),
+            verifier: true,
+        }
+    }
+}
+
+/// Why the kernel did not boot with a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BootError {
+    /// The kernel runs already, with another configuration.
+    #[error("the kernel of this process runs already, with another configuration ({0:?})")]
+    Running(Config),
+    /// The number of processors is not one that the kernel can have.
+    #[error("{0} processors: a kernel has 1 to {max}", max = Config::MAXIMUM_PROCESSORS)]
+    Processors(u32),
+}
+
+static CONFIG: OnceLock<Config> = OnceLock::new();
+
+/// Set by the first bug check, and never cleared.
+static DEAD: AtomicBool = AtomicBool::new(false);
+
+/// Boots the kernel of this process.
+///
+/// # Errors
+///
+/// [`BootError`] if it runs already with another configuration, or if `config` is not possible.
+pub fn boot(config: Config) -> Result<(), BootError> {
+    if !(1..=Config::MAXIMUM_PROCESSORS).contains(&config.processors) {
+        return Err(BootError::Processors(config.processors));
+    }
+    let running = boot_with(config);
+    if running == config {
+        Ok(())
+    } else {
+        Err(BootError::Running(running))
+    }
+}
+
+/// The configuration of the running kernel, which boots with the default one if it did not run.
+pub fn config() -> Config {
+    CONFIG
+        .get()
+        .copied()
+        .unwrap_or_else(|| boot_with(Config::default()))
+}
+
+fn boot_with(config: Config) -> Config {
+    *CONFIG.get_or_init(|| {
+        processor::start(config.processors);
+        config
+    })
+}
+
+/// Whether a bug check has stopped the kernel.
+#[inline]
+pub fn is_dead() -> bool {
+    DEAD.load(Ordering::Relaxed)
+}
+
+/// Stops the kernel; true for the first caller alone.
+pub fn die() -> bool {
+    !DEAD.swap(true, Ordering::AcqRel)
+}
+
+/// Does not return to code of the kernel or of a driver once a bug check has stopped the kernel.
+#[inline]
+pub fn check_alive(thread: &Thread) {
+    if is_dead() {
+        bugcheck::leave(thread);
+    }
+}

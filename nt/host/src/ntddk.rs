@@ -1,0 +1,17 @@
+//! The kernel as a driver sees it: the types of `nt-abi` and the functions of this kernel, under the
+//! names that `wdk_sys` and `wdk_sys::ntddk` use.
+//!
+//! The functions ask of their caller what the DDI page of the same name asks; what they check is
+//! answered with a bug check.
+
+pub use nt_abi::*;
+
+pub use crate::{
+    ex::{exception::ddk::*, pool::ddk::*},
+    ke::{
+        apc::ddk::*, dpc::ddk::*, event::ddk::*, irql::ddk::*, mutex::ddk::*, spinlock::ddk::*,
+        wait::ddk::*,
+    },
+    ob::ddk::*,
+    ps::{PsThreadType, thread::ddk::*},
+};

@@ -1,0 +1,200 @@
+//! Kernel handles.
+
+use core::{ptr, sync::atomic::Ordering};
+
+use nt_abi::{
+    ACCESS_MASK, HANDLE, KPROCESSOR_MODE, NTSTATUS, PASSIVE_LEVEL, PVOID, STATUS_INVALID_HANDLE,
+    STATUS_OBJECT_TYPE_MISMATCH, STATUS_SUCCESS, bugcheck::INVALID_KERNEL_HANDLE,
+};
+use parking_lot::Mutex;
+
+use super::{ObjectType, dereference, header, reference};
+use crate::{address::to_usize, bugcheck, thread, verifier};
+
+/// The body of an object that a handle refers to.
+struct Slot(PVOID);
+
+// SAFETY: A slot owns a reference to an object, and objects may be used by every thread.
+unsafe impl Send for Slot {}
+
+static HANDLES: Mutex<Vec<Option<Slot>>> = Mutex::new(Vec::new());
+
+/// Kernel handles are negative.
+const KERNEL_HANDLE: u64 = 0xFFFF_FFFF_8000_0000;
+
+/// `NtCurrentThread()`.
+const CURRENT_THREAD: u64 = u64::MAX - 1;
+
+/// A handle that is open, as reports list it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OpenHandle {
+    /// The handle's value.
+    pub value: u64,
+    /// The address of the object.
+    pub object: u64,
+    /// The name of the object's type.
+    pub kind: &'static str,
+}
+
+/// All handles that are open.
+#[must_use]
+pub fn open_handles() -> Vec<OpenHandle> {
+    let handles = HANDLES.lock();
+    handles
+        .iter()
+        .enumerate()
+        .filter_map(|(index, slot)| {
+            let body = slot.as_ref()?.0;
+            // SAFETY: The slot owns a reference to the object, and is not emptied under the lock.
+            let kind = unsafe { header(body) }.kind.name;
+            Some(OpenHandle {
+                value: value_of(index) as u64,
+                object: body as u64,
+                kind,
+            })
+        })
+        .collect()
+}
+
+/// Opens a handle to an object, for which it takes a reference of its own.
+///
+/// # Safety
+///
+/// `body` must be the body of an object that is alive.
+pub unsafe fn insert(body: PVOID) -> HANDLE {
+    // SAFETY: This function has the same contract.
+    unsafe { reference(body, "ObOpenObjectByPointer") };
+    // SAFETY: As above.
+    unsafe { header(body) }
+        .handle_count
+        .fetch_add(1, Ordering::Relaxed);
+    let mut handles = HANDLES.lock();
+    let free = handles.iter().position(Option::is_none).unwrap_or_else(|| {
+        handles.push(None);
+        handles.len() - 1
+    });
+    handles[free] = Some(Slot(body));
+    drop(handles);
+    value_of(free)
+}
+
+const fn value_of(index: usize) -> HANDLE {
+    ptr::without_provenance_mut(to_usize(KERNEL_HANDLE | (index as u64 + 1) << 2))
+}
+
+fn index_of(handle: HANDLE) -> Option<usize> {
+    let value = handle as u64;
+    if value & KERNEL_HANDLE != KERNEL_HANDLE || value & 3 != 0 {
+        return None;
+    }
+    usize::try_from((value & !KERNEL_HANDLE) >> 2)
+        .ok()?
+        .checked_sub(1)
+}
+
+/// Takes a reference to what a handle refers to.
+fn reference_by_handle(handle: HANDLE) -> Option<PVOID> {
+    if handle as u64 == CURRENT_THREAD {
+        let body = thread::current().kthread().cast();
+        // SAFETY: The running thread's object is alive.
+        unsafe { reference(body, "ObReferenceObjectByHandle") };
+        return Some(body);
+    }
+    let handles = HANDLES.lock();
+    let body = handles.get(index_of(handle)?)?.as_ref()?.0;
+    // SAFETY: The slot owns a reference to the object, and is not emptied under the lock.
+    unsafe { reference(body, "ObReferenceObjectByHandle") };
+    drop(handles);
+    Some(body)
+}
+
+/// `ObReferenceObjectByHandle`: takes a reference to the object that a handle refers to. IRQL =
+/// `PASSIVE_LEVEL`.
+///
+/// Returns `STATUS_OBJECT_TYPE_MISMATCH` if the object is not of the type asked for, and
+/// `STATUS_INVALID_HANDLE` with Driver Verifier off; with it on, a handle that is none is bug check 0xC4
+/// (0x3C), and a null handle 0xC4 (0xF5). Access rights are not checked: the caller is the kernel.
+///
+/// # Safety
+///
+/// `Object` must be valid for a write, `ObjectType` a type of this kernel or null.
+#[allow(non_snake_case, reason = "NT's names")]
+pub unsafe extern "win64" fn ObReferenceObjectByHandle(
+    Handle: HANDLE,
+    _DesiredAccess: ACCESS_MASK,
+    ObjectType: *mut ObjectType,
+    _AccessMode: KPROCESSOR_MODE,
+    Object: *mut PVOID,
+    _HandleInformation: PVOID,
+) -> NTSTATUS {
+    const NAME: &str = "ObReferenceObjectByHandle";
+    let thread = thread::current();
+    if u32::from(thread.irql()) > PASSIVE_LEVEL {
+        verifier::rule(0x2001B, NAME, "IrqlObPassive: IRQL must be PASSIVE_LEVEL.");
+    }
+    let Some(body) = reference_by_handle(Handle) else {
+        return refuse(Handle, ObjectType);
+    };
+    // SAFETY: The object was referenced just now.
+    let kind = unsafe { header(body) }.kind;
+    if !ObjectType.is_null() && !ptr::eq(kind, ObjectType) {
+        // SAFETY: That reference is given up again.
+        unsafe { dereference(body, NAME) };
+        return STATUS_OBJECT_TYPE_MISMATCH;
+    }
+    // SAFETY: The caller vouches for the pointer.
+    unsafe { Object.write(body) };
+    STATUS_SUCCESS
+}
+
+fn refuse(handle: HANDLE, kind: *mut ObjectType) -> NTSTATUS {
+    if verifier::is_on() {
+        let (rule, sentence) = if handle.is_null() {
+            (0xF5, "The handle is null.")
+        } else {
+            (0x3C, "The handle is not open.")
+        };
+        verifier::violation(
+            rule,
+            [handle as u64, kind as u64, 0],
+            "ObReferenceObjectByHandle",
+            sentence,
+        );
+    }
+    STATUS_INVALID_HANDLE
+}
+
+/// `ZwClose`: closes a handle and gives up the reference that it holds. IRQL = `PASSIVE_LEVEL`.
+///
+/// A handle that is none is bug check 0x93, `INVALID_KERNEL_HANDLE`.
+///
+/// # Safety
+///
+/// Nobody may use the handle any more.
+#[allow(non_snake_case, reason = "NT's names")]
+pub unsafe extern "win64" fn ZwClose(Handle: HANDLE) -> NTSTATUS {
+    let thread = thread::current();
+    if u32::from(thread.irql()) > PASSIVE_LEVEL {
+        verifier::rule(
+            0x2001F,
+            "ZwClose",
+            "IrqlZwPassive: IRQL must be PASSIVE_LEVEL.",
+        );
+    }
+    let slot = index_of(Handle).and_then(|index| HANDLES.lock().get_mut(index)?.take());
+    let Some(Slot(body)) = slot else {
+        bugcheck::raise(
+            INVALID_KERNEL_HANDLE,
+            [Handle as u64, 1, 0, 0],
+            "ZwClose",
+            "The handle is not open.",
+        );
+    };
+    // SAFETY: The slot owned a reference, so the object is alive.
+    unsafe { header(body) }
+        .handle_count
+        .fetch_sub(1, Ordering::Relaxed);
+    // SAFETY: The slot's reference is given up, once.
+    unsafe { dereference(body, "ZwClose") };
+    STATUS_SUCCESS
+}

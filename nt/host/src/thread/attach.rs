@@ -1,0 +1,125 @@
+//! How threads come and go.
+
+use core::{
+    cell::Cell,
+    ptr,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use parking_lot::Mutex;
+
+use super::{Origin, Thread, gs};
+use crate::{dispatcher, kernel, ob, processor, ps};
+
+thread_local! {
+    /// The thread of the kernel that this host thread is. It has no destructor, so that reading it
+    /// is a single load.
+    static CURRENT: Cell<*const Thread> = const { Cell::new(ptr::null()) };
+
+    /// Ends the kernel's thread when the host thread ends.
+    static DETACH: Cell<Option<Detach>> = const { Cell::new(None) };
+}
+
+struct Detach;
+
+impl Drop for Detach {
+    fn drop(&mut self) {
+        detach();
+    }
+}
+
+/// A thread by its address; the list holds a reference to each.
+struct Entry(*const Thread);
+
+// SAFETY: A thread is made of atomics, and may be looked at from everywhere; see `each`.
+unsafe impl Send for Entry {}
+
+/// All threads that are alive.
+static THREADS: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+
+/// The next thread identifier; Windows gives multiples of four.
+static NEXT_ID: AtomicU64 = AtomicU64::new(8);
+
+/// The thread that calls, which becomes a thread of the kernel if it was none.
+///
+/// Does not return if a bug check has stopped the kernel. The reference is good for as long as the
+/// host thread runs: it must not be given to another one.
+#[inline]
+pub fn current() -> &'static Thread {
+    let thread = attached();
+    kernel::check_alive(thread);
+    thread
+}
+
+/// The thread that calls, whether the kernel is alive or not.
+#[inline]
+pub fn attached() -> &'static Thread {
+    let thread = CURRENT.get();
+    if thread.is_null() {
+        return attach(Origin::Host, None);
+    }
+    // SAFETY: The pointer is that of a thread object to which the running thread holds a reference.
+    unsafe { &*thread }
+}
+
+#[cold]
+fn attach(origin: Origin, prepared: Option<&'static Thread>) -> &'static Thread {
+    kernel::config();
+    let thread = prepared.unwrap_or_else(|| {
+        let name = std::thread::current()
+            .name()
+            .unwrap_or("unnamed")
+            .to_owned();
+        create(origin, name)
+    });
+    CURRENT.set(thread);
+    thread.gs.install(thread);
+    processor::assign(thread);
+    if origin == Origin::Host {
+        DETACH.set(Some(Detach));
+    }
+    THREADS.lock().push(Entry(thread));
+    thread
+}
+
+/// Makes a thread object, with a reference that belongs to the thread itself.
+pub fn create(origin: Origin, name: String) -> &'static Thread {
+    let id = NEXT_ID.fetch_add(4, Ordering::Relaxed);
+    let thread = ob::create(&ps::THREAD_TYPE, Thread::new(origin, name, id));
+    thread.object.initialize();
+    if origin != Origin::Host {
+        thread.start_in_critical_region();
+    }
+    thread
+}
+
+/// Runs `body` as `thread` on the calling host thread, from its first instruction to its end.
+pub fn run_system(thread: &'static Thread, body: impl FnOnce()) {
+    attach(thread.origin(), Some(thread));
+    body();
+    detach();
+}
+
+/// Ends the calling thread: it is signalled, and the kernel forgets it.
+fn detach() {
+    // SAFETY: The reference that the thread has to itself is given up only at the end of this.
+    let Some(thread) = (unsafe { CURRENT.get().as_ref() }) else {
+        return;
+    };
+    if !kernel::is_dead() {
+        dispatcher::end_thread(thread);
+    }
+    CURRENT.set(ptr::null());
+    THREADS.lock().retain(|entry| !ptr::eq(entry.0, thread));
+    gs::uninstall();
+    ob::dereference_typed(thread);
+}
+
+/// Calls `visit` with every thread that is alive. No thread can end meanwhile, so `visit` must not
+/// wait for one.
+pub fn each(mut visit: impl FnMut(&Thread)) {
+    for entry in THREADS.lock().iter() {
+        // SAFETY: A thread is taken off the list before it gives up the reference to itself.
+        visit(unsafe { &*entry.0 });
+    }
+}

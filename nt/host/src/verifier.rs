@@ -1,0 +1,108 @@
+//! The rules of Driver Verifier: what each violation's bug check looks like.
+//!
+//! Source: the page of bug check 0xC4, `DRIVER_VERIFIER_DETECTED_VIOLATION`, for the first parameter
+//! and the meaning of the others.
+
+use nt_abi::bugcheck::{
+    DRIVER_VERIFIER_DETECTED_VIOLATION, KERNEL_APC_PENDING_DURING_EXIT, TIMER_OR_DPC_INVALID,
+};
+
+use crate::{bugcheck, dispatcher, dpc, irql, kernel, thread::Thread};
+
+/// Whether the rules beyond those of a free build are enforced.
+#[inline]
+pub fn is_on() -> bool {
+    kernel::config().verifier
+}
+
+/// Stops the kernel for a rule of Driver Verifier that `function` found broken.
+#[cold]
+pub fn violation(
+    rule: u64,
+    parameters: [u64; 3],
+    function: &'static str,
+    sentence: impl Into<String>,
+) -> ! {
+    let [second, third, fourth] = parameters;
+    bugcheck::raise(
+        DRIVER_VERIFIER_DETECTED_VIOLATION,
+        [rule, second, third, fourth],
+        function,
+        sentence,
+    )
+}
+
+/// Stops the kernel for a DDI compliance rule that `function` found broken. The second parameter would
+/// point to the text of the rule; the report has it instead.
+#[cold]
+pub fn rule(rule: u64, function: &'static str, sentence: impl Into<String>) -> ! {
+    violation(rule, [0; 3], function, sentence)
+}
+
+/// What must not be in memory that is freed.
+pub fn check_memory_end(thread: &'static Thread, start: u64, size: u64, function: &'static str) {
+    let range = start..start + size;
+    if let Some((lock, kind)) = thread.held.iter().find(|held| range.contains(&held.0)) {
+        violation(
+            0x100B,
+            [lock, thread.address(), 0],
+            function,
+            format!("The memory holds a {} that the thread holds.", kind.noun()),
+        );
+    }
+    if let Some((mutex, owner)) = dispatcher::owned_mutex_in(thread, &range) {
+        violation(
+            0x100B,
+            [mutex, owner, 0],
+            function,
+            "The memory holds a mutex that a thread owns.",
+        );
+    }
+    if let Some(dpc) = dpc::queued_in(&range) {
+        bugcheck::raise(
+            TIMER_OR_DPC_INVALID,
+            [1, dpc, range.start, range.end],
+            function,
+            "The memory holds a DPC that is queued.",
+        );
+    }
+}
+
+/// What a thread must have put in order when it ends.
+pub fn check_thread_end(thread: &'static Thread) {
+    const FUNCTION: &str = "PsTerminateSystemThread";
+    if let Some((lock, kind)) = thread.held.iter().next_back() {
+        violation(
+            0x100A,
+            [thread.address(), lock, 0],
+            FUNCTION,
+            format!(
+                "The thread ends while it holds the {} at 0x{lock:X}.",
+                kind.noun()
+            ),
+        );
+    }
+    if is_on() && !thread.object.mutants.is_empty() {
+        let mutex = dispatcher::first_mutex(thread);
+        violation(
+            0x100A,
+            [thread.address(), mutex, 0],
+            FUNCTION,
+            format!("The thread ends while it owns the mutex at 0x{mutex:X}."),
+        );
+    }
+    let apcs_off = thread.apc_depth() != 0 || thread.object.special_apc_disable() != 0;
+    if apcs_off || thread.irql() != irql::PASSIVE {
+        bugcheck::raise(
+            KERNEL_APC_PENDING_DURING_EXIT,
+            [
+                0,
+                thread.object.combined_apc_disable(),
+                u64::from(thread.irql()),
+                0,
+            ],
+            FUNCTION,
+            "The thread ends with APCs off or above PASSIVE_LEVEL.",
+        );
+    }
+}
