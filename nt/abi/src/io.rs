@@ -205,6 +205,23 @@ pub struct DeviceIoControlParameters {
     Pad2: ULONG,
     pub Type3InputBuffer: PVOID,
 }
+layout!(DeviceIoControlParameters, 0x20, InputBufferLength: 8, IoControlCode: 0x10);
+
+impl DeviceIoControlParameters {
+    /// The parameters of a request with an output and an input of these lengths in bytes.
+    #[must_use]
+    pub const fn new(output: ULONG, input: ULONG, code: ULONG) -> Self {
+        Self {
+            OutputBufferLength: output,
+            Pad0: 0,
+            InputBufferLength: input,
+            Pad1: 0,
+            IoControlCode: code,
+            Pad2: 0,
+            Type3InputBuffer: core::ptr::null_mut(),
+        }
+    }
+}
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -217,6 +234,23 @@ pub struct CreateParameters {
     Pad1: ULONG,
     pub EaLength: ULONG,
 }
+layout!(CreateParameters, 0x20, Options: 8, FileAttributes: 0x10, EaLength: 0x18);
+
+impl CreateParameters {
+    /// The parameters of an open with a security context and options.
+    #[must_use]
+    pub const fn new(security_context: PVOID, options: ULONG) -> Self {
+        Self {
+            SecurityContext: security_context,
+            Options: options,
+            Pad0: 0,
+            FileAttributes: 0,
+            ShareAccess: 0,
+            Pad1: 0,
+            EaLength: 0,
+        }
+    }
+}
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -226,6 +260,21 @@ pub struct ReadWriteParameters {
     pub Key: ULONG,
     Pad1: ULONG,
     pub ByteOffset: LARGE_INTEGER,
+}
+layout!(ReadWriteParameters, 0x18, Key: 8, ByteOffset: 0x10);
+
+impl ReadWriteParameters {
+    /// The parameters of a transfer of so many bytes.
+    #[must_use]
+    pub const fn new(length: ULONG, offset: LARGE_INTEGER) -> Self {
+        Self {
+            Length: length,
+            Pad0: 0,
+            Key: 0,
+            Pad1: 0,
+            ByteOffset: offset,
+        }
+    }
 }
 
 #[repr(C)]
@@ -317,6 +366,12 @@ pub struct MDL {
 pub type PMDL = *mut MDL;
 layout!(MDL, 0x30, MappedSystemVa: 0x18, ByteCount: 0x28, ByteOffset: 0x2C);
 
+pub const MDL_MAPPED_TO_SYSTEM_VA: CSHORT = 0x0001;
+pub const MDL_PAGES_LOCKED: CSHORT = 0x0002;
+pub const MDL_SOURCE_IS_NONPAGED_POOL: CSHORT = 0x0004;
+
+pub type PIO_WORKITEM_ROUTINE_EX =
+    Option<unsafe extern "win64" fn(IoObject: PVOID, Context: PVOID, IoWorkItem: PVOID)>;
 pub type PIO_WORKITEM_ROUTINE = Option<unsafe extern "win64" fn(PDEVICE_OBJECT, PVOID)>;
 
 pub mod _WORK_QUEUE_TYPE {

@@ -44,15 +44,21 @@ macro_rules! layout {
 
 mod base;
 pub mod bugcheck;
+mod cm;
 mod ex;
 mod io;
 mod ke;
+mod pnp;
 mod ps;
+mod rtl;
 mod status;
 
 pub use base::*;
+pub use cm::*;
 pub use ex::*;
 pub use io::*;
 pub use ke::*;
+pub use pnp::*;
 pub use ps::*;
+pub use rtl::*;
 pub use status::*;
