@@ -1,6 +1,7 @@
 //! The exported functions of the kernel, by which the loader binds the imports of an image.
 
 use core::ffi::c_void;
+use std::{collections::HashMap, sync::LazyLock};
 
 /// A function (or variable) that the kernel exports.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +25,7 @@ unsafe impl Sync for Export {}
 macro_rules! exports {
     ($image:literal; $($name:ident),* $(,)?) => {
         /// The functions of this module, for the import tables of drivers.
-        pub(crate) const EXPORTS: &[$crate::Export] = &[
+        pub const EXPORTS: &[$crate::Export] = &[
             $($crate::Export {
                 image: $image,
                 name: stringify!($name),
@@ -33,7 +34,8 @@ macro_rules! exports {
         ];
 
         /// The functions of this module, for [`crate::ntddk`].
-        pub(crate) mod ddk {
+        #[doc(hidden)]
+        pub mod ddk {
             pub use super::{$($name),*};
         }
     };
@@ -44,8 +46,24 @@ pub(crate) use exports;
 #[must_use]
 pub const fn all() -> &'static [&'static [Export]] {
     &[
+        crate::cm::key::EXPORTS,
+        crate::cm::value::EXPORTS,
         crate::ex::exception::EXPORTS,
         crate::ex::pool::EXPORTS,
+        crate::io::attach::EXPORTS,
+        crate::io::build::EXPORTS,
+        crate::io::call::EXPORTS,
+        crate::io::cancel::EXPORTS,
+        crate::io::complete::EXPORTS,
+        crate::io::device::EXPORTS,
+        crate::io::driver::EXPORTS,
+        crate::io::interface::EXPORTS,
+        crate::io::namespace::EXPORTS,
+        crate::io::packet::EXPORTS,
+        crate::io::process::EXPORTS,
+        crate::io::property::EXPORTS,
+        crate::io::remove_lock::EXPORTS,
+        crate::io::work_item::EXPORTS,
         crate::ke::apc::EXPORTS,
         crate::ke::dpc::EXPORTS,
         crate::ke::event::EXPORTS,
@@ -53,8 +71,41 @@ pub const fn all() -> &'static [&'static [Export]] {
         crate::ke::mutex::EXPORTS,
         crate::ke::spinlock::EXPORTS,
         crate::ke::wait::EXPORTS,
+        crate::mm::address::EXPORTS,
+        crate::mm::mdl::EXPORTS,
+        crate::mm::routine::EXPORTS,
         crate::ob::EXPORTS,
         crate::ps::thread::EXPORTS,
         crate::ps::thread::VARIABLES,
+        crate::rtl::ansi::EXPORTS,
+        crate::rtl::crt::EXPORTS,
+        crate::rtl::debug::EXPORTS,
+        crate::rtl::guid::EXPORTS,
+        crate::rtl::memory::EXPORTS,
+        crate::rtl::number::EXPORTS,
+        crate::rtl::unicode::EXPORTS,
+        crate::rtl::version::EXPORTS,
     ]
+}
+
+/// The address of an export of the kernel or the HAL.
+#[must_use]
+pub fn find(name: &str) -> Option<*const c_void> {
+    static BY_NAME: LazyLock<HashMap<&str, &Export>> = LazyLock::new(|| {
+        all()
+            .iter()
+            .copied()
+            .flatten()
+            .map(|export| (export.name, export))
+            .collect()
+    });
+    BY_NAME.get(name).map(|export| export.address)
+}
+
+/// Whether `image` is one that this kernel stands for, in any case.
+#[must_use]
+pub fn is_kernel(image: &str) -> bool {
+    ["ntoskrnl.exe", "hal.dll"]
+        .iter()
+        .any(|name| name.eq_ignore_ascii_case(image))
 }

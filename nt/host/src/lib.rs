@@ -17,23 +17,37 @@ compile_error!("nthost runs x64 kernel code natively: it needs an x86_64 Linux h
 mod address;
 pub mod bugcheck;
 mod clock;
+mod cm;
 mod dispatcher;
 mod dpc;
 pub mod ex;
 pub mod export;
+mod io;
 mod irql;
 pub mod ke;
 mod kernel;
+mod library;
 mod list;
+mod loader;
+mod mm;
 pub mod ntddk;
 pub mod ob;
 mod processor;
 pub mod ps;
 mod recovery;
+mod rtl;
 pub mod testing;
 mod thread;
 mod verifier;
 
 pub use export::Export;
 pub use kernel::{BootError, Config, boot};
+pub use library::{
+    Device, Driver, DriverEntry, File, Kernel, Leak, LeakKind, Leaks, Library, Stop, Target,
+};
+pub use loader::{
+    ImageError,
+    registry::{Location, Place, locate},
+};
 pub use recovery::with_recovery;
+pub use rtl::debug::set_output as set_debug_output;

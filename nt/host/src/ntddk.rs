@@ -7,11 +7,15 @@
 pub use nt_abi::*;
 
 pub use crate::{
+    cm::ddk::*,
     ex::{exception::ddk::*, pool::ddk::*},
+    io::ddk::*,
     ke::{
         apc::ddk::*, dpc::ddk::*, event::ddk::*, irql::ddk::*, mutex::ddk::*, spinlock::ddk::*,
         wait::ddk::*,
     },
+    mm::ddk::*,
     ob::ddk::*,
     ps::{PsThreadType, thread::ddk::*},
+    rtl::ddk::*,
 };

@@ -1,4 +1,4 @@
-//! The executive: pool and exceptions.
+//! The executive: pool, exceptions and worker threads.
 #![allow(
     non_snake_case,
     clippy::must_use_candidate,
@@ -7,3 +7,4 @@
 
 pub mod exception;
 pub mod pool;
+pub mod worker;

@@ -1,0 +1,47 @@
+//! The I/O manager: driver, device and file objects, requests, and what Plug and Play needs.
+//!
+//! The structures have NT's layout and are in drivers' hands; what the kernel keeps beside them is its
+//! own ([`object`]). A request goes from [`file`] as an IRP ([`irp`], [`packet`]) to a driver
+//! ([`call`]) and comes back ([`complete`]) to whoever sent it ([`request`]). [`pnp`] is the bus that
+//! finds devices, [`namespace`] and [`interface`] are how they are found.
+#![allow(
+    non_snake_case,
+    clippy::must_use_candidate,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "functions, parameters and constants are as NT has them, and sizes are those of x64"
+)]
+
+pub mod attach;
+pub mod build;
+pub mod call;
+pub mod cancel;
+pub mod complete;
+pub mod device;
+pub mod driver;
+mod fields;
+pub mod file;
+pub mod interface;
+mod irp;
+pub mod namespace;
+pub mod object;
+pub mod packet;
+pub mod pnp;
+pub mod process;
+pub mod property;
+pub mod remove_lock;
+mod request;
+mod rules;
+mod violation;
+pub mod work_item;
+
+pub use rules::{Rule, passive_level};
+
+/// The functions of this component, for [`crate::ntddk`].
+pub mod ddk {
+    pub use super::{
+        attach::ddk::*, build::ddk::*, call::ddk::*, cancel::ddk::*, complete::ddk::*,
+        device::ddk::*, driver::ddk::*, interface::ddk::*, namespace::ddk::*, packet::ddk::*,
+        process::ddk::*, property::ddk::*, remove_lock::ddk::*, work_item::ddk::*,
+    };
+}

@@ -1,0 +1,268 @@
+//! Plug and Play: a root bus whose devices come and go as the library says.
+//!
+//! The bus driver of this kernel is the `PnP` manager's own, as for root-enumerated devices on Windows.
+//! Every device is at full power from its start on: no power IRP is sent.
+
+use core::ptr;
+use std::sync::{
+    LazyLock,
+    atomic::{AtomicU32, Ordering},
+};
+
+use nt_abi::{
+    DO_DEVICE_INITIALIZING, FILE_DEVICE_SECURE_OPEN, IRP_MJ_PNP, IRP_MJ_POWER,
+    IRP_MJ_SYSTEM_CONTROL, IRP_MN_CANCEL_REMOVE_DEVICE, IRP_MN_CANCEL_STOP_DEVICE,
+    IRP_MN_QUERY_CAPABILITIES, IRP_MN_QUERY_REMOVE_DEVICE, IRP_MN_QUERY_STOP_DEVICE,
+    IRP_MN_REMOVE_DEVICE, IRP_MN_START_DEVICE, IRP_MN_STOP_DEVICE, IRP_MN_SURPRISE_REMOVAL,
+    IoStackParameters, NT_SUCCESS, NTSTATUS, PDEVICE_OBJECT, PIRP, STATUS_DEVICE_BUSY,
+    STATUS_INVALID_DEVICE_REQUEST, STATUS_NOT_SUPPORTED, STATUS_SUCCESS, ULONG,
+};
+use parking_lot::Mutex;
+
+use super::{
+    complete::IofCompleteRequest,
+    device::{self, NewDevice, finish_deletion},
+    driver, interface,
+    irp::{Irp, Stack},
+    object::{DeviceObject, DriverObject},
+    request::{self, SystemBuffer},
+    violation,
+};
+use crate::{thread::Thread, verifier};
+
+const DO_BUS_ENUMERATED_DEVICE: ULONG = 0x1000;
+const FILE_DEVICE_CONTROLLER: ULONG = 4;
+
+/// What is known of a device of the root bus.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The physical device object.
+    pub pdo: DeviceObject,
+    /// `ROOT\DRIVER\0000`.
+    pub instance_path: String,
+    /// The driver that it was found for.
+    driver: DriverObject,
+    /// Whether its stack was started and not removed.
+    started: bool,
+}
+
+static NODES: Mutex<Vec<Node>> = Mutex::new(Vec::new());
+
+/// What is known of the device with this physical device object.
+pub fn node(pdo: DeviceObject) -> Option<Node> {
+    NODES.lock().iter().find(|node| node.pdo == pdo).cloned()
+}
+
+/// Whether a device may be opened: one of this bus must be started.
+pub fn may_be_opened(device: DeviceObject) -> bool {
+    NODES
+        .lock()
+        .iter()
+        .find(|node| node.pdo == device)
+        .is_none_or(|node| node.started)
+}
+
+/// Whether a driver has devices of this bus.
+pub fn has_nodes(driver: DriverObject) -> bool {
+    NODES.lock().iter().any(|node| node.driver == driver)
+}
+
+fn set_started(pdo: DeviceObject, started: bool) {
+    if let Some(node) = NODES.lock().iter_mut().find(|node| node.pdo == pdo) {
+        node.started = started;
+    }
+}
+
+static BUS: LazyLock<DriverObject> = LazyLock::new(|| {
+    let bus = driver::create("PnpManager", None, 0, 0);
+    let mut majors = bus.majors();
+    majors[IRP_MJ_PNP as usize] = Some(bus_pnp);
+    majors[IRP_MJ_POWER as usize] = Some(bus_power);
+    majors[IRP_MJ_SYSTEM_CONTROL as usize] = Some(bus_system_control);
+    bus.set_majors(majors);
+    bus
+});
+
+/// Finds a device for a driver: makes its PDO, lets the driver add its own and starts the stack.
+///
+/// # Errors
+///
+/// `STATUS_INVALID_DEVICE_REQUEST` if the driver has no `AddDevice`; what `AddDevice` or the start
+/// said.
+pub fn add(thread: &Thread, driver: DriverObject) -> Result<DeviceObject, NTSTATUS> {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let add_device = driver
+        .add_device_routine()
+        .ok_or(STATUS_INVALID_DEVICE_REQUEST)?;
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let new = NewDevice {
+        extension_size: 0,
+        name: Some(format!(r"\Device\{number:08x}")),
+        device_type: FILE_DEVICE_CONTROLLER,
+        characteristics: FILE_DEVICE_SECURE_OPEN,
+        exclusive: false,
+    };
+    let pdo = device::create(*BUS, &new)?;
+    pdo.set_flags(pdo.flags() & !DO_DEVICE_INITIALIZING | DO_BUS_ENUMERATED_DEVICE);
+    let instance_path = format!(
+        r"ROOT\{}\{:04}",
+        driver.kernel().name.to_uppercase(),
+        number - 1
+    );
+    NODES.lock().push(Node {
+        pdo,
+        instance_path,
+        driver,
+        started: false,
+    });
+    // SAFETY: The routine is the driver's `AddDevice`, for this driver object and a PDO.
+    let status = unsafe { add_device(driver.as_ptr(), pdo.as_ptr()) };
+    if !NT_SUCCESS(status) {
+        forget(pdo);
+        return Err(status);
+    }
+    check_added(pdo);
+    let status = send(thread, pdo, IRP_MN_START_DEVICE);
+    if NT_SUCCESS(status) {
+        set_started(pdo, true);
+        return Ok(pdo);
+    }
+    finish_removal(thread, pdo);
+    Err(status)
+}
+
+/// What `AddDevice` must have done.
+fn check_added(pdo: DeviceObject) {
+    let name = "AddDevice";
+    let top = pdo.top();
+    if top == pdo || !verifier::is_on() {
+        return;
+    }
+    if top.flags() & DO_DEVICE_INITIALIZING != 0 {
+        let sentence = "The driver did not clear DO_DEVICE_INITIALIZING at the end of AddDevice.";
+        violation::raise(0x243, None, Some(top), name, sentence);
+    }
+}
+
+/// Removes a device that the user asks to remove: the drivers may refuse.
+///
+/// # Errors
+///
+/// `STATUS_DEVICE_BUSY` while a file is open on the stack; what the driver said.
+pub fn remove(thread: &Thread, pdo: DeviceObject) -> Result<(), NTSTATUS> {
+    let status = if is_open(pdo) {
+        STATUS_DEVICE_BUSY
+    } else {
+        send(thread, pdo, IRP_MN_QUERY_REMOVE_DEVICE)
+    };
+    if NT_SUCCESS(status) {
+        finish_removal(thread, pdo);
+        return Ok(());
+    }
+    if status != STATUS_DEVICE_BUSY {
+        send(thread, pdo, IRP_MN_CANCEL_REMOVE_DEVICE);
+    }
+    Err(status)
+}
+
+/// Tells the drivers that the device is gone. Files may still be open; `finish_removal` follows when
+/// they are closed.
+pub fn surprise_remove(thread: &Thread, pdo: DeviceObject) {
+    set_started(pdo, false);
+    send(thread, pdo, IRP_MN_SURPRISE_REMOVAL);
+}
+
+/// Whether a file is open on some device of the stack.
+pub fn is_open(pdo: DeviceObject) -> bool {
+    let mut device = Some(pdo);
+    while let Some(current) = device {
+        if current.kernel().state.lock().opens != 0 {
+            return true;
+        }
+        device = current.upper();
+    }
+    false
+}
+
+/// Sends the remove IRP and sees that the stack is gone.
+pub fn finish_removal(thread: &Thread, pdo: DeviceObject) {
+    set_started(pdo, false);
+    send(thread, pdo, IRP_MN_REMOVE_DEVICE);
+    if let Some(upper) = pdo.upper().filter(|_| verifier::is_on()) {
+        let sentence = "The driver did not detach its device upon the remove IRP.";
+        violation::raise(0x21D, None, Some(upper), "IRP_MN_REMOVE_DEVICE", sentence);
+    }
+    forget(pdo);
+}
+
+/// Takes a PDO away.
+fn forget(pdo: DeviceObject) {
+    interface::forget(pdo);
+    NODES.lock().retain(|node| node.pdo != pdo);
+    if let Some(name) = &pdo.kernel().name {
+        super::namespace::remove_device(name);
+    }
+    pdo.kernel().state.lock().deleted = true;
+    finish_deletion(pdo);
+}
+
+/// Sends a Plug and Play IRP to the top of a stack.
+fn send(thread: &Thread, pdo: DeviceObject, minor: u32) -> NTSTATUS {
+    let (_, outcome) = request::send(
+        thread,
+        pdo,
+        None,
+        SystemBuffer::new(0, &[]),
+        |irp, stack| {
+            irp.set_status(STATUS_NOT_SUPPORTED);
+            stack.set_major(IRP_MJ_PNP as u8);
+            stack.set_minor(minor as u8);
+            stack.set_parameters(IoStackParameters {
+                Others: [ptr::null_mut(); 4],
+            });
+        },
+    );
+    outcome.status
+}
+
+/// Completes an IRP of the bus, with a status or as it stands.
+fn complete(irp: PIRP, answer: impl FnOnce(Stack) -> Option<NTSTATUS>) -> NTSTATUS {
+    // SAFETY: The I/O manager passes an IRP that is alive, with a stack location for this driver.
+    let Some(irp) = (unsafe { Irp::new(irp) }) else {
+        return STATUS_INVALID_DEVICE_REQUEST;
+    };
+    if let Some(status) = irp.stack().and_then(answer) {
+        irp.set_status(status);
+    }
+    let status = irp.status();
+    // SAFETY: This driver owns the IRP, and gives it up here.
+    unsafe { IofCompleteRequest(irp.as_ptr(), 0) };
+    status
+}
+
+unsafe extern "win64" fn bus_pnp(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
+    complete(irp, |stack| {
+        let known = [
+            IRP_MN_START_DEVICE,
+            IRP_MN_QUERY_REMOVE_DEVICE,
+            IRP_MN_REMOVE_DEVICE,
+            IRP_MN_CANCEL_REMOVE_DEVICE,
+            IRP_MN_STOP_DEVICE,
+            IRP_MN_QUERY_STOP_DEVICE,
+            IRP_MN_CANCEL_STOP_DEVICE,
+            IRP_MN_SURPRISE_REMOVAL,
+            IRP_MN_QUERY_CAPABILITIES,
+        ];
+        known
+            .contains(&u32::from(stack.minor()))
+            .then_some(STATUS_SUCCESS)
+    })
+}
+
+unsafe extern "win64" fn bus_power(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
+    complete(irp, |_| Some(STATUS_SUCCESS))
+}
+
+unsafe extern "win64" fn bus_system_control(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
+    complete(irp, |_| None)
+}

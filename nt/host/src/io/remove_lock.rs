@@ -1,0 +1,141 @@
+//! Remove locks: who uses a device counts itself, and removal waits until nobody does.
+
+use core::{
+    ptr,
+    sync::atomic::{AtomicI32, AtomicU8, Ordering},
+};
+
+use nt_abi::{
+    _EVENT_TYPE::SynchronizationEvent, _KWAIT_REASON::Executive, _MODE::KernelMode, CHAR, FALSE,
+    IO_REMOVE_LOCK, NTSTATUS, PVOID, STATUS_DELETE_PENDING, STATUS_SUCCESS, TRUE, ULONG,
+};
+
+use super::rules::{Rule, dispatch_level, passive_level};
+use crate::ke::{
+    event::ddk::{KeInitializeEvent, KeSetEvent},
+    wait::ddk::KeWaitForSingleObject,
+};
+
+/// The count of a lock: one, and one for each acquisition.
+///
+/// # Safety
+///
+/// The lock must be alive while the result is used.
+const unsafe fn count<'a>(lock: *mut IO_REMOVE_LOCK) -> &'a AtomicI32 {
+    // SAFETY: The lock is alive, by the contract of this function.
+    let count = unsafe { &raw mut (*lock).Common.IoCount };
+    // SAFETY: As above; the field is aligned, and drivers leave it alone.
+    unsafe { AtomicI32::from_ptr(count) }
+}
+
+/// Whether the lock is being removed.
+///
+/// # Safety
+///
+/// As for [`count`].
+const unsafe fn removed<'a>(lock: *mut IO_REMOVE_LOCK) -> &'a AtomicU8 {
+    // SAFETY: The lock is alive, by the contract of this function.
+    let removed = unsafe { &raw mut (*lock).Common.Removed };
+    // SAFETY: As above.
+    unsafe { AtomicU8::from_ptr(removed) }
+}
+
+/// Initialises a remove lock. `PASSIVE_LEVEL`. DDI: `IoInitializeRemoveLock`.
+///
+/// # Safety
+///
+/// `Lock` must be valid for a write of `RemlockSize` bytes.
+pub unsafe extern "win64" fn IoInitializeRemoveLockEx(
+    Lock: *mut IO_REMOVE_LOCK,
+    _AllocateTag: ULONG,
+    _MaxLockedMinutes: ULONG,
+    _HighWatermark: ULONG,
+    _RemlockSize: ULONG,
+) {
+    passive_level(Rule::IO_PASSIVE_5, "IoInitializeRemoveLockEx");
+    // SAFETY: Valid for a write by the contract of this function.
+    unsafe { Lock.write(IO_REMOVE_LOCK::default()) };
+    // SAFETY: The lock was written just now.
+    unsafe { count(Lock) }.store(1, Ordering::Relaxed);
+    // SAFETY: As above.
+    let event = unsafe { &raw mut (*Lock).Common.RemoveEvent };
+    // SAFETY: The event is part of the lock, which nobody uses yet.
+    unsafe { KeInitializeEvent(event, SynchronizationEvent, FALSE) };
+}
+
+/// Acquires a remove lock. `<= DISPATCH_LEVEL`. `STATUS_DELETE_PENDING` once the device is being
+/// removed. DDI: `IoAcquireRemoveLock`.
+///
+/// # Safety
+///
+/// The lock must be initialised.
+pub unsafe extern "win64" fn IoAcquireRemoveLockEx(
+    RemoveLock: *mut IO_REMOVE_LOCK,
+    Tag: PVOID,
+    _File: *const CHAR,
+    _Line: ULONG,
+    RemlockSize: ULONG,
+) -> NTSTATUS {
+    dispatch_level("IoAcquireRemoveLockEx");
+    // SAFETY: The lock is alive, by the contract of this function.
+    unsafe { count(RemoveLock) }.fetch_add(1, Ordering::AcqRel);
+    // SAFETY: As above.
+    if unsafe { removed(RemoveLock) }.load(Ordering::Acquire) == FALSE {
+        return STATUS_SUCCESS;
+    }
+    // SAFETY: It was acquired just now.
+    unsafe { IoReleaseRemoveLockEx(RemoveLock, Tag, RemlockSize) };
+    STATUS_DELETE_PENDING
+}
+
+/// Releases a remove lock. `<= DISPATCH_LEVEL`. DDI: `IoReleaseRemoveLock`.
+///
+/// # Safety
+///
+/// The lock must be acquired.
+pub unsafe extern "win64" fn IoReleaseRemoveLockEx(
+    RemoveLock: *mut IO_REMOVE_LOCK,
+    _Tag: PVOID,
+    _RemlockSize: ULONG,
+) {
+    dispatch_level("IoReleaseRemoveLockEx");
+    // SAFETY: The lock is alive, by the contract of this function.
+    if unsafe { count(RemoveLock) }.fetch_sub(1, Ordering::AcqRel) != 1 {
+        return;
+    }
+    // SAFETY: As above; the count is zero only when removal waits for it.
+    let event = unsafe { &raw mut (*RemoveLock).Common.RemoveEvent };
+    // SAFETY: The event was initialised with the lock.
+    unsafe { KeSetEvent(event, 0, FALSE) };
+}
+
+/// Releases a remove lock for the last time and waits until everybody has. `PASSIVE_LEVEL`. DDI:
+/// `IoReleaseRemoveLockAndWait`.
+///
+/// # Safety
+///
+/// The lock must be acquired.
+pub unsafe extern "win64" fn IoReleaseRemoveLockAndWaitEx(
+    RemoveLock: *mut IO_REMOVE_LOCK,
+    _Tag: PVOID,
+    _RemlockSize: ULONG,
+) {
+    passive_level(Rule::IO_PASSIVE_5, "IoReleaseRemoveLockAndWaitEx");
+    // SAFETY: The lock is alive, by the contract of this function.
+    unsafe { removed(RemoveLock) }.store(TRUE, Ordering::Release);
+    // The caller's acquisition and the lock's own.
+    // SAFETY: As above.
+    if unsafe { count(RemoveLock) }.fetch_sub(2, Ordering::AcqRel) > 2 {
+        // SAFETY: As above.
+        let event = unsafe { &raw mut (*RemoveLock).Common.RemoveEvent };
+        let forever = ptr::null_mut();
+        // SAFETY: The event was initialised with the lock, and the IRQL was checked.
+        unsafe { KeWaitForSingleObject(event.cast(), Executive, KernelMode as i8, FALSE, forever) };
+    }
+}
+
+crate::export::exports! {
+    "ntoskrnl.exe";
+    IoInitializeRemoveLockEx, IoAcquireRemoveLockEx, IoReleaseRemoveLockEx,
+    IoReleaseRemoveLockAndWaitEx,
+}

@@ -1,0 +1,203 @@
+//! A driver: started, given devices, unloaded.
+
+use std::{fmt, ops::Range, sync::Arc};
+
+use nt_abi::{
+    NT_SUCCESS, NTSTATUS, PDRIVER_INITIALIZE, PDRIVER_OBJECT, PUNICODE_STRING,
+    STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_IMAGE_FORMAT,
+    bugcheck::DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS,
+};
+
+use super::{
+    Device, Stop,
+    images::{self, Loaded},
+    service,
+};
+use crate::{
+    bugcheck, cm, dpc,
+    ex::worker,
+    io::{
+        driver::{self, SERVICES},
+        object::{DriverObject, Text},
+        pnp,
+    },
+};
+
+/// A `DriverEntry` routine.
+pub type DriverEntry = unsafe extern "win64" fn(PDRIVER_OBJECT, PUNICODE_STRING) -> NTSTATUS;
+
+/// Where a driver's code is.
+#[derive(Debug)]
+pub enum Code {
+    /// In an image that was loaded.
+    Image(Arc<Loaded>),
+    /// In this program.
+    InProcess(DriverEntry),
+}
+
+impl Code {
+    fn entry(&self) -> PDRIVER_INITIALIZE {
+        match self {
+            Self::Image(loaded) => loaded.image.entry().map(|address| {
+                let address = std::ptr::with_exposed_provenance::<()>(address);
+                // SAFETY: The entry point of a driver's image is its `DriverEntry` (or the entry
+                // library's, which has the same type), and lies in the image's code.
+                unsafe { std::mem::transmute::<*const (), DriverEntry>(address) }
+            }),
+            Self::InProcess(entry) => Some(*entry),
+        }
+    }
+
+    /// The addresses of the driver's code and data, if it has its own.
+    fn range(&self) -> Option<Range<usize>> {
+        match self {
+            Self::Image(loaded) => {
+                Some(loaded.image.base()..loaded.image.base() + loaded.image.size())
+            }
+            Self::InProcess(_) => None,
+        }
+    }
+}
+
+/// A driver that was loaded. Dropped without [`unload`](Self::unload), it stays loaded.
+pub struct Driver {
+    object: DriverObject,
+    code: Code,
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Driver").field(&self.name()).finish()
+    }
+}
+
+impl Driver {
+    /// Makes the driver object and calls `DriverEntry`.
+    pub(super) fn start(file_name: &str, code: Code) -> Result<Self, Stop> {
+        let name = file_name
+            .rsplit_once('.')
+            .map_or(file_name, |(stem, _)| stem);
+        let Some(entry) = code.entry() else {
+            return Err(Stop::Status(STATUS_INVALID_IMAGE_FORMAT));
+        };
+        let range = code.range().unwrap_or_default();
+        let object = driver::create(name, Some(entry), range.start, range.len());
+        let driver = Self { object, code };
+        let key = format!(r"{SERVICES}\{name}");
+        cm::create(&format!(r"{key}\Parameters"));
+        let path = Text::new(&key);
+        let mut path = path.counted();
+        let status = service::enter("DriverEntry", |_| {
+            // SAFETY: The routine is the driver's `DriverEntry`; both objects live until it returns.
+            let status = unsafe { entry(object.as_ptr(), &raw mut path) };
+            driver::finish_entry(object);
+            status
+        })?;
+        if NT_SUCCESS(status) {
+            return Ok(driver);
+        }
+        driver.discard("DriverEntry")?;
+        Err(Stop::Status(status))
+    }
+
+    /// The driver's name: that of its file, without the extension.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.object.kernel().name
+    }
+
+    /// The kernel's functions that the driver imports and that this kernel lacks, as `module!name`.
+    /// Using one is a bug check.
+    #[must_use]
+    pub fn missing_imports(&self) -> &[String] {
+        match &self.code {
+            Code::Image(loaded) => loaded.image.missing_imports(),
+            Code::InProcess(_) => &[],
+        }
+    }
+
+    /// The addresses of the driver's image; nothing if it is part of this program.
+    #[must_use]
+    pub fn image_range(&self) -> Option<Range<usize>> {
+        self.code.range()
+    }
+
+    /// Finds the driver a device: calls its `AddDevice` with a new physical device object, and starts
+    /// the device.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Status`] if the driver has no `AddDevice` (`STATUS_INVALID_DEVICE_REQUEST`), or with
+    /// what `AddDevice` or the start IRP returned; [`Stop::BugCheck`].
+    pub fn add_device(&self) -> Result<Device, Stop> {
+        let object = self.object;
+        let pdo = service::enter("AddDevice", |thread| pnp::add(thread, object))?;
+        Ok(Device::new(pdo.map_err(Stop::Status)?))
+    }
+
+    /// Calls the driver's unload routine and unloads its image.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::InUse`] while it has devices, or an image imports from its own; [`Stop::Status`] if it
+    /// has no unload routine (`STATUS_INVALID_DEVICE_REQUEST`). In these cases it stays loaded, for
+    /// good. [`Stop::BugCheck`], of which 0xCE says that something of the driver still runs.
+    pub fn unload(self) -> Result<(), Stop> {
+        if pnp::has_nodes(self.object) {
+            return Err(self.in_use("has devices: remove them first"));
+        }
+        let Some(unload) = self.object.unload() else {
+            return Err(Stop::Status(STATUS_INVALID_DEVICE_REQUEST));
+        };
+        service::enter("DriverUnload", |_| {
+            // SAFETY: The routine is the driver's unload routine, called once with its driver object.
+            unsafe { unload(self.object.as_ptr()) };
+        })?;
+        self.discard("DriverUnload")
+    }
+
+    fn in_use(&self, by: &str) -> Stop {
+        Stop::InUse {
+            what: self.name().to_owned(),
+            by: by.to_owned(),
+        }
+    }
+
+    /// Unloads the image and lets go of the driver object, when nothing uses them any more.
+    fn discard(self, routine: &'static str) -> Result<(), Stop> {
+        let devices = self.object.devices().len();
+        if devices != 0 {
+            return Err(self.in_use(&format!("left {devices} device object(s) behind")));
+        }
+        if let Some(range) = self.code.range() {
+            service::enter(routine, |_| check_quiet(&range, routine))?;
+        }
+        let in_use = self.in_use("is imported from by another image");
+        self.object.dereference();
+        match self.code {
+            Code::Image(loaded) => images::unload(loaded).map_err(|_| in_use),
+            Code::InProcess(_) => Ok(()),
+        }
+    }
+}
+
+/// Nothing may be about to run, or run, in an image that is unloaded.
+fn check_quiet(range: &Range<usize>, routine: &'static str) {
+    let stop = |address: u64, what: &str| -> ! {
+        bugcheck::raise(
+            DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS,
+            [address, 8, address, 0],
+            routine,
+            format!("The driver is unloaded while {what} of it is pending or runs."),
+        )
+    };
+    if let Some(address) = dpc::queued_in(&(range.start as u64..range.end as u64)) {
+        stop(address, "a DPC");
+    }
+    if let Some(address) = worker::pending_routines()
+        .into_iter()
+        .find(|a| range.contains(a))
+    {
+        stop(address as u64, "a work item");
+    }
+}

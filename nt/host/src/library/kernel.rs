@@ -1,0 +1,207 @@
+//! The kernel of this process.
+
+use std::{fs, path::Path, sync::Arc};
+
+use nt_abi::{GUID, STATUS_OBJECT_NAME_NOT_FOUND};
+
+use super::{
+    Driver, DriverEntry, File, Leaks, Library, Stop, driver::Code, images, leaks, service,
+};
+use crate::{
+    BootError, Config,
+    bugcheck::{self, BugCheckReport},
+    io, kernel,
+    loader::ImageError,
+};
+
+/// The kernel of this process. All values of this type are the same.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernel(());
+
+/// What [`Kernel::open`] opens.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Target<'a> {
+    /// A name: `\Device\X`, `\??\X`, `\\.\X`, or a symbolic link of a device interface.
+    Name(&'a str),
+    /// The first enabled device interface of a class.
+    Interface(GUID),
+}
+
+impl<'a> From<&'a str> for Target<'a> {
+    fn from(name: &'a str) -> Self {
+        Self::Name(name)
+    }
+}
+
+impl<'a> From<&'a String> for Target<'a> {
+    fn from(name: &'a String) -> Self {
+        Self::Name(name)
+    }
+}
+
+impl From<GUID> for Target<'_> {
+    fn from(class: GUID) -> Self {
+        Self::Interface(class)
+    }
+}
+
+impl Kernel {
+    /// Boots the kernel of this process.
+    ///
+    /// # Errors
+    ///
+    /// [`BootError`] if it runs already with another configuration, or if `config` is not possible.
+    pub fn boot(config: Config) -> Result<Self, BootError> {
+        kernel::boot(config).map(|()| Self(()))
+    }
+
+    /// The kernel, which boots with the default configuration if it does not run.
+    #[must_use]
+    pub fn get() -> Self {
+        kernel::config();
+        Self(())
+    }
+
+    /// How the kernel was made.
+    #[must_use]
+    pub fn config(self) -> Config {
+        kernel::config()
+    }
+
+    /// The report of the bug check that has stopped the kernel.
+    #[must_use]
+    pub fn bug_check(self) -> Option<Arc<BugCheckReport>> {
+        bugcheck::report()
+    }
+
+    /// Loads a driver from its file and calls its `DriverEntry`.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Image`] if it is no driver that can be loaded, [`Stop::Status`] with what `DriverEntry`
+    /// returned, [`Stop::BugCheck`].
+    pub fn load(self, path: impl AsRef<Path>) -> Result<Driver, Stop> {
+        let (name, file) = read(path.as_ref())?;
+        self.load_image(&name, &file)
+    }
+
+    /// As [`load`](Self::load), from the contents of the file `name`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`load`](Self::load).
+    pub fn load_image(self, name: &str, file: &[u8]) -> Result<Driver, Stop> {
+        Driver::start(name, Code::Image(images::load(name, file)?))
+    }
+
+    /// Loads an image that drivers import from, such as `WDFLDR.SYS`.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Image`] if it cannot be loaded, [`Stop::Status`] and [`Stop::BugCheck`] of its
+    /// `DllInitialize`, if it has one.
+    pub fn load_library(self, path: impl AsRef<Path>) -> Result<Library, Stop> {
+        let (name, file) = read(path.as_ref())?;
+        Library::load(&name, &file)
+    }
+
+    /// As [`load_library`](Self::load_library), from the contents of the file `name`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`load_library`](Self::load_library).
+    pub fn load_library_image(self, name: &str, file: &[u8]) -> Result<Library, Stop> {
+        Library::load(name, file)
+    }
+
+    /// Loads a driver that is part of this program: calls its `DriverEntry`.
+    ///
+    /// Everything else is as for a driver from a file, so its logic can be debugged, measured for
+    /// coverage and run under sanitizers like any other code.
+    ///
+    /// # Safety
+    ///
+    /// `entry` must be a `DriverEntry` routine: it, and every routine that it registers with the
+    /// kernel, must be what the kernel takes it for.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Status`] with what `DriverEntry` returned, [`Stop::BugCheck`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nthost::{Kernel, ntddk::*};
+    ///
+    /// unsafe extern "win64" fn driver_entry(
+    ///     driver: *mut DRIVER_OBJECT,
+    ///     _registry_path: PUNICODE_STRING,
+    /// ) -> NTSTATUS {
+    ///     // SAFETY: The kernel passes a driver object.
+    ///     unsafe { (*driver).DriverUnload = Some(unload) };
+    ///     STATUS_SUCCESS
+    /// }
+    ///
+    /// unsafe extern "win64" fn unload(_driver: *mut DRIVER_OBJECT) {}
+    ///
+    /// // SAFETY: Both routines are of the types that the kernel calls them by.
+    /// let driver = unsafe { Kernel::get().load_in_process("sample", driver_entry) }?;
+    /// driver.unload()?;
+    /// # Ok::<(), nthost::Stop>(())
+    /// ```
+    pub unsafe fn load_in_process(self, name: &str, entry: DriverEntry) -> Result<Driver, Stop> {
+        Driver::start(name, Code::InProcess(entry))
+    }
+
+    /// Opens a device, for reading and writing.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Status`] if there is nothing of that name or class (`STATUS_OBJECT_NAME_NOT_FOUND`), or
+    /// with what the driver said; [`Stop::BugCheck`].
+    pub fn open<'a>(self, target: impl Into<Target<'a>>) -> Result<File, Stop> {
+        match target.into() {
+            Target::Name(name) => File::open(name),
+            Target::Interface(class) => {
+                let links = self.interfaces(class);
+                let link = links
+                    .first()
+                    .ok_or(Stop::Status(STATUS_OBJECT_NAME_NOT_FOUND))?;
+                File::open(link)
+            }
+        }
+    }
+
+    /// The symbolic links of the enabled device interfaces of a class.
+    #[must_use]
+    pub fn interfaces(self, class: GUID) -> Vec<String> {
+        io::interface::enabled(&class)
+    }
+
+    /// What is allocated, open or running at this moment. After all drivers are unloaded, what is
+    /// listed was left behind.
+    #[must_use]
+    pub fn leaks(self) -> Leaks {
+        leaks::collect()
+    }
+
+    /// Runs `service` in the kernel as the calling thread, as a system service would run.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::BugCheck`] if a bug check stops the kernel meanwhile or has before.
+    pub fn run<T>(self, service: impl FnOnce() -> T) -> Result<T, Stop> {
+        service::enter("Kernel::run", |_| service())
+    }
+}
+
+/// The name and the contents of an image file.
+fn read(path: &Path) -> Result<(String, Vec<u8>), ImageError> {
+    let file = fs::read(path).map_err(|source| ImageError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    Ok((name.to_string_lossy().into_owned(), file))
+}

@@ -1,0 +1,147 @@
+//! What is allocated, open or running.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ex::pool,
+    io::{device, namespace, packet, work_item},
+    mm::mdl,
+    ob,
+    thread::{self, Origin},
+};
+
+/// The kind of a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum LeakKind {
+    /// A block of pool.
+    Pool,
+    /// A system thread.
+    Thread,
+    /// A handle.
+    Handle,
+    /// A device object.
+    Device,
+    /// A symbolic link.
+    SymbolicLink,
+    /// An IRP that a driver allocated.
+    Irp,
+    /// A memory descriptor list.
+    Mdl,
+    /// A work item.
+    WorkItem,
+}
+
+impl fmt::Display for LeakKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Pool => "pool",
+            Self::Thread => "thread",
+            Self::Handle => "handle",
+            Self::Device => "device",
+            Self::SymbolicLink => "symbolic link",
+            Self::Irp => "IRP",
+            Self::Mdl => "MDL",
+            Self::WorkItem => "work item",
+        })
+    }
+}
+
+/// A resource that is in use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leak {
+    /// What it is.
+    pub kind: LeakKind,
+    /// Its address, or the value of a handle.
+    pub address: u64,
+    /// What else is known: size and tag of a pool block, the name of a device or thread.
+    pub detail: String,
+}
+
+impl fmt::Display for Leak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:13} 0x{:X}  {}", self.kind, self.address, self.detail)
+    }
+}
+
+/// What is allocated, open or running; its text is one line each.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaks {
+    /// The resources.
+    pub entries: Vec<Leak>,
+}
+
+impl Leaks {
+    /// Whether there is nothing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+impl fmt::Display for Leaks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("nothing is left");
+        }
+        for (number, entry) in self.entries.iter().enumerate() {
+            let end = if number == 0 { "" } else { "\n" };
+            write!(f, "{end}{entry}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Everything that is in use at this moment.
+pub fn collect() -> Leaks {
+    let mut entries = Vec::new();
+    let mut add = |kind, address, detail| {
+        entries.push(Leak {
+            kind,
+            address,
+            detail,
+        });
+    };
+    for block in pool::allocated() {
+        let kind = if block.paged { "paged" } else { "nonpaged" };
+        let detail = format!("{} bytes, tag {}, {kind}", block.size, block.tag_text());
+        add(LeakKind::Pool, block.address, detail);
+    }
+    thread::each(|thread| {
+        if thread.origin() == Origin::System {
+            let detail = format!("{} ({})", thread.id(), thread.name());
+            add(LeakKind::Thread, thread.address(), detail);
+        }
+    });
+    for handle in ob::open_handles() {
+        let detail = format!("{} at 0x{:X}", handle.kind, handle.object);
+        add(LeakKind::Handle, handle.value, detail);
+    }
+    for device in device::all() {
+        let driver = device
+            .driver()
+            .map_or_else(String::new, |d| d.kernel().name.to_string());
+        let name = device.kernel().name.as_deref().unwrap_or("unnamed");
+        add(
+            LeakKind::Device,
+            device.address(),
+            format!("{name} of {driver}"),
+        );
+    }
+    for (name, target) in namespace::links() {
+        add(LeakKind::SymbolicLink, 0, format!("{name} -> {target}"));
+    }
+    let lists = [
+        (LeakKind::Irp, packet::allocated_by_drivers()),
+        (LeakKind::Mdl, mdl::allocated()),
+        (LeakKind::WorkItem, work_item::allocated()),
+    ];
+    for (kind, addresses) in lists {
+        for address in addresses {
+            add(kind, address as u64, String::new());
+        }
+    }
+    Leaks { entries }
+}

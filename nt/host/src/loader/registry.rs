@@ -1,0 +1,149 @@
+//! What lies at an address: images that are loaded, images that were, and missing imports.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use super::pages::Pages;
+
+/// As many as `MmUnloadedDrivers` keeps.
+const UNLOADED_IMAGES: usize = 50;
+
+/// What a range of addresses is.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// An image that is loaded.
+    Image {
+        /// Its name.
+        name: Arc<str>,
+    },
+    /// An image that was unloaded; nothing lies there since.
+    Unloaded {
+        /// The name that it had.
+        name: Arc<str>,
+    },
+    /// Imports that `image` lacks, one each `slot_size` bytes.
+    Missing {
+        /// The image.
+        image: Arc<str>,
+        /// The imports, as `module!symbol`.
+        names: Arc<[String]>,
+        /// The distance of their addresses.
+        slot_size: usize,
+    },
+}
+
+/// An address, told by what lies there.
+#[derive(Clone, Debug)]
+pub struct Location {
+    place: Place,
+    offset: usize,
+}
+
+impl Location {
+    /// What lies there.
+    #[must_use]
+    pub const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The name of the missing import at this address.
+    #[must_use]
+    pub fn missing_import(&self) -> Option<&str> {
+        let Place::Missing {
+            names, slot_size, ..
+        } = &self.place
+        else {
+            return None;
+        };
+        names.get(self.offset / slot_size).map(String::as_str)
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::Image { name } => write!(f, "{name}+{:#x}", self.offset),
+            Place::Unloaded { name } => write!(f, "unloaded {name}+{:#x}", self.offset),
+            Place::Missing { image, .. } => {
+                let import = self.missing_import().unwrap_or("an import");
+                write!(f, "{import}, missing for {image}")
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    range: Range<usize>,
+    place: Place,
+}
+
+#[derive(Debug, Default)]
+struct Registry {
+    entries: Vec<Entry>,
+    /// Oldest first; the allocations keep the addresses from being given to anybody else.
+    unloaded: VecDeque<(Entry, Pages)>,
+}
+
+impl Registry {
+    fn find(&self, address: usize) -> Option<Location> {
+        let unloaded = self.unloaded.iter().map(|(entry, _)| entry);
+        let mut entries = self.entries.iter().chain(unloaded);
+        entries
+            .find(|entry| entry.range.contains(&address))
+            .map(|entry| Location {
+                place: entry.place.clone(),
+                offset: address - entry.range.start,
+            })
+    }
+}
+
+static REGISTRY: RwLock<Registry> = RwLock::new(Registry {
+    entries: Vec::new(),
+    unloaded: VecDeque::new(),
+});
+
+/// Keeps a range registered while it lives.
+#[derive(Debug)]
+pub struct Registration {
+    start: usize,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mut registry = REGISTRY.write();
+        registry
+            .entries
+            .retain(|entry| entry.range.start != self.start);
+    }
+}
+
+/// Registers what lies at `range`.
+pub fn register(range: Range<usize>, place: Place) -> Registration {
+    let start = range.start;
+    REGISTRY.write().entries.push(Entry { range, place });
+    Registration { start }
+}
+
+/// Remembers an unloaded image with the addresses it had.
+pub fn retire(name: Arc<str>, pages: Pages) {
+    let entry = Entry {
+        range: pages.range(),
+        place: Place::Unloaded { name },
+    };
+    let mut registry = REGISTRY.write();
+    if registry.unloaded.len() == UNLOADED_IMAGES {
+        registry.unloaded.pop_front();
+    }
+    registry.unloaded.push_back((entry, pages));
+}
+
+/// What lies at `address`, if that is known.
+#[must_use]
+pub fn locate(address: usize) -> Option<Location> {
+    REGISTRY.read().find(address)
+}
