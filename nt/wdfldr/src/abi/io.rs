@@ -1,0 +1,97 @@
+//! Queues, requests and memory.
+
+use super::{WDFCONTEXT, WDFDRIVER, WDFQUEUE, WDFREQUEST};
+use nt_abi::{BOOLEAN, PVOID, UCHAR, ULONG, USHORT};
+
+pub type PFN_WDF_IO_QUEUE_IO_REQUEST = Option<unsafe extern "win64" fn(WDFQUEUE, WDFREQUEST)>;
+pub type PFN_WDF_IO_QUEUE_IO_STOP = Option<unsafe extern "win64" fn(WDFQUEUE, WDFREQUEST, ULONG)>;
+pub type PFN_WDF_IO_QUEUE_IO_TRANSFER =
+    Option<unsafe extern "win64" fn(WDFQUEUE, WDFREQUEST, Length: usize)>;
+pub type PFN_WDF_IO_QUEUE_IO_CONTROL = Option<
+    unsafe extern "win64" fn(
+        WDFQUEUE,
+        WDFREQUEST,
+        OutputBufferLength: usize,
+        InputBufferLength: usize,
+        IoControlCode: ULONG,
+    ),
+>;
+pub type PFN_WDF_IO_QUEUE_STATE = Option<unsafe extern "win64" fn(WDFQUEUE, WDFCONTEXT)>;
+pub type PFN_WDF_REQUEST_CANCEL = Option<unsafe extern "win64" fn(WDFREQUEST)>;
+
+/// `WDF_IO_QUEUE_CONFIG`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct WDF_IO_QUEUE_CONFIG {
+    pub Size: ULONG,
+    pub DispatchType: i32,
+    pub PowerManaged: i32,
+    pub AllowZeroLengthRequests: BOOLEAN,
+    pub DefaultQueue: BOOLEAN,
+    pub EvtIoDefault: PFN_WDF_IO_QUEUE_IO_REQUEST,
+    pub EvtIoRead: PFN_WDF_IO_QUEUE_IO_TRANSFER,
+    pub EvtIoWrite: PFN_WDF_IO_QUEUE_IO_TRANSFER,
+    pub EvtIoDeviceControl: PFN_WDF_IO_QUEUE_IO_CONTROL,
+    pub EvtIoInternalDeviceControl: PFN_WDF_IO_QUEUE_IO_CONTROL,
+    pub EvtIoStop: PFN_WDF_IO_QUEUE_IO_STOP,
+    pub EvtIoResume: PFN_WDF_IO_QUEUE_IO_REQUEST,
+    pub EvtIoCanceledOnQueue: PFN_WDF_IO_QUEUE_IO_REQUEST,
+    /// `Settings.Parallel.NumberOfPresentedRequests`.
+    pub NumberOfPresentedRequests: ULONG,
+    pub Driver: WDFDRIVER,
+}
+layout!(
+    WDF_IO_QUEUE_CONFIG, 0x60, DispatchType: 4, PowerManaged: 8, AllowZeroLengthRequests: 0xC,
+    DefaultQueue: 0xD, EvtIoDefault: 0x10, EvtIoDeviceControl: 0x28, EvtIoStop: 0x38,
+    EvtIoCanceledOnQueue: 0x48, NumberOfPresentedRequests: 0x50, Driver: 0x58,
+);
+
+/// `WDF_IO_QUEUE_DISPATCH_TYPE`.
+pub const WdfIoQueueDispatchSequential: i32 = 1;
+pub const WdfIoQueueDispatchParallel: i32 = 2;
+pub const WdfIoQueueDispatchManual: i32 = 3;
+
+/// `WDF_IO_QUEUE_STATE`.
+pub const WdfIoQueueAcceptRequests: i32 = 0x01;
+pub const WdfIoQueueDispatchRequests: i32 = 0x02;
+pub const WdfIoQueueNoRequests: i32 = 0x04;
+pub const WdfIoQueueDriverNoRequests: i32 = 0x08;
+pub const WdfIoQueuePnpHeld: i32 = 0x10;
+
+/// `WDF_REQUEST_STOP_ACTION_FLAGS`.
+pub const WdfRequestStopActionPurge: ULONG = 0x2;
+pub const WdfRequestStopRequestCancelable: ULONG = 0x1000_0000;
+
+/// `WDF_REQUEST_PARAMETERS`, its union kept as four pointer-sized words.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct WDF_REQUEST_PARAMETERS {
+    pub Size: USHORT,
+    pub MinorFunction: UCHAR,
+    pub Type: i32,
+    /// `Create`: security context, options, attributes and share access, EA length. `Read` and
+    /// `Write`: length, key, device offset. `DeviceIoControl`: output length, input length, code,
+    /// type 3 buffer.
+    pub Parameters: [usize; 4],
+}
+layout!(WDF_REQUEST_PARAMETERS, 0x28, MinorFunction: 2, Type: 4, Parameters: 8);
+
+/// `WDF_REQUEST_FATAL_ERROR_INFORMATION_LENGTH_MISMATCH_DATA`.
+#[repr(C)]
+pub struct InformationLengthMismatch {
+    pub Request: WDFREQUEST,
+    pub Irp: PVOID,
+    pub OutputBufferLength: ULONG,
+    pub Information: u64,
+    pub MajorFunction: UCHAR,
+}
+layout!(InformationLengthMismatch, 0x28, OutputBufferLength: 0x10, Information: 0x18);
+
+/// `WDFMEMORY_OFFSET`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct WDFMEMORY_OFFSET {
+    pub BufferOffset: usize,
+    pub BufferLength: usize,
+}
+layout!(WDFMEMORY_OFFSET, 0x10);

@@ -1,0 +1,226 @@
+//! Plug and play: how a functional device starts, stops and goes.
+//!
+//! The order of events is that of "PnP and Power Management Scenarios in WDF Drivers": hardware, D0,
+//! power-managed queues, self-managed I/O, interfaces; and backwards on the way down.
+
+use super::Device;
+use crate::abi::{
+    DeviceEvent, DeviceQuery, WDFCMRESLIST, WDFOBJECT, WdfPowerDeviceD3Final,
+    WdfRequestStopActionPurge,
+};
+use crate::kernel::{Irp, Outcome, check};
+use crate::object::{self, Typed};
+use crate::resources;
+use core::sync::atomic::Ordering;
+use nt_abi::{
+    IO_STACK_LOCATION, IRP_MN_CANCEL_REMOVE_DEVICE, IRP_MN_CANCEL_STOP_DEVICE,
+    IRP_MN_QUERY_REMOVE_DEVICE, IRP_MN_QUERY_STOP_DEVICE, IRP_MN_REMOVE_DEVICE,
+    IRP_MN_START_DEVICE, IRP_MN_STOP_DEVICE, IRP_MN_SURPRISE_REMOVAL, NTSTATUS,
+    STATUS_INVALID_DEVICE_STATE, STATUS_SUCCESS,
+};
+
+/// Where a functional device is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PnpState {
+    Created,
+    Started,
+    Stopped,
+    SurpriseRemoved,
+    /// A start failed; what had begun was undone.
+    Failed,
+    Removed,
+}
+
+/// `WdfRequestStopActionSuspend`.
+const SUSPEND: u32 = 1;
+
+/// `IRP_MJ_PNP`. IRQL `PASSIVE_LEVEL`.
+pub fn dispatch(device: &Typed<Device>, irp: Irp, location: &IO_STACK_LOCATION) -> NTSTATUS {
+    let lower = device.lower();
+    match u32::from(location.MinorFunction) {
+        IRP_MN_START_DEVICE => {
+            // SAFETY: The dispatch routine owns the IRP, and `lower` is attached below.
+            let status = unsafe { irp.forward_and_wait(lower) };
+            let outcome = check(status).and_then(|()| start(device, location));
+            let status = outcome.map_or_else(|status| status, |()| STATUS_SUCCESS);
+            // SAFETY: `forward_and_wait` gave the IRP back.
+            unsafe { irp.complete(status) }
+        }
+        IRP_MN_QUERY_REMOVE_DEVICE => query(device, irp, device.pnp_events.EvtDeviceQueryRemove),
+        IRP_MN_QUERY_STOP_DEVICE => query(device, irp, device.pnp_events.EvtDeviceQueryStop),
+        IRP_MN_STOP_DEVICE => {
+            power_down(device, PnpState::Stopped);
+            release_hardware(device);
+            pass_success(device, irp)
+        }
+        IRP_MN_CANCEL_REMOVE_DEVICE | IRP_MN_CANCEL_STOP_DEVICE => pass_success(device, irp),
+        IRP_MN_SURPRISE_REMOVAL => {
+            notify(device, device.pnp_events.EvtDeviceSurpriseRemoval);
+            device.disable_interfaces();
+            take_down(device, PnpState::SurpriseRemoved);
+            pass_success(device, irp)
+        }
+        IRP_MN_REMOVE_DEVICE => remove(device, irp),
+        // SAFETY: The dispatch routine owns the IRP, and `lower` is attached below.
+        _ => unsafe { irp.forward(lower) },
+    }
+}
+
+/// Passes a PnP IRP down with success, as function drivers do with what they handled.
+fn pass_success(device: &Device, irp: Irp) -> NTSTATUS {
+    // SAFETY: The dispatch routine owns the IRP.
+    unsafe { irp.set_status(STATUS_SUCCESS) };
+    // SAFETY: As above, and `lower` is attached below.
+    unsafe { irp.forward(device.lower()) }
+}
+
+/// Asks the client, and lets the lower drivers decide too if it agrees.
+fn query(device: &Typed<Device>, irp: Irp, event: DeviceQuery) -> NTSTATUS {
+    let answer = if device.stoppable.load(Ordering::Relaxed) {
+        ask(device, event)
+    } else {
+        Err(STATUS_INVALID_DEVICE_STATE)
+    };
+    match answer {
+        Ok(()) => pass_success(device, irp),
+        // SAFETY: The dispatch routine owns the IRP.
+        Err(status) => unsafe { irp.complete(status) },
+    }
+}
+
+fn ask(device: &Typed<Device>, event: DeviceQuery) -> Outcome {
+    event.map_or(Ok(()), |event| {
+        // SAFETY: The client registered the event for its device; PnP runs at `PASSIVE_LEVEL`.
+        check(unsafe { event(device.handle()) })
+    })
+}
+
+fn notify(device: &Typed<Device>, event: DeviceEvent) {
+    if let Some(event) = event {
+        // SAFETY: As in `ask`.
+        unsafe { event(device.handle()) };
+    }
+}
+
+/// Brings a device up. What fails is undone.
+fn start(device: &Typed<Device>, location: &IO_STACK_LOCATION) -> Outcome {
+    let first = device.state.with(|state| *state == PnpState::Created);
+    let undone = |status| {
+        device.state.with(|state| *state = PnpState::Failed);
+        status
+    };
+    prepare_hardware(device, location).map_err(undone)?;
+    if let Err(status) = power_up(device, first) {
+        release_hardware(device);
+        return Err(undone(status));
+    }
+    if let Err(status) = device.enable_interfaces() {
+        device.disable_interfaces();
+        power_down(device, PnpState::Failed);
+        release_hardware(device);
+        return Err(status);
+    }
+    Ok(())
+}
+
+fn prepare_hardware(device: &Typed<Device>, location: &IO_STACK_LOCATION) -> Outcome {
+    let Some(event) = device.pnp_events.EvtDevicePrepareHardware else {
+        return Ok(());
+    };
+    // SAFETY: Every member of the union is words; a start request has the raw and the translated
+    // resources in the first two.
+    let [raw, translated, ..] = unsafe { location.Parameters.Others };
+    let raw = resources::create(device, raw)?;
+    let translated = resources::create(device, translated)?;
+    // SAFETY: The client registered the event for its device; PnP runs at `PASSIVE_LEVEL`.
+    let status = unsafe { event(device.handle(), raw.handle(), translated.handle()) };
+    object::delete(&raw);
+    object::delete(&translated);
+    check(status)
+}
+
+fn release_hardware(device: &Typed<Device>) {
+    if let Some(event) = device.pnp_events.EvtDeviceReleaseHardware {
+        let list = resources::create(device, core::ptr::null_mut());
+        let handle: WDFCMRESLIST = list.as_ref().map_or(WDFOBJECT::NULL, |list| list.handle());
+        // SAFETY: The client registered the event for its device; PnP runs at `PASSIVE_LEVEL`.
+        unsafe { event(device.handle(), handle) };
+        if let Ok(list) = list {
+            object::delete(&list);
+        }
+    }
+}
+
+/// Into D0: the device, its queues, its self-managed I/O.
+fn power_up(device: &Typed<Device>, first: bool) -> Outcome {
+    let events = &device.pnp_events;
+    for event in [
+        events.EvtDeviceD0Entry,
+        events.EvtDeviceD0EntryPostInterruptsEnabled,
+    ]
+    .into_iter()
+    .flatten()
+    {
+        // SAFETY: The client registered the event for its device; PnP runs at `PASSIVE_LEVEL`.
+        check(unsafe { event(device.handle(), WdfPowerDeviceD3Final) })?;
+    }
+    device.state.with(|state| *state = PnpState::Started);
+    device.each_queue(Typed::power_on);
+    let self_managed = if first {
+        events.EvtDeviceSelfManagedIoInit
+    } else {
+        events.EvtDeviceSelfManagedIoRestart
+    };
+    ask(device, self_managed).inspect_err(|_| power_down(device, PnpState::Failed))
+}
+
+/// Out of D0, if the device is in it.
+fn power_down(device: &Typed<Device>, next: PnpState) {
+    let was_up = device.state.with(|state| core::mem::replace(state, next)) == PnpState::Started;
+    if !was_up {
+        return;
+    }
+    let events = &device.pnp_events;
+    // A failure to suspend or to leave D0 stops nobody: the device goes down either way.
+    let _ = ask(device, events.EvtDeviceSelfManagedIoSuspend);
+    device.each_queue(|queue| queue.hold(SUSPEND));
+    for event in [
+        events.EvtDeviceD0ExitPreInterruptsDisabled,
+        events.EvtDeviceD0Exit,
+    ]
+    .into_iter()
+    .flatten()
+    {
+        // SAFETY: The client registered the event for its device; PnP runs at `PASSIVE_LEVEL`.
+        let _ = unsafe { event(device.handle(), WdfPowerDeviceD3Final) };
+    }
+}
+
+/// Everything that removal undoes, once: after a surprise removal the rest is left.
+fn take_down(device: &Typed<Device>, next: PnpState) {
+    let before = device.state.with(|state| *state);
+    let had_hardware = before == PnpState::Started;
+    power_down(device, next);
+    if had_hardware {
+        release_hardware(device);
+    }
+}
+
+/// `IRP_MN_REMOVE_DEVICE`: the end of the device.
+fn remove(device: &Typed<Device>, irp: Irp) -> NTSTATUS {
+    let events = device.pnp_events;
+    let started_once = device.state.with(|state| *state != PnpState::Created);
+    device.disable_interfaces();
+    take_down(device, PnpState::Removed);
+    device.each_queue(|queue| queue.purge_power_managed(WdfRequestStopActionPurge));
+    if started_once {
+        notify(device, events.EvtDeviceSelfManagedIoFlush);
+    }
+    device.each_queue(Typed::purge_and_wait);
+    if started_once {
+        notify(device, events.EvtDeviceSelfManagedIoCleanup);
+    }
+    let status = pass_success(device, irp);
+    object::delete(device.object());
+    status
+}

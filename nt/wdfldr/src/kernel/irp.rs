@@ -1,0 +1,188 @@
+//! IRPs: what the headers of the kernel do inline.
+
+use super::{Event, IO_NO_INCREMENT, IofCallDriver, IofCompleteRequest, Ptr};
+use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
+use nt_abi::{
+    IO_STACK_LOCATION, IRP, NTSTATUS, PDEVICE_OBJECT, PDRIVER_CANCEL, PVOID, SL_INVOKE_ON_CANCEL,
+    SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS, SL_PENDING_RETURNED, STATUS_MORE_PROCESSING_REQUIRED,
+};
+
+/// The IRP that a dispatch routine was given, or that a request stands for.
+pub type Irp = Ptr<IRP>;
+
+/// A cancel routine.
+pub type CancelRoutine = unsafe extern "win64" fn(PDEVICE_OBJECT, *mut IRP);
+
+impl Irp {
+    /// `IoGetCurrentIrpStackLocation`.
+    ///
+    /// # Safety
+    /// The caller owns the IRP: it was dispatched to this driver and is not completed.
+    pub unsafe fn stack(self) -> *mut IO_STACK_LOCATION {
+        // SAFETY: By contract the IRP is alive.
+        unsafe { (*self.0).CurrentStackLocation }
+    }
+
+    /// A copy of the current stack location.
+    ///
+    /// # Safety
+    /// As [`stack`](Self::stack).
+    pub unsafe fn location(self) -> IO_STACK_LOCATION {
+        // SAFETY: By contract the IRP is alive.
+        let stack = unsafe { self.stack() };
+        // SAFETY: The I/O manager keeps the current location of a live IRP valid.
+        unsafe { stack.read() }
+    }
+
+    /// Sets `IoStatus.Status`.
+    ///
+    /// # Safety
+    /// As [`stack`](Self::stack).
+    pub unsafe fn set_status(self, status: NTSTATUS) {
+        // SAFETY: By contract the IRP is alive and owned.
+        unsafe { (*self.0).IoStatus.Status = status };
+    }
+
+    /// Sets `IoStatus.Information`.
+    ///
+    /// # Safety
+    /// As [`stack`](Self::stack).
+    pub unsafe fn set_information(self, information: u64) {
+        // SAFETY: By contract the IRP is alive and owned.
+        unsafe { (*self.0).IoStatus.Information = information };
+    }
+
+    /// `IoMarkIrpPending`.
+    ///
+    /// # Safety
+    /// As [`stack`](Self::stack).
+    pub unsafe fn mark_pending(self) {
+        // SAFETY: By contract the IRP is alive.
+        let stack = unsafe { self.stack() };
+        // SAFETY: The location is this driver's.
+        unsafe { (*stack).Control |= SL_PENDING_RETURNED };
+    }
+
+    /// Completes the IRP with a status and no information; returns the status.
+    ///
+    /// # Safety
+    /// As [`stack`](Self::stack); the IRP is gone afterwards.
+    pub unsafe fn complete(self, status: NTSTATUS) -> NTSTATUS {
+        // SAFETY: Ownership passes through.
+        unsafe { self.set_status(status) };
+        // SAFETY: As above.
+        unsafe { self.set_information(0) };
+        // SAFETY: The IRP is owned and given up here.
+        unsafe { IofCompleteRequest(self.0, IO_NO_INCREMENT) };
+        status
+    }
+
+    /// `IoSkipCurrentIrpStackLocation`: the next driver gets this driver's location.
+    ///
+    /// # Safety
+    /// As [`stack`](Self::stack), and the IRP is passed to a lower driver next.
+    pub unsafe fn skip(self) {
+        // SAFETY: By contract the IRP is alive and owned.
+        unsafe { (*self.0).CurrentLocation += 1 };
+        // SAFETY: As above.
+        let stack = unsafe { self.stack() };
+        // SAFETY: The location above the current one is inside the IRP or one past its end.
+        let upper = unsafe { stack.add(1) };
+        // SAFETY: As above.
+        unsafe { (*self.0).CurrentStackLocation = upper };
+    }
+
+    /// Passes the IRP down and lets the lower driver finish it.
+    ///
+    /// # Safety
+    /// As [`stack`](Self::stack); `lower` is the device that this one is attached to. The IRP is
+    /// gone afterwards.
+    pub unsafe fn forward(self, lower: Ptr<nt_abi::DEVICE_OBJECT>) -> NTSTATUS {
+        // SAFETY: Ownership passes through.
+        unsafe { self.skip() };
+        // SAFETY: The IRP is owned and prepared for the next driver.
+        unsafe { IofCallDriver(lower.0, self.0) }
+    }
+
+    /// Passes the IRP down, waits until the lower drivers are done with it, and owns it again.
+    /// IRQL `PASSIVE_LEVEL`.
+    ///
+    /// # Safety
+    /// As [`stack`](Self::stack); `lower` is the device that this one is attached to.
+    pub unsafe fn forward_and_wait(self, lower: Ptr<nt_abi::DEVICE_OBJECT>) -> NTSTATUS {
+        let done = Event::new();
+        done.init();
+        // SAFETY: By contract the IRP is owned.
+        unsafe { self.copy_to_next(forwarded, done.as_context()) };
+        // SAFETY: The next location was prepared just now.
+        unsafe { IofCallDriver(lower.0, self.0) };
+        // The completion routine signals in any case, so that the IRP is quiet before it is touched.
+        done.wait();
+        // SAFETY: `forwarded` stopped the completion, so the IRP is this driver's again.
+        unsafe { (*self.0).IoStatus.Status }
+    }
+
+    /// `IoCopyCurrentIrpStackLocationToNext` and `IoSetCompletionRoutine` for every outcome.
+    unsafe fn copy_to_next(
+        self,
+        routine: unsafe extern "win64" fn(PDEVICE_OBJECT, *mut IRP, PVOID) -> NTSTATUS,
+        context: PVOID,
+    ) {
+        // SAFETY: By the callers' contract the IRP is owned.
+        let stack = unsafe { self.stack() };
+        // SAFETY: A device that is attached to another gets IRPs with a location for the lower one,
+        // which lies below its own.
+        let next = unsafe { stack.sub(1) };
+        // SAFETY: The current location is valid.
+        let mut copy = unsafe { stack.read() };
+        copy.Control = SL_INVOKE_ON_SUCCESS | SL_INVOKE_ON_ERROR | SL_INVOKE_ON_CANCEL;
+        copy.CompletionRoutine = Some(routine);
+        copy.Context = context;
+        // SAFETY: As argued for `next`.
+        unsafe { next.write(copy) };
+    }
+
+    /// `IoSetCancelRoutine`: returns whether a routine was set before, that is, whether the caller
+    /// won the race against `IoCancelIrp`.
+    ///
+    /// # Safety
+    /// As [`stack`](Self::stack), or a cancel routine for it is set or about to be called.
+    pub unsafe fn set_cancel_routine(self, routine: Option<CancelRoutine>) -> bool {
+        // SAFETY: The field is pointer-sized, aligned and inside a live IRP; everybody changes it by
+        // interlocked exchange.
+        let field = unsafe { (&raw mut (*self.0).CancelRoutine).cast::<*mut ()>() };
+        // SAFETY: As above.
+        let field = unsafe { AtomicPtr::from_ptr(field) };
+        let routine = routine.map_or(core::ptr::null_mut(), |routine| routine as *mut ());
+        const { assert!(size_of::<PDRIVER_CANCEL>() == size_of::<*mut ()>()) };
+        !field.swap(routine, Ordering::AcqRel).is_null()
+    }
+
+    /// Whether `IoCancelIrp` was called.
+    ///
+    /// # Safety
+    /// As [`stack`](Self::stack).
+    pub unsafe fn is_cancelled(self) -> bool {
+        // SAFETY: The field is inside a live IRP; `IoCancelIrp` may set it at any time.
+        let field = unsafe { &raw mut (*self.0).Cancel };
+        // SAFETY: As above.
+        let field = unsafe { AtomicU8::from_ptr(field) };
+        field.load(Ordering::Acquire) != 0
+    }
+
+    /// The first word of `Tail.Overlay.DriverContext`, which belongs to the driver that owns the IRP.
+    ///
+    /// # Safety
+    /// As [`stack`](Self::stack), or inside a cancel routine of the IRP.
+    pub unsafe fn driver_context(self) -> *mut PVOID {
+        // SAFETY: By contract the IRP is alive.
+        unsafe { (&raw mut (*self.0).DriverContext).cast() }
+    }
+}
+
+/// The completion routine of [`Irp::forward_and_wait`].
+unsafe extern "win64" fn forwarded(_: PDEVICE_OBJECT, _: *mut IRP, context: PVOID) -> NTSTATUS {
+    // SAFETY: The context is the event of the thread that waits for exactly this.
+    unsafe { Event::signal(context) };
+    STATUS_MORE_PROCESSING_REQUIRED
+}

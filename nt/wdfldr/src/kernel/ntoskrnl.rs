@@ -1,0 +1,143 @@
+//! The functions of `ntoskrnl.exe` that the framework calls.
+//!
+//! Only functions that the real kernel exports, and of those none that Wine 8 lacks on a path that
+//! it can reach.
+use core::ffi::c_char;
+use nt_abi::{
+    ACCESS_MASK, BOOLEAN, CCHAR, HANDLE, IRP, KIRQL, KPRIORITY, KPROCESSOR_MODE, KSPIN_LOCK,
+    LARGE_INTEGER, LONG, NTSTATUS, OBJECT_ATTRIBUTES, PCGUID, PDEVICE_OBJECT, PDRIVER_OBJECT,
+    PHANDLE, PIO_WORKITEM_ROUTINE, PKDEFERRED_ROUTINE, PKDPC, PKEVENT, PKTIMER, PULONG,
+    PUNICODE_STRING, PVOID, SIZE_T, ULONG, ULONG_PTR,
+};
+
+#[cfg_attr(
+    windows,
+    link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")
+)]
+unsafe extern "win64" {
+    pub fn DbgPrint(Format: *const c_char, Argument: usize) -> ULONG;
+    pub fn ExAllocatePoolWithTag(PoolType: i32, NumberOfBytes: SIZE_T, Tag: ULONG) -> PVOID;
+    pub fn ExFreePoolWithTag(P: PVOID, Tag: ULONG);
+    pub fn IoAllocateWorkItem(DeviceObject: PDEVICE_OBJECT) -> PVOID;
+    pub fn IoAttachDeviceToDeviceStack(
+        SourceDevice: PDEVICE_OBJECT,
+        TargetDevice: PDEVICE_OBJECT,
+    ) -> PDEVICE_OBJECT;
+    pub fn IoCreateDevice(
+        DriverObject: PDRIVER_OBJECT,
+        DeviceExtensionSize: ULONG,
+        DeviceName: PUNICODE_STRING,
+        DeviceType: ULONG,
+        DeviceCharacteristics: ULONG,
+        Exclusive: BOOLEAN,
+        DeviceObject: *mut PDEVICE_OBJECT,
+    ) -> NTSTATUS;
+    pub fn IoCreateSymbolicLink(
+        SymbolicLinkName: PUNICODE_STRING,
+        DeviceName: PUNICODE_STRING,
+    ) -> NTSTATUS;
+    pub fn IoDeleteDevice(DeviceObject: PDEVICE_OBJECT);
+    pub fn IoDeleteSymbolicLink(SymbolicLinkName: PUNICODE_STRING) -> NTSTATUS;
+    pub fn IoDetachDevice(TargetDevice: PDEVICE_OBJECT);
+    pub fn IoFreeWorkItem(IoWorkItem: PVOID);
+    pub fn IoGetDeviceProperty(
+        DeviceObject: PDEVICE_OBJECT,
+        DeviceProperty: i32,
+        BufferLength: ULONG,
+        PropertyBuffer: PVOID,
+        ResultLength: PULONG,
+    ) -> NTSTATUS;
+    pub fn IoQueueWorkItem(
+        IoWorkItem: PVOID,
+        WorkerRoutine: PIO_WORKITEM_ROUTINE,
+        QueueType: i32,
+        Context: PVOID,
+    );
+    pub fn IoRegisterDeviceInterface(
+        PhysicalDeviceObject: PDEVICE_OBJECT,
+        InterfaceClassGuid: PCGUID,
+        ReferenceString: PUNICODE_STRING,
+        SymbolicLinkName: PUNICODE_STRING,
+    ) -> NTSTATUS;
+    pub fn IoReleaseCancelSpinLock(Irql: KIRQL);
+    pub fn IoSetDeviceInterfaceState(
+        SymbolicLinkName: PUNICODE_STRING,
+        Enable: BOOLEAN,
+    ) -> NTSTATUS;
+    pub fn IofCallDriver(DeviceObject: PDEVICE_OBJECT, Irp: *mut IRP) -> NTSTATUS;
+    pub fn IofCompleteRequest(Irp: *mut IRP, PriorityBoost: CCHAR);
+    pub fn KeAcquireSpinLockRaiseToDpc(SpinLock: *mut KSPIN_LOCK) -> KIRQL;
+    pub fn KeBugCheckEx(
+        BugCheckCode: ULONG,
+        BugCheckParameter1: ULONG_PTR,
+        BugCheckParameter2: ULONG_PTR,
+        BugCheckParameter3: ULONG_PTR,
+        BugCheckParameter4: ULONG_PTR,
+    ) -> !;
+    pub fn KeCancelTimer(Timer: PKTIMER) -> BOOLEAN;
+    pub fn KeDelayExecutionThread(
+        WaitMode: KPROCESSOR_MODE,
+        Alertable: BOOLEAN,
+        Interval: *mut LARGE_INTEGER,
+    ) -> NTSTATUS;
+    pub fn KeEnterCriticalRegion();
+    pub fn KeFlushQueuedDpcs();
+    pub fn KeInitializeDpc(Dpc: PKDPC, DeferredRoutine: PKDEFERRED_ROUTINE, Context: PVOID);
+    pub fn KeInitializeEvent(Event: PKEVENT, Type: i32, State: BOOLEAN);
+    pub fn KeInitializeTimerEx(Timer: PKTIMER, Type: i32);
+    pub fn KeInsertQueueDpc(Dpc: PKDPC, Argument1: PVOID, Argument2: PVOID) -> BOOLEAN;
+    pub fn KeLeaveCriticalRegion();
+    pub fn KeReleaseSpinLock(SpinLock: *mut KSPIN_LOCK, NewIrql: KIRQL);
+    pub fn KeRemoveQueueDpc(Dpc: PKDPC) -> BOOLEAN;
+    pub fn KeSetEvent(Event: PKEVENT, Increment: KPRIORITY, Wait: BOOLEAN) -> LONG;
+    pub fn KeSetTimerEx(
+        Timer: PKTIMER,
+        DueTime: LARGE_INTEGER,
+        Period: LONG,
+        Dpc: PKDPC,
+    ) -> BOOLEAN;
+    pub fn KeWaitForSingleObject(
+        Object: PVOID,
+        WaitReason: i32,
+        WaitMode: KPROCESSOR_MODE,
+        Alertable: BOOLEAN,
+        Timeout: *mut LARGE_INTEGER,
+    ) -> NTSTATUS;
+    pub fn MmMapLockedPagesSpecifyCache(
+        MemoryDescriptorList: *mut nt_abi::MDL,
+        AccessMode: KPROCESSOR_MODE,
+        CacheType: i32,
+        RequestedAddress: PVOID,
+        BugCheckOnFailure: ULONG,
+        Priority: ULONG,
+    ) -> PVOID;
+    pub fn PoCallDriver(DeviceObject: PDEVICE_OBJECT, Irp: *mut IRP) -> NTSTATUS;
+    pub fn PoStartNextPowerIrp(Irp: *mut IRP);
+    pub fn PsGetCurrentThread() -> PVOID;
+    pub fn RtlFreeUnicodeString(UnicodeString: PUNICODE_STRING);
+    pub fn ZwClose(Handle: HANDLE) -> NTSTATUS;
+    pub fn ZwOpenKey(
+        KeyHandle: PHANDLE,
+        DesiredAccess: ACCESS_MASK,
+        ObjectAttributes: *mut OBJECT_ATTRIBUTES,
+    ) -> NTSTATUS;
+    pub fn ZwQueryValueKey(
+        KeyHandle: HANDLE,
+        ValueName: PUNICODE_STRING,
+        KeyValueInformationClass: i32,
+        KeyValueInformation: PVOID,
+        Length: ULONG,
+        ResultLength: PULONG,
+    ) -> NTSTATUS;
+    pub fn ZwSetValueKey(
+        KeyHandle: HANDLE,
+        ValueName: PUNICODE_STRING,
+        TitleIndex: ULONG,
+        Type: ULONG,
+        Data: PVOID,
+        DataSize: ULONG,
+    ) -> NTSTATUS;
+}
+
+/// `IO_NO_INCREMENT`: completion without a priority boost.
+pub const IO_NO_INCREMENT: CCHAR = 0;
