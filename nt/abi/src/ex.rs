@@ -85,6 +85,14 @@ pub const POOL_FLAG_NON_PAGED: POOL_FLAGS = 0x40;
 pub const POOL_FLAG_NON_PAGED_EXECUTE: POOL_FLAGS = 0x80;
 pub const POOL_FLAG_PAGED: POOL_FLAGS = 0x100;
 
+pub mod _POOL_TYPE {
+    pub type Type = i32;
+    pub const NonPagedPool: Type = 0;
+    pub const PagedPool: Type = 1;
+    pub const NonPagedPoolNx: Type = 512;
+}
+pub type POOL_TYPE = _POOL_TYPE::Type;
+
 pub type PWORKER_THREAD_ROUTINE = Option<unsafe extern "win64" fn(Parameter: PVOID)>;
 
 #[repr(C)]

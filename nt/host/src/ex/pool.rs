@@ -11,9 +11,10 @@ use std::{
 };
 
 use nt_abi::{
-    PAGE_SIZE, POOL_FLAG_CACHE_ALIGNED, POOL_FLAG_NON_PAGED, POOL_FLAG_NON_PAGED_EXECUTE,
-    POOL_FLAG_PAGED, POOL_FLAG_RAISE_ON_FAILURE, POOL_FLAG_UNINITIALIZED, POOL_FLAGS, PVOID,
-    SIZE_T, STATUS_INSUFFICIENT_RESOURCES, ULONG, bugcheck::BAD_POOL_CALLER,
+    _POOL_TYPE, PAGE_SIZE, POOL_FLAG_CACHE_ALIGNED, POOL_FLAG_NON_PAGED,
+    POOL_FLAG_NON_PAGED_EXECUTE, POOL_FLAG_PAGED, POOL_FLAG_RAISE_ON_FAILURE,
+    POOL_FLAG_UNINITIALIZED, POOL_FLAGS, POOL_TYPE, PVOID, SIZE_T, STATUS_INSUFFICIENT_RESOURCES,
+    ULONG, bugcheck::BAD_POOL_CALLER,
 };
 use parking_lot::Mutex;
 
@@ -27,7 +28,7 @@ use crate::{
 };
 
 exports!("ntoskrnl.exe";
-    ExAllocatePool2, ExFreePool, ExFreePool2, ExFreePoolWithTag,
+    ExAllocatePool2, ExAllocatePoolWithTag, ExFreePool, ExFreePool2, ExFreePoolWithTag,
 );
 
 /// A block that is allocated.
@@ -169,6 +170,29 @@ pub unsafe extern "win64" fn ExAllocatePool2(
         }
         None => ptr::null_mut(),
     }
+}
+
+/// `ExAllocatePoolWithTag`: allocates pool memory, not zeroed; the predecessor of
+/// [`ExAllocatePool2`], with its IRQL and its bug checks.
+///
+/// Returns null if there is no memory. `NonPagedPool`, `NonPagedPoolNx` and their cache-aligned and
+/// must-succeed variants are nonpaged; a type with the lowest bit set is paged.
+///
+/// # Safety
+///
+/// None beyond that of every call into the kernel.
+pub unsafe extern "win64" fn ExAllocatePoolWithTag(
+    PoolType: POOL_TYPE,
+    NumberOfBytes: SIZE_T,
+    Tag: ULONG,
+) -> PVOID {
+    let paged = PoolType & _POOL_TYPE::PagedPool != 0;
+    let thread = thread::current();
+    check_request(thread, NumberOfBytes, Tag, paged, "ExAllocatePoolWithTag");
+    usize::try_from(NumberOfBytes)
+        .ok()
+        .and_then(|size| allocate(size, Tag, paged, false))
+        .map_or(ptr::null_mut(), |block| block.as_ptr().cast())
 }
 
 /// Whether the block is paged, as the `POOL_TYPE` that bug checks report.
