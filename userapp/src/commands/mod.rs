@@ -1,0 +1,122 @@
+//! The commands: from a parsed command line to a verdict.
+
+mod runs;
+#[cfg(test)]
+mod tests;
+
+use std::{ffi::OsString, mem};
+
+use clap::Parser as _;
+
+use crate::{
+    catalog,
+    cli::{Cli, Command},
+    client::Client,
+    error::Error,
+    exit::Exit,
+    interrupt::Interrupt,
+    show::{self, DriverInfo, Report, Screen},
+    transport::Transport,
+};
+
+/// Runs a command line and says how it came out.
+pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed terminal leaves nobody to tell.
+            let _ = error.print();
+            let asked_for_help = !error.use_stderr();
+            return if asked_for_help {
+                Exit::Passed
+            } else {
+                Exit::Usage
+            };
+        }
+    };
+    let interrupt = Interrupt::watch();
+    let mut conduct = Conduct::new(&cli.command, Screen::new(cli.display), &interrupt);
+    let ended = cli.host.load().and_then(|transport| conduct.on(transport));
+    conduct.finish(ended.err().as_ref())
+}
+
+/// One command being carried out.
+struct Conduct<'a> {
+    command: &'a Command,
+    screen: Screen,
+    interrupt: &'a Interrupt,
+    /// What came out so far; it is kept if the command ends early.
+    report: Report,
+}
+
+impl<'a> Conduct<'a> {
+    fn new(command: &'a Command, screen: Screen, interrupt: &'a Interrupt) -> Self {
+        Self {
+            command,
+            screen,
+            interrupt,
+            report: Report::default(),
+        }
+    }
+
+    /// Carries the command out on a loaded driver, and unloads it.
+    fn on(&mut self, transport: Box<dyn Transport>) -> Result<(), Error> {
+        self.report.host = Some(transport.host().clone());
+        let ended = self.with_device(&*transport);
+        if ended.as_ref().is_err_and(Error::leaves_nothing_to_unload) {
+            // The kernel is dead, or unloading would wait for a run that does not end.
+            mem::forget(transport);
+            return ended;
+        }
+        let unloaded = transport.unload();
+        ended?;
+        self.report.leaks = unloaded?;
+        Ok(())
+    }
+
+    fn with_device(&mut self, transport: &dyn Transport) -> Result<(), Error> {
+        let client = Client::new(transport.open()?)?;
+        self.report.driver = Some(DriverInfo::from(client.version()));
+        let ended = self.with_client(&client);
+        if ended.as_ref().is_err_and(Error::leaves_nothing_to_unload) {
+            mem::forget(client);
+            return ended;
+        }
+        let closed = client.close();
+        ended?;
+        Ok(closed?)
+    }
+
+    fn with_client(&mut self, client: &Client) -> Result<(), Error> {
+        self.screen.heading(&self.report);
+        let runs = || runs::Runs::new(client, self.screen, self.interrupt);
+        match self.command {
+            Command::Info => self.screen.info(&self.report),
+            Command::List => {
+                let items = catalog::read(client)?;
+                self.screen.list(&items);
+                self.report.items = Some(items);
+            }
+            Command::Test { names } => runs()?.test(names, &mut self.report)?,
+            Command::Stress(stress) => runs()?.stress(stress, &mut self.report)?,
+        }
+        Ok(())
+    }
+
+    /// Judges, and shows the verdict or the JSON document.
+    fn finish(mut self, error: Option<&Error>) -> Exit {
+        let report = &mut self.report;
+        report.judge(error);
+        match (&report.bug_check, error) {
+            (Some(bug_check), _) => self.screen.bug_check(bug_check),
+            (None, Some(error)) => show::error(error),
+            (None, None) => {}
+        }
+        if self.screen.is_silent() {
+            Screen::json(report);
+        } else if report.has_results() {
+            self.screen.verdict(report);
+        }
+        report.verdict
+    }
+}

@@ -1,0 +1,148 @@
+//! `test` and `stress`.
+
+use syncstress_protocol::ItemKind;
+
+use crate::{
+    catalog::{self, Item},
+    cli::Stress,
+    client::Client,
+    error::Error,
+    interrupt::Interrupt,
+    parameters::{self, Values},
+    record::RunRecord,
+    run::Runner,
+    selection::select,
+    show::{Bars, Report, Screen, follow},
+};
+
+/// What both commands need.
+pub struct Runs<'a> {
+    runner: Runner<'a>,
+    screen: Screen,
+    interrupt: &'a Interrupt,
+    catalog: Vec<Item>,
+    bars: Bars,
+}
+
+/// A run to come.
+struct Planned<'a> {
+    item: &'a Item,
+    values: Values,
+}
+
+impl<'a> Planned<'a> {
+    fn with_defaults(item: &'a Item) -> Self {
+        Self {
+            item,
+            values: Values::default(),
+        }
+    }
+}
+
+impl<'a> Runs<'a> {
+    /// Reads the driver's catalogue.
+    pub fn new(
+        client: &'a Client,
+        screen: Screen,
+        interrupt: &'a Interrupt,
+    ) -> Result<Self, Error> {
+        let bars = Bars::new(screen.is_silent());
+        Ok(Self {
+            runner: Runner::new(client, interrupt),
+            screen,
+            interrupt,
+            catalog: catalog::read(client)?,
+            bars,
+        })
+    }
+
+    /// Runs the behaviour tests that `names` mean, and shows each as it ends.
+    pub fn test(&self, names: &[String], report: &mut Report) -> Result<(), Error> {
+        let tests = self.planned_tests(names)?;
+        self.tests(&tests, report, |run| self.screen.test(run))
+    }
+
+    /// Runs the scenarios that are named, or every behaviour test and every scenario.
+    pub fn stress(&self, stress: &Stress, report: &mut Report) -> Result<(), Error> {
+        let scenarios = self.planned_scenarios(stress)?;
+        let mut ended = Ok(());
+        if stress.names.is_empty() {
+            ended = self.tests(&self.planned_tests(&[])?, report, |_| {});
+            self.screen.tests_in_short(&report.runs);
+        }
+        let first = report.runs.len();
+        let ended = self.all(ended, &scenarios, report, |planned| self.scenario(planned));
+        self.bars.clear();
+        self.screen.scenarios(&report.runs[first..]);
+        ended
+    }
+
+    fn planned_tests(&self, names: &[String]) -> Result<Vec<Planned<'_>>, Error> {
+        let tests = select(&self.catalog, ItemKind::BehaviourTest, names)?;
+        Ok(tests.into_iter().map(Planned::with_defaults).collect())
+    }
+
+    fn planned_scenarios(&self, stress: &Stress) -> Result<Vec<Planned<'_>>, Error> {
+        let items = select(&self.catalog, ItemKind::Scenario, &stress.names)?;
+        let settings = stress.settings();
+        parameters::check_names(&items, &settings)?;
+        let plan = |item| {
+            Ok(Planned {
+                item,
+                values: parameters::values_for(item, &settings)?,
+            })
+        };
+        items.into_iter().map(plan).collect()
+    }
+
+    fn tests(
+        &self,
+        tests: &[Planned<'_>],
+        report: &mut Report,
+        show: impl Fn(&RunRecord),
+    ) -> Result<(), Error> {
+        let bar = self.bars.tests(tests.len());
+        let ended = self.all(Ok(()), tests, report, |Planned { item, values }| {
+            bar.set_message(item.name.clone());
+            let record = self.runner.run(item, values, &mut |_| {})?;
+            bar.inc(1);
+            self.bars.above(|| show(&record));
+            Ok(record)
+        });
+        bar.finish_and_clear();
+        ended
+    }
+
+    fn scenario(&self, Planned { item, values }: &Planned<'_>) -> Result<RunRecord, Error> {
+        let bar = self.bars.scenario(&item.name);
+        let mut look = |progress: &_| follow(&bar, progress);
+        let record = self.runner.run(item, values, &mut look);
+        bar.abandon();
+        record
+    }
+
+    /// Does `each` until one ends early or the user does not want more; the rest is put down as not
+    /// run, and all of it if what was before has `ended` early.
+    fn all(
+        &self,
+        mut ended: Result<(), Error>,
+        planned: &[Planned<'_>],
+        report: &mut Report,
+        mut each: impl FnMut(&Planned<'_>) -> Result<RunRecord, Error>,
+    ) -> Result<(), Error> {
+        for planned in planned {
+            if ended.is_ok() && !self.interrupt.is_requested() {
+                match each(planned) {
+                    Ok(record) => {
+                        report.runs.push(record);
+                        continue;
+                    }
+                    Err(error) => ended = Err(error),
+                }
+            }
+            report.not_run.push(planned.item.name.clone());
+        }
+        report.interrupted = self.interrupt.is_requested();
+        ended
+    }
+}

@@ -1,0 +1,306 @@
+//! What is kept of a run: the driver's counts, and what follows from them.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Serialize;
+use syncstress_protocol::{ItemKind, Verdict, WorkerReport};
+
+use crate::{
+    catalog::Item,
+    client::Collected,
+    fairness::{Fairness, ratio},
+    parameters::Values,
+    status::NtStatus,
+    wire::{self, Word, clean},
+};
+
+/// How a run came out, as the program judges it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every check held.
+    Passed,
+    /// A check failed.
+    Failed,
+    /// It was stopped on request, and every check held until then.
+    Stopped,
+    /// It went on past its time and had to be stopped.
+    Overran,
+    /// It could not be run.
+    Error,
+}
+
+impl Outcome {
+    /// Whether nothing spoke against the driver.
+    #[must_use]
+    pub const fn is_good(self) -> bool {
+        matches!(self, Self::Passed | Self::Stopped)
+    }
+
+    /// One word for a table.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "FAILED",
+            Self::Stopped => "stopped",
+            Self::Overran => "OVERRAN",
+            Self::Error => "ERROR",
+        }
+    }
+}
+
+/// One run and its result. Times are in the unit that their name ends in.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunRecord {
+    /// The item's name.
+    pub name: String,
+    /// What the item is.
+    pub kind: Word,
+    /// Whether the item is a stress scenario.
+    #[serde(skip)]
+    pub is_scenario: bool,
+    /// What it is about.
+    pub primitive: Word,
+    /// Whether failing is what it is for.
+    pub negative_control: bool,
+    /// Every parameter with its value.
+    pub parameters: BTreeMap<String, u64>,
+    /// How it came out.
+    pub outcome: Outcome,
+    /// Why it could not be run, where that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<NtStatus>,
+    /// How long it took.
+    pub elapsed_seconds: f64,
+    /// Violations found, or failed checks of a behaviour test.
+    pub failures: u64,
+    /// The counts of all workers together.
+    #[serde(flatten)]
+    pub totals: Totals,
+    /// Acquisitions in a second.
+    pub acquisitions_per_second: f64,
+    /// Contention as the primitive itself counts it, where it does.
+    pub kernel_contention: u64,
+    /// How evenly workers of one role got the lock; of several roles the worst.
+    pub fairness: Option<Fairness>,
+    /// The counts of each role.
+    pub roles: Vec<RoleRecord>,
+    /// The counts of each worker.
+    pub workers: Vec<WorkerRecord>,
+    /// What the run wrote.
+    pub log: String,
+    /// Bytes of the log that the driver did not keep.
+    pub log_bytes_lost: u32,
+}
+
+/// Counts of several workers.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Totals {
+    /// How many workers these are.
+    pub worker_count: usize,
+    /// Passes through their loops.
+    pub passes: u64,
+    /// Acquisitions (timers: sets or cancels).
+    pub acquisitions: u64,
+    /// Acquisitions that a try did not get at once.
+    pub contended: u64,
+    /// Contended acquisitions of all, from 0 to 1.
+    pub contention: f64,
+    /// Tries and timed waits that did not acquire.
+    pub timeouts: u64,
+    /// The longest wait of all.
+    pub longest_wait_ns: u64,
+    /// The mean wait of an acquisition.
+    pub mean_wait_ns: u64,
+}
+
+/// What the workers of one role did.
+#[derive(Clone, Debug, Serialize)]
+pub struct RoleRecord {
+    /// The role.
+    pub role: Word,
+    /// Its workers' counts.
+    #[serde(flatten)]
+    pub totals: Totals,
+    /// Violations that they found.
+    pub failures: u64,
+    /// How evenly they got the lock.
+    pub fairness: Option<Fairness>,
+}
+
+/// What one worker did.
+#[derive(Clone, Debug, Serialize)]
+pub struct WorkerRecord {
+    /// Its number within the run.
+    pub index: u32,
+    /// Its role.
+    pub role: Word,
+    /// Passes through its loop.
+    pub passes: u64,
+    /// Acquisitions (timers: sets or cancels).
+    pub acquisitions: u64,
+    /// Acquisitions that a try did not get at once.
+    pub contended: u64,
+    /// Tries and timed waits that did not acquire.
+    pub timeouts: u64,
+    /// Violations that it found.
+    pub failures: u64,
+    /// The longest wait.
+    pub longest_wait_ns: u64,
+    /// All waits together.
+    pub total_wait_ns: u64,
+}
+
+impl RunRecord {
+    /// Whether the run speaks against the driver, or, as a negative control, was meant to.
+    #[must_use]
+    pub const fn speaks_against(&self) -> bool {
+        !self.outcome.is_good() || self.is_blind()
+    }
+
+    /// Whether this is a negative control that passed: the checks do not see what they should.
+    #[must_use]
+    pub const fn is_blind(&self) -> bool {
+        self.negative_control && matches!(self.outcome, Outcome::Passed)
+    }
+
+    /// The record of a run that was collected. `overran` says that it had to be stopped because it
+    /// went on past its time.
+    #[must_use]
+    pub fn collected(item: &Item, values: &Values, collected: &Collected, overran: bool) -> Self {
+        let summary = &collected.summary;
+        let outcome = match collected.verdict {
+            Verdict::Failed => Outcome::Failed,
+            Verdict::Error => Outcome::Error,
+            Verdict::Passed | Verdict::Stopped if summary.failures != 0 => Outcome::Failed,
+            Verdict::Passed | Verdict::Stopped if overran => Outcome::Overran,
+            Verdict::Passed => Outcome::Passed,
+            Verdict::Stopped => Outcome::Stopped,
+        };
+        let elapsed = units_of_100ns(summary.elapsed_100ns);
+        let totals = Totals::of(&collected.workers);
+        let roles = RoleRecord::all(&collected.workers);
+        let status = (outcome == Outcome::Error).then_some(NtStatus(summary.status));
+        Self {
+            elapsed_seconds: elapsed.as_secs_f64(),
+            failures: summary.failures,
+            acquisitions_per_second: ratio(totals.acquisitions * 1000, millis(elapsed)),
+            totals,
+            kernel_contention: summary.kernel_contention,
+            fairness: roles
+                .iter()
+                .filter_map(|role| role.fairness)
+                .reduce(Fairness::worse),
+            roles,
+            workers: collected.workers.iter().map(WorkerRecord::new).collect(),
+            log: clean(&collected.log, true),
+            log_bytes_lost: summary.log_lost,
+            status,
+            ..Self::empty(item, values, outcome)
+        }
+    }
+
+    /// The record of a run that the driver refused to start.
+    #[must_use]
+    pub fn refused(item: &Item, values: &Values, status: NtStatus) -> Self {
+        Self {
+            status: Some(status),
+            ..Self::empty(item, values, Outcome::Error)
+        }
+    }
+
+    fn empty(item: &Item, values: &Values, outcome: Outcome) -> Self {
+        Self {
+            name: item.name.clone(),
+            kind: item.kind_name.clone(),
+            is_scenario: item.kind == Some(ItemKind::Scenario),
+            primitive: item.primitive.clone(),
+            negative_control: item.negative_control,
+            parameters: values.all.clone(),
+            outcome,
+            status: None,
+            elapsed_seconds: 0.0,
+            failures: 0,
+            totals: Totals::default(),
+            acquisitions_per_second: 0.0,
+            kernel_contention: 0,
+            fairness: None,
+            roles: Vec::new(),
+            workers: Vec::new(),
+            log: String::new(),
+            log_bytes_lost: 0,
+        }
+    }
+}
+
+impl Totals {
+    fn of<'w>(workers: impl IntoIterator<Item = &'w WorkerReport>) -> Self {
+        let mut totals = Self::default();
+        let mut wait_ns = 0_u64;
+        for worker in workers {
+            totals.worker_count += 1;
+            totals.passes = totals.passes.saturating_add(worker.passes);
+            totals.acquisitions = totals.acquisitions.saturating_add(worker.acquisitions);
+            totals.contended = totals.contended.saturating_add(worker.contended);
+            totals.timeouts = totals.timeouts.saturating_add(worker.timeouts);
+            totals.longest_wait_ns = totals.longest_wait_ns.max(worker.longest_wait_ns);
+            wait_ns = wait_ns.saturating_add(worker.total_wait_ns);
+        }
+        totals.contention = ratio(totals.contended, totals.acquisitions);
+        totals.mean_wait_ns = wait_ns.checked_div(totals.acquisitions).unwrap_or(0);
+        totals
+    }
+}
+
+impl RoleRecord {
+    /// One for each role that is there, in the order of the roles' numbers.
+    fn all(workers: &[WorkerReport]) -> Vec<Self> {
+        let mut roles: BTreeMap<u32, Vec<&WorkerReport>> = BTreeMap::new();
+        for worker in workers {
+            roles.entry(worker.role).or_default().push(worker);
+        }
+        roles
+            .into_iter()
+            .map(|(role, workers)| Self::new(role, &workers))
+            .collect()
+    }
+
+    fn new(role: u32, workers: &[&WorkerReport]) -> Self {
+        let shares: Vec<u64> = workers.iter().map(|worker| worker.acquisitions).collect();
+        Self {
+            role: wire::role(role),
+            totals: Totals::of(workers.iter().copied()),
+            failures: workers
+                .iter()
+                .fold(0, |sum, it| sum.saturating_add(it.failures)),
+            fairness: Fairness::of(&shares),
+        }
+    }
+}
+
+impl WorkerRecord {
+    fn new(worker: &WorkerReport) -> Self {
+        Self {
+            index: worker.index,
+            role: wire::role(worker.role),
+            passes: worker.passes,
+            acquisitions: worker.acquisitions,
+            contended: worker.contended,
+            timeouts: worker.timeouts,
+            failures: worker.failures,
+            longest_wait_ns: worker.longest_wait_ns,
+            total_wait_ns: worker.total_wait_ns,
+        }
+    }
+}
+
+/// A time that the protocol gives in units of 100 ns.
+#[must_use]
+pub const fn units_of_100ns(units: u64) -> Duration {
+    Duration::new(units / 10_000_000, (units % 10_000_000) as u32 * 100)
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,142 @@
+//! One run from start to collection.
+
+use std::time::{Duration, Instant};
+
+use syncstress_protocol::{Phase, Progress, RunReference};
+
+use crate::{
+    catalog::Item,
+    client::{Client, RunState},
+    error::Error,
+    interrupt::Interrupt,
+    parameters::Values,
+    record::{RunRecord, units_of_100ns},
+};
+
+#[cfg(test)]
+mod tests;
+
+/// The first pause between two looks at a run; most behaviour tests end within it.
+const FIRST_PAUSE: Duration = Duration::from_micros(100);
+/// The longest pause between two looks at a run.
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long the program waits for a driver that does not get on.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// How long a run may go on past the time that it planned, or, if it planned none, in all.
+    to_finish: Duration,
+    /// How long a run may take to end after it was told to stop.
+    to_stop: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            to_finish: Duration::from_mins(1),
+            to_stop: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Carries out runs, one after the other.
+pub struct Runner<'a> {
+    client: &'a Client,
+    interrupt: &'a Interrupt,
+    patience: Patience,
+}
+
+impl<'a> Runner<'a> {
+    /// Runs that `client` starts and `interrupt` stops.
+    pub fn new(client: &'a Client, interrupt: &'a Interrupt) -> Self {
+        Self {
+            client,
+            interrupt,
+            patience: Patience::default(),
+        }
+    }
+
+    /// Runs `item` and waits for its end. `look` sees its progress again and again. An interrupt
+    /// stops the run; what it has until then is its result. So does a run that goes on past its
+    /// time.
+    ///
+    /// # Errors
+    /// Whatever keeps the driver from answering; a run that does not end when it is told to. A
+    /// driver that refuses to start the run is not an error but the run's result.
+    pub fn run(
+        &self,
+        item: &Item,
+        values: &Values,
+        look: &mut dyn FnMut(&Progress),
+    ) -> Result<RunRecord, Error> {
+        let reference = match self.client.start(item.id, &values.set) {
+            Ok(reference) => reference,
+            Err(error) => {
+                let status = error.refusal().ok_or(error)?;
+                return Ok(RunRecord::refused(item, values, status));
+            }
+        };
+        let watch = Watch {
+            runner: self,
+            item,
+            reference,
+            started: Instant::now(),
+        };
+        let (finished, overran) = watch.until_finished(look)?;
+        let collected = self.client.collect(reference, finished.collect_bytes)?;
+        Ok(RunRecord::collected(item, values, &collected, overran))
+    }
+}
+
+/// A run under way.
+struct Watch<'a> {
+    runner: &'a Runner<'a>,
+    item: &'a Item,
+    reference: RunReference,
+    started: Instant,
+}
+
+impl Watch<'_> {
+    /// Looks until the run is finished; says whether it had to be stopped because it overran.
+    fn until_finished(&self, look: &mut dyn FnMut(&Progress)) -> Result<(Progress, bool), Error> {
+        let Runner {
+            client,
+            interrupt,
+            patience,
+        } = self.runner;
+        let mut pause = FIRST_PAUSE;
+        let mut stopped: Option<Instant> = None;
+        let mut overran = false;
+        loop {
+            let RunState { phase, counts } = client.progress(self.reference)?;
+            look(&counts);
+            if phase == Phase::Finished {
+                return Ok((counts, overran));
+            }
+            let deadline = units_of_100ns(counts.planned_100ns) + patience.to_finish;
+            let late = self.started.elapsed() > deadline;
+            match stopped {
+                None if late || interrupt.is_requested() => {
+                    overran = late;
+                    client.stop(self.reference)?;
+                    stopped = Some(Instant::now());
+                    pause = FIRST_PAUSE;
+                }
+                Some(since) if since.elapsed() > patience.to_stop => {
+                    return Err(self.stuck(since, counts));
+                }
+                _ => {}
+            }
+            interrupt.sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn stuck(&self, since: Instant, counts: Progress) -> Error {
+        Error::Stuck {
+            item: self.item.name.clone(),
+            seconds: since.elapsed().as_secs(),
+            workers: counts.workers,
+        }
+    }
+}

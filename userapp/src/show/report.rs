@@ -1,0 +1,222 @@
+//! Everything that came out of one command: what `--json` prints, and what the verdict is made of.
+
+use serde::Serialize;
+use syncstress_protocol::VersionReply;
+
+use crate::{
+    catalog::Item,
+    error::Error,
+    exit::Exit,
+    record::RunRecord,
+    transport::{BugCheck, HostDescription, Leak},
+};
+
+/// The JSON document. Fields are added to it, and none changes its meaning.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The version of this program.
+    pub syncstress: &'static str,
+    /// On what the driver ran.
+    pub host: Option<HostDescription>,
+    /// What the driver says of itself.
+    pub driver: Option<DriverInfo>,
+    /// What the driver can run, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub items: Option<Vec<Item>>,
+    /// What ran, in that order.
+    pub runs: Vec<RunRecord>,
+    /// What was asked for and did not run, by name.
+    pub not_run: Vec<String>,
+    /// What the driver left behind at unload; none where it was not unloaded by this program.
+    pub leaks: Option<Vec<Leak>>,
+    /// The bug check that ended the kernel.
+    pub bug_check: Option<BugCheck>,
+    /// What ended the command early.
+    pub error: Option<String>,
+    /// Whether the user ended it.
+    pub interrupted: bool,
+    /// The verdict.
+    pub verdict: Exit,
+    /// The exit code.
+    pub exit_code: u8,
+}
+
+/// What the driver says of itself.
+#[derive(Clone, Debug, Serialize)]
+pub struct DriverInfo {
+    /// Major, minor and patch.
+    pub version: String,
+    /// Major and minor.
+    pub protocol: String,
+    /// Active processors.
+    pub processors: u32,
+    /// What it can run.
+    pub items: u32,
+    /// What it refuses to go beyond.
+    pub limits: LimitsInfo,
+}
+
+/// The limits that the driver publishes and enforces.
+#[derive(Clone, Debug, Serialize)]
+pub struct LimitsInfo {
+    /// Worker threads in one run.
+    pub threads_per_run: u32,
+    /// Worker threads in all runs together.
+    pub threads_total: u32,
+    /// Runs at a time, over all handles.
+    pub runs: u32,
+    /// Length of a run.
+    pub seconds_per_run: u32,
+    /// Bytes of log that a run keeps.
+    pub log_bytes: u32,
+}
+
+impl From<&VersionReply> for DriverInfo {
+    fn from(reply: &VersionReply) -> Self {
+        let [major, minor, patch] = reply.driver_version;
+        Self {
+            version: format!("{major}.{minor}.{patch}"),
+            protocol: format!("{}.{}", reply.protocol_major, reply.protocol_minor),
+            processors: reply.processors,
+            items: reply.items,
+            limits: LimitsInfo {
+                threads_per_run: reply.limits.threads_per_run,
+                threads_total: reply.limits.threads_total,
+                runs: reply.limits.runs,
+                seconds_per_run: reply.limits.seconds_per_run,
+                log_bytes: reply.limits.log_bytes,
+            },
+        }
+    }
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self {
+            syncstress: env!("CARGO_PKG_VERSION"),
+            host: None,
+            driver: None,
+            items: None,
+            runs: Vec::new(),
+            not_run: Vec::new(),
+            leaks: None,
+            bug_check: None,
+            error: None,
+            interrupted: false,
+            verdict: Exit::Passed,
+            exit_code: Exit::Passed.code(),
+        }
+    }
+}
+
+impl Report {
+    /// Puts an early end into the report and judges. What speaks against the driver goes before
+    /// what speaks of the user: a failure is a failure even if Ctrl-C came after it.
+    pub fn judge(&mut self, error: Option<&Error>) {
+        self.bug_check = error.and_then(Error::bug_check).cloned();
+        self.error = error.map(ToString::to_string);
+        let left_behind = self.leaks.as_ref().is_some_and(|leaks| !leaks.is_empty());
+        let failed = left_behind || self.runs.iter().any(RunRecord::speaks_against);
+        self.verdict = match error {
+            Some(error) => error.exit(),
+            None if failed => Exit::Failed,
+            None if self.interrupted => Exit::Interrupted,
+            None => Exit::Passed,
+        };
+        self.exit_code = self.verdict.code();
+    }
+
+    /// Whether there is anything that a verdict could be on.
+    pub fn has_results(&self) -> bool {
+        let left_behind = self.leaks.as_ref().is_some_and(|leaks| !leaks.is_empty());
+        left_behind || !self.runs.is_empty() || !self.not_run.is_empty()
+    }
+
+    /// The JSON document.
+    pub fn to_json(&self) -> String {
+        match serde_json::to_string_pretty(self) {
+            Ok(json) => json,
+            Err(error) => serde_json::json!({ "error": error.to_string() }).to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use syncstress_protocol::ItemKind;
+
+    use super::*;
+    use crate::{
+        catalog::samples, parameters::Values, record::Outcome, status::NtStatus,
+        transport::TransportError,
+    };
+
+    fn run(outcome: Outcome) -> RunRecord {
+        let item = samples::item(1, ItemKind::Scenario, "a", false);
+        let record = RunRecord::refused(&item, &Values::default(), NtStatus::UNSUCCESSFUL);
+        RunRecord { outcome, ..record }
+    }
+
+    fn judged(report: Report, error: Option<&Error>) -> (Exit, u8) {
+        let mut report = report;
+        report.judge(error);
+        (report.verdict, report.exit_code)
+    }
+
+    #[test]
+    fn good_runs_pass() {
+        let report = Report {
+            runs: vec![run(Outcome::Passed)],
+            ..Report::default()
+        };
+        assert_eq!(judged(report, None), (Exit::Passed, 0));
+    }
+
+    #[test]
+    fn a_leak_fails() {
+        let leaks = Some(vec![Leak("pool".to_owned())]);
+        let report = Report {
+            runs: vec![run(Outcome::Passed)],
+            leaks,
+            ..Report::default()
+        };
+        assert_eq!(judged(report, None), (Exit::Failed, 1));
+    }
+
+    #[test]
+    fn an_interrupt_hides_no_failure() {
+        for (outcome, exit) in [
+            (Outcome::Stopped, Exit::Interrupted),
+            (Outcome::Failed, Exit::Failed),
+            (Outcome::Overran, Exit::Failed),
+            (Outcome::Error, Exit::Failed),
+        ] {
+            let runs = vec![run(outcome)];
+            let report = Report {
+                runs,
+                interrupted: true,
+                ..Report::default()
+            };
+            assert_eq!(judged(report, None).0, exit);
+        }
+    }
+
+    #[test]
+    fn a_bug_check_goes_before_all_and_is_in_the_document() {
+        let bug_check = BugCheck {
+            text: "IRQL".to_owned(),
+            report: serde_json::json!({"code": 10}),
+        };
+        let error = Error::from(TransportError::BugCheck(Box::new(bug_check)));
+        let mut report = Report {
+            runs: vec![run(Outcome::Failed)],
+            ..Report::default()
+        };
+        report.judge(Some(&error));
+        assert_eq!(report.verdict, Exit::BugCheck);
+        let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
+        assert_eq!(json["bug_check"]["report"]["code"], 10);
+        assert_eq!(json["exit_code"], 4);
+        assert_eq!(json["runs"][0]["outcome"], "failed");
+    }
+}
