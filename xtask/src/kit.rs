@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::{
     arch::Arch,
@@ -23,7 +23,7 @@ use crate::{
 /// The version that the kit goes by: wdk-build wants one of this form.
 pub const VERSION: &str = "10.0.26100.0";
 /// Where Debian's mingw-w64-common puts the headers.
-pub const MINGW_HEADERS: &str = "/usr/share/mingw-w64/include";
+const MINGW_HEADERS: &str = "/usr/share/mingw-w64/include";
 
 /// Import libraries: the file's name, and the image whose exports `nt/openkit/def` lists.
 const IMPORTS: [(&str, &str, &str); 4] = [
@@ -35,9 +35,23 @@ const IMPORTS: [(&str, &str, &str); 4] = [
 /// Libraries that wdk-build links and nothing needs.
 const EMPTY: [&str; 2] = ["BufferOverflowFastFailK", "arm64rt"];
 
+/// mingw-w64's DDK headers are there.
+pub fn has_headers() -> bool {
+    Path::new(MINGW_HEADERS).join("ddk/wdm.h").is_file()
+}
+
 /// The folder to hand to wdk-build as `WDKContentRoot`.
 pub fn content_root() -> PathBuf {
     generated().join("wdk")
+}
+
+/// The folder of the kernel's import libraries.
+pub fn kernel_libraries(arch: Arch) -> PathBuf {
+    content_root()
+        .join("Lib")
+        .join(VERSION)
+        .join("km")
+        .join(arch.kit_folder())
 }
 
 /// The folder of the stand-ins that let wdk-build compile on this host.
@@ -54,12 +68,6 @@ pub fn prepare(arch: Arch, llvm: &Llvm, rust: &Rust) -> Result<()> {
 
 fn lay_out_headers() -> Result<()> {
     let mingw = Path::new(MINGW_HEADERS);
-    if !mingw.join("ddk/wdm.h").is_file() {
-        bail!(
-            "the DDK headers of mingw-w64 are not in {MINGW_HEADERS}: \
-             install them with `apt-get install mingw-w64-common`"
-        );
-    }
     let include = content_root().join("Include");
     let version = include.join(VERSION);
     create_folder(&version.join("km/ufx/1.1"))?;
@@ -88,9 +96,11 @@ fn link(original: &Path, place: &Path) -> Result<()> {
 }
 
 fn make_libraries(arch: Arch, llvm: &Llvm) -> Result<()> {
-    let lib = content_root().join("Lib");
-    let km = lib.join(VERSION).join("km").join(arch.kit_folder());
-    let wdf = lib.join("wdf/kmdf").join(arch.kit_folder()).join("1.33");
+    let km = kernel_libraries(arch);
+    let wdf = content_root()
+        .join("Lib/wdf/kmdf")
+        .join(arch.kit_folder())
+        .join("1.33");
     create_folder(&km)?;
     create_folder(&wdf)?;
 

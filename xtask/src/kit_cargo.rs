@@ -4,14 +4,7 @@ use std::{env, process::Command};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{
-    arch::Arch,
-    kit,
-    llvm::Llvm,
-    rust::Rust,
-    workspace::{generated, openkit, root},
-    wrapper,
-};
+use crate::{arch::Arch, kit, llvm::Llvm, rust::Rust, setup, workspace::openkit, wrapper};
 
 /// What compiles for one architecture.
 pub struct KitCargo {
@@ -23,13 +16,10 @@ pub struct KitCargo {
 impl KitCargo {
     /// Finds the tools and brings the kit up to date.
     pub fn prepare(arch: Arch) -> Result<Self> {
-        let Some(llvm) = Llvm::find() else {
-            bail!("clang, lld and libclang are not installed: run `cargo xtask setup`");
-        };
-        let Some(rust) = Rust::find(arch) else {
+        let (Some(llvm), Some(rust)) = (Llvm::find(), Rust::find(arch.target())) else {
             bail!(
-                "no Rust toolchain here can compile for {}: run `cargo xtask setup`",
-                arch.target()
+                "{}",
+                setup::what_is_missing(&[setup::Purpose::Images(arch)])
             );
         };
         kit::prepare(arch, &llvm, &rust)?;
@@ -38,32 +28,9 @@ impl KitCargo {
 
     /// A cargo command (`build`, `clippy`, `doc`) for the architecture's msvc target.
     pub fn command(&self, subcommand: &str, release: bool) -> Result<Command> {
-        let mut command = self.rust.cargo();
-        command
-            .current_dir(root())
-            .args([subcommand, "--locked", "--target", self.arch.target()]);
-        if release {
-            command.arg("--release");
-        }
-        if self.rust.build_std {
-            command.env("RUSTC_BOOTSTRAP", "1");
-            command.env("CARGO_UNSTABLE_BUILD_STD", "core,alloc");
-            // Unoptimised, it calls fma and fmaf, which are nowhere.
-            command.args([
-                "--config",
-                "profile.dev.package.compiler_builtins.opt-level=2",
-            ]);
-        }
-        self.set_environment(&mut command)?;
-        Ok(command)
-    }
-
-    fn set_environment(&self, command: &mut Command) -> Result<()> {
+        let mut command = self.rust.cargo(subcommand, "core,alloc", release);
         let wrapper = env::current_exe().context("cannot find this program's own file")?;
         command
-            .env("CARGO_TARGET_DIR", generated().join("cargo"))
-            .env("CARGO_PROFILE_DEV_PANIC", "abort")
-            .env("CARGO_PROFILE_RELEASE_PANIC", "abort")
             .env("RUSTC_WRAPPER", wrapper)
             .env(wrapper::SOURCES, openkit().join("host"))
             .env(wrapper::LIBRARIES, kit::host_libraries())
@@ -78,19 +45,20 @@ impl KitCargo {
             .env(
                 format!("CFLAGS_{target}"),
                 kit::c_flags(self.arch).join(" "),
+            )
+            .env(
+                format!("CARGO_TARGET_{}_LINKER", target.to_uppercase()),
+                self.llvm.tool("lld-link"),
             );
 
-        let target = target.to_uppercase();
-        command
-            .env(
-                format!("CARGO_TARGET_{target}_LINKER"),
-                self.llvm.tool("lld-link"),
-            )
-            // /RELEASE makes the linker fill in the image's checksum.
-            .env(
-                format!("CARGO_TARGET_{target}_RUSTFLAGS"),
-                "-Ctarget-feature=+crt-static -Clink-arg=/RELEASE",
-            );
-        Ok(())
+        let libraries = format!("-Lnative={}", kit::kernel_libraries(self.arch).display());
+        // /RELEASE makes the linker fill in the image's checksum.
+        let flags = [
+            "-Ctarget-feature=+crt-static",
+            "-Clink-arg=/RELEASE",
+            &libraries,
+        ];
+        command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+        Ok(command)
     }
 }

@@ -2,11 +2,18 @@
 
 mod arch;
 mod build;
+mod definition;
+mod exe;
+mod image;
 mod kit;
 mod kit_cargo;
+mod lint;
 mod llvm;
 mod process;
 mod rust;
+mod setup;
+mod stress;
+mod test;
 mod workspace;
 mod wrapper;
 
@@ -24,8 +31,22 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Build syncstress.sys with the open kit
+    /// Install what the builds need and this machine lacks
+    Setup,
+    /// Build syncstress.sys and WDFLDR.SYS with the open kit, or syncstress.exe
     Build(build::Arguments),
+    /// Check finished images: headers, checksum, flags, imports
+    CheckImage(image::Arguments),
+    /// Format all sources
+    Fmt(lint::Format),
+    /// Run clippy on all crates, the driver crates for their own target
+    Clippy,
+    /// Build the documentation of all crates, the driver crates for their own target
+    Doc,
+    /// Run all tests: formatting, clippy, unit tests, images, end to end
+    Test,
+    /// Build everything, then run every behaviour test and one stress scenario per primitive
+    Stress(stress::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -33,7 +54,14 @@ fn main() -> ExitCode {
         return code;
     }
     let outcome = match Cli::parse().command {
+        Command::Setup => setup::run(),
         Command::Build(arguments) => build::run(&arguments),
+        Command::CheckImage(arguments) => image::run(&arguments),
+        Command::Fmt(arguments) => lint::fmt(&arguments),
+        Command::Clippy => lint::clippy(),
+        Command::Doc => lint::doc(),
+        Command::Test => test::run(),
+        Command::Stress(arguments) => stress::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,9 +4,13 @@ use std::{
     env,
     ffi::OsStr,
     process::{Command, Output},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
+use indicatif::ProgressBar;
+
+use crate::workspace::root;
 
 /// Runs `command` on the terminal of this program; its failure is an error that names `what`.
 pub fn run(what: &str, command: &mut Command) -> Result<()> {
@@ -36,6 +40,15 @@ pub fn run_quietly(what: &str, command: &mut Command) -> Result<Output> {
     Ok(output)
 }
 
+/// Shows on the terminal that `work` is under way.
+pub fn showing_progress<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let bar = ProgressBar::new_spinner().with_message(what.to_owned());
+    bar.enable_steady_tick(Duration::from_millis(100));
+    let result = work();
+    bar.finish_and_clear();
+    result
+}
+
 fn cannot_start(what: &str, command: &Command) -> String {
     format!("{what}: cannot start {}", command.get_program().display())
 }
@@ -46,6 +59,13 @@ fn shown(command: &Command) -> String {
         .map(OsStr::to_string_lossy)
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// The cargo that started this program, at the workspace's root.
+pub fn outer_cargo() -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
 }
 
 /// Takes what a rustup toolchain and the cargo around this program have set out of the

@@ -1,73 +1,110 @@
-//! The Rust toolchain that compiles for the msvc targets.
+//! The Rust toolchain that compiles for the Windows targets.
 
 use std::{
+    env,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use crate::{arch::Arch, process};
+use crate::{
+    process,
+    workspace::{generated, root},
+};
 
-/// A toolchain whose core library for Windows is there, or can be compiled.
+/// Where Debian's packages rustc-web and cargo-web put their programs.
+const DEBIAN: &str = "/usr/bin";
+
+/// A toolchain whose standard library for a target is there, or can be compiled.
 #[derive(Debug)]
 pub struct Rust {
-    /// Its cargo.
-    pub cargo: PathBuf,
-    /// Its compiler.
-    pub rustc: PathBuf,
-    /// The compiler's release and commit, which the artefacts depend on.
+    /// The folder of its programs; none is the toolchain in use.
+    folder: Option<PathBuf>,
+    target: &'static str,
+    /// The compiler's release and commit, which everything compiled depends on.
     pub version: String,
-    /// The core library comes as source and has to be compiled along.
-    pub build_std: bool,
+    /// The standard library comes as source and has to be compiled along.
+    build_std: bool,
 }
 
 impl Rust {
-    /// Looks for a toolchain for `arch`: the one in use, then Debian's.
-    pub fn find(arch: Arch) -> Option<Self> {
-        [("cargo", "rustc"), ("/usr/bin/cargo", "/usr/bin/rustc")]
+    /// Looks for a toolchain for `target`: the one in use, then Debian's.
+    pub fn find(target: &'static str) -> Option<Self> {
+        [None, Some(DEBIAN.into())]
             .into_iter()
-            .find_map(|(cargo, rustc)| Self::at(cargo, rustc, arch))
+            .find_map(|folder| Self::at(folder, target))
     }
 
-    fn at(cargo: &str, rustc: &str, arch: Arch) -> Option<Self> {
-        let ask = |arguments: &[&str]| {
-            let mut command = Command::new(rustc);
-            if rustc.starts_with('/') {
-                process::forget_outer_cargo(&mut command);
-            }
-            let output = command.args(arguments).output().ok()?;
-            output
-                .status
-                .success()
-                .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    fn at(folder: Option<PathBuf>, target: &'static str) -> Option<Self> {
+        let mut found = Self {
+            folder,
+            target,
+            version: String::new(),
+            build_std: false,
         };
-        let sysroot = ask(&["--print", "sysroot"])?;
-        let rustlib = Path::new(sysroot.trim()).join("lib/rustlib");
-        let precompiled = has_core(&rustlib.join(arch.target()).join("lib"));
-        let source = rustlib.join("src/rust/library/core/Cargo.toml").is_file();
-        let version = ask(&["--version", "--verbose"])?;
-        (precompiled || source).then(|| Self {
-            cargo: cargo.into(),
-            rustc: rustc.into(),
-            version,
-            build_std: !precompiled,
-        })
+        let libraries = found.ask("rustc", &["--print", "sysroot"])?;
+        let rustlib = Path::new(libraries.trim()).join("lib/rustlib");
+        found.build_std = !has_core(&rustlib.join(target).join("lib"));
+        if found.build_std && !rustlib.join("src/rust/library/core/Cargo.toml").is_file() {
+            return None;
+        }
+        found.version = found.ask("rustc", &["--version", "--verbose"])?;
+        Some(found)
     }
 
-    /// A command of this toolchain's cargo.
-    pub fn cargo(&self) -> Command {
-        let mut command = Command::new(&self.cargo);
-        if self.cargo.is_absolute() {
-            process::forget_outer_cargo(&mut command);
-            command.env("RUSTC", &self.rustc);
+    /// Clippy is there.
+    pub fn has_clippy(&self) -> bool {
+        self.ask("cargo", &["clippy", "--version"]).is_some()
+    }
+
+    /// A cargo command of this toolchain for its target. `library` names the parts of the standard
+    /// library that the packages need, should they have to be compiled.
+    pub fn cargo(&self, subcommand: &str, library: &str, release: bool) -> Command {
+        let mut command = self.program("cargo");
+        command
+            .current_dir(root())
+            .args([subcommand, "--locked", "--target", self.target]);
+        if release {
+            command.arg("--release");
+        }
+        command
+            .env("CARGO_TARGET_DIR", generated().join("cargo"))
+            .env("CARGO_PROFILE_DEV_PANIC", "abort")
+            .env("CARGO_PROFILE_RELEASE_PANIC", "abort");
+        if self.build_std {
+            command
+                .env("RUSTC_BOOTSTRAP", "1")
+                .env("CARGO_UNSTABLE_BUILD_STD", library);
+            // Unoptimised, it calls fma and fmaf, which are nowhere.
+            command.args([
+                "--config",
+                "profile.dev.package.compiler_builtins.opt-level=2",
+            ]);
         }
         command
     }
 
     /// A command of this toolchain's compiler.
     pub fn rustc(&self) -> Command {
-        let mut command = Command::new(&self.rustc);
-        if self.rustc.is_absolute() {
-            process::forget_outer_cargo(&mut command);
+        self.program("rustc")
+    }
+
+    fn ask(&self, program: &str, arguments: &[&str]) -> Option<String> {
+        let output = self.program(program).args(arguments).output().ok()?;
+        let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+        output.status.success().then_some(answer)
+    }
+
+    fn program(&self, name: &str) -> Command {
+        let Some(folder) = &self.folder else {
+            return Command::new(name);
+        };
+        let mut command = Command::new(folder.join(name));
+        process::forget_outer_cargo(&mut command);
+        // cargo looks for rustc and for its subcommands there.
+        let path = env::var_os("PATH").unwrap_or_default();
+        let folders = std::iter::once(folder.clone()).chain(env::split_paths(&path));
+        if let Ok(path) = env::join_paths(folders) {
+            command.env("PATH", path);
         }
         command
     }

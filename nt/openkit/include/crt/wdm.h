@@ -12,7 +12,18 @@ struct DECLSPEC_ALIGN(MEMORY_ALLOCATION_ALIGNMENT) _DEVICE_OBJECT;
 #define KeLowerIrql OpenKitInlineKeLowerIrql
 #define KfRaiseIrql OpenKitInlineKfRaiseIrql
 #define KeRaiseIrqlToDpcLevel OpenKitInlineKeRaiseIrqlToDpcLevel
+
+#if defined(_ARM64_)
+/* mingw-w64 knows 32-bit Arm, for which it lets armddk.h speak, and packs IO_STACK_LOCATION to four
+ * bytes unless the machine is x64 or Itanium. */
+#define _M_ARM
+#define _IA64_
 #include_next <wdm.h>
+#undef _IA64_
+#else
+#include_next <wdm.h>
+#endif
+
 #undef KeGetCurrentIrql
 #undef KeLowerIrql
 #undef KfRaiseIrql

@@ -1,0 +1,87 @@
+//! `cargo xtask fmt`, `clippy` and `doc`: what looks at the sources, the driver crates for their
+//! own target.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::{
+    arch::Arch,
+    kit_cargo::KitCargo,
+    process::{self, outer_cargo},
+};
+
+// The driver crates are looked at in the release profile: its build scripts have run already.
+
+/// The crates that run in the kernel.
+const DRIVER_CRATES: [&str; 5] = [
+    "syncstress-kmdf",
+    "syncstress-protocol",
+    "syncstress-stress",
+    "wdfldr",
+    "wdk-sync",
+];
+
+/// How to format.
+#[derive(clap::Args)]
+pub struct Format {
+    /// Only say what is not formatted
+    #[arg(long)]
+    check: bool,
+}
+
+/// Formats all sources.
+pub fn fmt(arguments: &Format) -> Result<()> {
+    let mut command = outer_cargo();
+    command.args(["fmt", "--all"]);
+    if arguments.check {
+        command.args(["--", "--check"]);
+    }
+    process::run("formatting", &mut command)
+}
+
+/// Says what is not formatted.
+pub fn fmt_check() -> Result<()> {
+    fmt(&Format { check: true })
+}
+
+/// Runs clippy on everything; warnings are errors.
+pub fn clippy() -> Result<()> {
+    clippy_on_host()?;
+    clippy_on_drivers()
+}
+
+/// Runs clippy on what a Linux machine runs.
+pub fn clippy_on_host() -> Result<()> {
+    let mut command = outer_cargo();
+    command.args(["clippy", "--locked", "--all-targets", "--", "-Dwarnings"]);
+    process::run("clippy on the host", &mut command)
+}
+
+/// Runs clippy on the crates that run in the kernel.
+pub fn clippy_on_drivers() -> Result<()> {
+    let mut command = KitCargo::prepare(Arch::X64)?.command("clippy", true)?;
+    with_driver_crates(&mut command).args(["--", "-Dwarnings"]);
+    process::run("clippy on the driver crates", &mut command)
+}
+
+/// Builds the documentation of everything; broken links are errors.
+pub fn doc() -> Result<()> {
+    let mut command = outer_cargo();
+    command
+        .args(["doc", "--locked", "--no-deps"])
+        .env("RUSTDOCFLAGS", "-Dwarnings");
+    process::run("the host's documentation", &mut command)?;
+    let mut command = KitCargo::prepare(Arch::X64)?.command("doc", true)?;
+    with_driver_crates(&mut command)
+        .arg("--no-deps")
+        .env("RUSTDOCFLAGS", "-Dwarnings");
+    process::run("the driver crates' documentation", &mut command)
+}
+
+fn with_driver_crates(command: &mut Command) -> &mut Command {
+    for name in DRIVER_CRATES {
+        command.args(["--package", name]);
+    }
+    command
+}

@@ -1,0 +1,134 @@
+//! `cargo xtask test`: every test there is.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::{
+    arch::Arch,
+    build::{self, Images},
+    exe, lint, process,
+    process::outer_cargo,
+    setup,
+};
+
+/// The steps so far, and how each ended.
+#[derive(Default)]
+struct Steps(Vec<Step>);
+
+struct Step {
+    name: &'static str,
+    passed: bool,
+    took: Duration,
+}
+
+impl Steps {
+    /// Takes a step. A failure is shown and counted, and the next step is taken all the same.
+    fn take<T>(&mut self, name: &'static str, work: impl FnOnce() -> Result<T>) -> Option<T> {
+        eprintln!("\n== {name}");
+        let start = Instant::now();
+        let result = work();
+        if let Err(error) = &result {
+            eprintln!("error: {error:#}");
+        }
+        self.0.push(Step {
+            name,
+            passed: result.is_ok(),
+            took: start.elapsed(),
+        });
+        result.ok()
+    }
+
+    fn table(&self) -> String {
+        let width = self
+            .0
+            .iter()
+            .map(|step| step.name.len())
+            .max()
+            .unwrap_or_default();
+        let line = |step: &Step| {
+            let result = if step.passed { "ok" } else { "FAILED" };
+            format!(
+                "{:width$}  {result:6}  {:7.1} s\n",
+                step.name,
+                step.took.as_secs_f64()
+            )
+        };
+        self.0.iter().map(line).collect()
+    }
+
+    fn failures(&self) -> usize {
+        self.0.iter().filter(|step| !step.passed).count()
+    }
+}
+
+/// Runs them all, and ends with a table.
+pub fn run() -> Result<()> {
+    let mut steps = Steps::default();
+    steps.take("setup", || setup::ensure(&setup::Purpose::ALL));
+    steps.take("formatting", lint::fmt_check);
+    steps.take("clippy, host", lint::clippy_on_host);
+    steps.take("tests, host", host_tests);
+    let images = steps.take("images, x64", || build::images(Arch::X64, true));
+    steps.take("images, ARM64", || build::images(Arch::Arm64, true));
+    steps.take("clippy, driver crates", lint::clippy_on_drivers);
+    steps.take("syncstress.exe", || exe::build(true));
+    steps.take("tests, end to end", || end_to_end(images.as_ref()));
+
+    println!("\n{}", steps.table());
+    match steps.failures() {
+        0 => Ok(()),
+        count => bail!("{count} of {} steps failed", steps.0.len()),
+    }
+}
+
+fn host_tests() -> Result<()> {
+    process::run(
+        "tests on the host",
+        outer_cargo().args(["test", "--locked"]),
+    )
+}
+
+fn end_to_end(images: Option<&Images>) -> Result<()> {
+    let Some(Images {
+        driver,
+        wdfldr: Some(wdfldr),
+    }) = images
+    else {
+        bail!("there are no images to test");
+    };
+    let mut command = outer_cargo();
+    command.args([
+        "test",
+        "--locked",
+        "--release",
+        "--package",
+        "syncstress-tests",
+    ]);
+    command
+        .env("SYNCSTRESS_SYS", driver)
+        .env("SYNCSTRESS_WDFLDR", wdfldr);
+    process::run("tests end to end", &mut command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Steps;
+
+    #[test]
+    fn a_failure_is_counted_and_shown_and_stops_nothing() {
+        let mut steps = Steps::default();
+        assert_eq!(steps.take("one", || Ok(1)), Some(1));
+        assert_eq!(
+            steps.take("another", || anyhow::bail!("broken")),
+            None::<()>
+        );
+        assert_eq!(steps.take("the third", || Ok(3)), Some(3));
+        assert_eq!(steps.failures(), 1);
+        let table = steps.table();
+        let lines: Vec<_> = table.lines().collect();
+        assert!(lines[0].starts_with("one        ok"), "{table}");
+        assert!(lines[1].starts_with("another    FAILED"), "{table}");
+        assert!(lines[2].starts_with("the third  ok"), "{table}");
+    }
+}
