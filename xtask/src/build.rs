@@ -54,11 +54,12 @@ pub fn images(arch: Arch, release: bool) -> Result<Images> {
     if arch == Arch::X64 {
         packages.extend(["--package", "wdfldr"]);
     }
-    let mut command = KitCargo::prepare(arch)?.command("build", release)?;
+    let cargo = KitCargo::prepare(arch)?;
+    let mut command = cargo.command("build", release)?;
     process::run("building the images", command.args(packages))?;
 
     let profile = if release { "release" } else { "debug" };
-    let built = generated().join("cargo").join(arch.target()).join(profile);
+    let built = cargo.artefacts(release);
     let place = generated().join(arch.name()).join(profile);
     create_folder(&place)?;
     let driver = take(&built, "syncstress", &place.join("syncstress.sys"))?;

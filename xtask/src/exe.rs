@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
-use crate::{process, rust::Rust, setup, workspace::generated};
+use crate::{process, rust::Rust, setup};
 
 /// Its target: with mingw-w64's C library, which a Linux machine has.
 pub const TARGET: &str = "x86_64-pc-windows-gnu";
@@ -21,10 +21,5 @@ pub fn build(release: bool) -> Result<PathBuf> {
         .args(["--package", "syncstress"])
         .env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER", LINKER);
     process::run("building syncstress.exe", &mut command)?;
-    let profile = if release { "release" } else { "debug" };
-    Ok(generated()
-        .join("cargo")
-        .join(TARGET)
-        .join(profile)
-        .join("syncstress.exe"))
+    Ok(rust.artefacts(release).join("syncstress.exe"))
 }

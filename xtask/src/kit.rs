@@ -54,9 +54,17 @@ pub fn kernel_libraries(arch: Arch) -> PathBuf {
         .join(arch.kit_folder())
 }
 
-/// The folder of the stand-ins that let wdk-build compile on this host.
-pub fn host_libraries() -> PathBuf {
-    generated().join("host")
+/// The folder of the standard library that lets wdk-build compile on this host. Each compiler has
+/// its own, since none reads another's.
+pub fn host_libraries(rust: &Rust) -> Result<PathBuf> {
+    let mut state = DefaultHasher::new();
+    rust.version.hash(&mut state);
+    read(&host_standard_library())?.hash(&mut state);
+    Ok(generated().join(format!("host/{:016x}", state.finish())))
+}
+
+fn host_standard_library() -> PathBuf {
+    openkit().join("host/std.rs")
 }
 
 /// Brings the kit up to date for `arch`.
@@ -197,8 +205,11 @@ fn include_folders() -> [PathBuf; 4] {
 /// wdk-macros keeps what it read of the WDF functions beside the crate `scratch`, and never looks
 /// again: takes that away, so that changed headers count.
 fn forget_wdf_signatures() -> Result<()> {
-    for profile in ["debug", "release"] {
-        let builds = generated().join("cargo").join(profile).join("build");
+    let folders = Rust::folders();
+    for builds in folders
+        .iter()
+        .flat_map(|folder| ["debug", "release"].map(|profile| folder.join(profile).join("build")))
+    {
         let Ok(entries) = fs::read_dir(builds) else {
             continue;
         };
@@ -216,17 +227,11 @@ fn forget_wdf_signatures() -> Result<()> {
 }
 
 fn make_host_standard_library(rust: &Rust) -> Result<()> {
-    let folder = host_libraries();
-    create_folder(&folder)?;
-    let source = openkit().join("host/std.rs");
-    let mut state = DefaultHasher::new();
-    rust.version.hash(&mut state);
-    read(&source)?.hash(&mut state);
-    let stamp = folder.join("stamp");
-    let state = format!("{:016x}", state.finish());
-    if fs::read_to_string(&stamp).is_ok_and(|present| present == state) {
+    let folder = host_libraries(rust)?;
+    if folder.join(wrapper::STD_FILE).is_file() {
         return Ok(());
     }
+    create_folder(&folder)?;
     let mut command = rust.rustc();
     command.args([
         "--edition=2024",
@@ -235,9 +240,12 @@ fn make_host_standard_library(rust: &Rust) -> Result<()> {
         wrapper::STD,
         "-O",
     ]);
-    command.arg("--out-dir").arg(&folder).arg(&source);
+    command
+        .arg("--out-dir")
+        .arg(&folder)
+        .arg(host_standard_library());
     run_quietly("compiling the host's part of the kit", &mut command)?;
-    write_if_changed(&stamp, state.as_bytes())
+    Ok(())
 }
 
 fn hash_files(folder: &Path, state: &mut DefaultHasher) -> Result<()> {

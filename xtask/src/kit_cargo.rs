@@ -1,6 +1,6 @@
 //! cargo, set up to compile the driver crates with the open kit.
 
-use std::{env, process::Command};
+use std::{env, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, bail};
 
@@ -26,6 +26,11 @@ impl KitCargo {
         Ok(Self { arch, llvm, rust })
     }
 
+    /// Where the results of `build` are.
+    pub fn artefacts(&self, release: bool) -> PathBuf {
+        self.rust.artefacts(release)
+    }
+
     /// A cargo command (`build`, `clippy`, `doc`) for the architecture's msvc target.
     pub fn command(&self, subcommand: &str, release: bool) -> Result<Command> {
         let mut command = self.rust.cargo(subcommand, "core,alloc", release);
@@ -33,7 +38,7 @@ impl KitCargo {
         command
             .env("RUSTC_WRAPPER", wrapper)
             .env(wrapper::SOURCES, openkit().join("host"))
-            .env(wrapper::LIBRARIES, kit::host_libraries())
+            .env(wrapper::LIBRARIES, kit::host_libraries(&self.rust)?)
             .env("WDKContentRoot", kit::content_root())
             .env("Version_Number", kit::VERSION)
             .env("LIBCLANG_PATH", &self.llvm.lib);

@@ -18,7 +18,7 @@ const DEBIAN: &str = "/usr/bin";
 #[derive(Debug)]
 pub struct Rust {
     /// The folder of its programs; none is the toolchain in use.
-    folder: Option<PathBuf>,
+    programs: Option<PathBuf>,
     target: &'static str,
     /// The compiler's release and commit, which everything compiled depends on.
     pub version: String,
@@ -29,14 +29,17 @@ pub struct Rust {
 impl Rust {
     /// Looks for a toolchain for `target`: the one in use, then Debian's.
     pub fn find(target: &'static str) -> Option<Self> {
-        [None, Some(DEBIAN.into())]
-            .into_iter()
-            .find_map(|folder| Self::at(folder, target))
+        Self::in_use(target).or_else(|| Self::at(Some(DEBIAN.into()), target))
     }
 
-    fn at(folder: Option<PathBuf>, target: &'static str) -> Option<Self> {
+    /// The toolchain in use, if it serves for `target`.
+    pub fn in_use(target: &'static str) -> Option<Self> {
+        Self::at(None, target)
+    }
+
+    fn at(programs: Option<PathBuf>, target: &'static str) -> Option<Self> {
         let mut found = Self {
-            folder,
+            programs,
             target,
             version: String::new(),
             build_std: false,
@@ -49,6 +52,28 @@ impl Rust {
         }
         found.version = found.ask("rustc", &["--version", "--verbose"])?;
         Some(found)
+    }
+
+    /// The standard library is there, compiled.
+    pub const fn is_complete(&self) -> bool {
+        !self.build_std
+    }
+
+    /// Where its cargo puts everything. Compiling the standard library changes what build scripts
+    /// see, and artefacts of both kinds in one folder would replace each other.
+    fn folder(build_std: bool) -> PathBuf {
+        generated().join(if build_std { "cargo-std" } else { "cargo" })
+    }
+
+    /// The folders where some toolchain's cargo puts everything.
+    pub fn folders() -> [PathBuf; 2] {
+        [false, true].map(Self::folder)
+    }
+
+    /// Where its cargo puts what it builds for its target.
+    pub fn artefacts(&self, release: bool) -> PathBuf {
+        let profile = if release { "release" } else { "debug" };
+        Self::folder(self.build_std).join(self.target).join(profile)
     }
 
     /// Clippy is there.
@@ -67,7 +92,7 @@ impl Rust {
             command.arg("--release");
         }
         command
-            .env("CARGO_TARGET_DIR", generated().join("cargo"))
+            .env("CARGO_TARGET_DIR", Self::folder(self.build_std))
             .env("CARGO_PROFILE_DEV_PANIC", "abort")
             .env("CARGO_PROFILE_RELEASE_PANIC", "abort");
         if self.build_std {
@@ -95,7 +120,7 @@ impl Rust {
     }
 
     fn program(&self, name: &str) -> Command {
-        let Some(folder) = &self.folder else {
+        let Some(folder) = &self.programs else {
             return Command::new(name);
         };
         let mut command = Command::new(folder.join(name));

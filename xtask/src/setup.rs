@@ -60,7 +60,7 @@ pub fn run() -> Result<()> {
 /// Installs what is missing for the purposes. Says what, and nothing when all is there.
 pub fn ensure(purposes: &[Purpose]) -> Result<()> {
     for target in targets(purposes) {
-        if Rust::find(target).is_none() {
+        if !Rust::in_use(target).is_some_and(|rust| rust.is_complete()) {
             rustup::try_add(target)?;
         }
     }

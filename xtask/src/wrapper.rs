@@ -20,6 +20,8 @@ pub const SOURCES: &str = "OPENKIT_HOST_SOURCES";
 pub const LIBRARIES: &str = "OPENKIT_HOST_LIBRARIES";
 /// The name of the standard library that wdk-build gets.
 pub const STD: &str = "openkit_host_std";
+/// The file that the compiler makes of it.
+pub const STD_FILE: &str = "libopenkit_host_std.rlib";
 
 /// Runs the compiler in cargo's stead if cargo started this program for that.
 pub fn run_if_asked() -> Option<ExitCode> {
@@ -77,7 +79,7 @@ fn rewritten(mut arguments: Vec<OsString>, sources: &Path, libraries: &Path) -> 
             ]
             .map(Into::into),
         );
-        let library = libraries.join(format!("lib{STD}.rlib"));
+        let library = libraries.join(STD_FILE);
         arguments.extend([
             "--extern".into(),
             format!("std={}", library.display()).into(),

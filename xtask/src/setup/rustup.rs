@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use super::on_path;
 use crate::{
     process::showing_progress,
+    rust::Rust,
     workspace::{create_folder, generated, write_if_changed},
 };
 
@@ -20,21 +21,24 @@ use crate::{
 /// more, since Debian's packages serve as well.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// Adds `target` to the rustup toolchain in use, if it comes from rustup. A failure is no error,
-/// and is remembered: other builds do not try again.
-pub fn try_add(target: &str) -> Result<()> {
+/// Adds `target`, or else the standard library's source, to the rustup toolchain in use, if it comes
+/// from rustup. A failure is no error, and is remembered: other builds do not try again.
+pub fn try_add(target: &'static str) -> Result<()> {
     if on_path("rustup").is_none() || failure(target).exists() {
         return Ok(());
     }
     println!("missing: Rust's standard library for {target}\nrunning: rustup target add {target}");
-    let done = showing_progress("downloading", || succeeds(&["target", "add", target]))
-        || showing_progress("downloading", || {
+    if showing_progress("downloading", || succeeds(&["target", "add", target])) {
+        return Ok(());
+    }
+    println!("rustup does not have it.");
+    create_folder(&generated())?;
+    write_if_changed(&failure(target), b"rustup target add failed\n")?;
+    if Rust::in_use(target).is_none() {
+        println!("running: rustup component add rust-src");
+        showing_progress("downloading", || {
             succeeds(&["component", "add", "rust-src"])
         });
-    if !done {
-        println!("rustup does not have it.");
-        create_folder(&generated())?;
-        write_if_changed(&failure(target), b"rustup target add failed\n")?;
     }
     Ok(())
 }
