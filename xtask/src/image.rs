@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use object::{
     LittleEndian as LE,
     pe::{
-        IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE, IMAGE_DLLCHARACTERISTICS_FORCE_INTEGRITY,
+        DllFlags, IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE, IMAGE_DLLCHARACTERISTICS_FORCE_INTEGRITY,
         IMAGE_DLLCHARACTERISTICS_HIGH_ENTROPY_VA, IMAGE_DLLCHARACTERISTICS_NX_COMPAT,
         IMAGE_FILE_MACHINE_AMD64, IMAGE_FILE_MACHINE_ARM64, IMAGE_FILE_RELOCS_STRIPPED,
         IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_WRITE, IMAGE_SUBSYSTEM_NATIVE, ImageNtHeaders64,
@@ -28,7 +28,7 @@ pub struct Arguments {
 }
 
 /// The flags of the optional header that wdk-build's linker arguments ask for.
-const FLAGS: [(u16, &str); 4] = [
+const FLAGS: [(DllFlags, &str); 4] = [
     (IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE, "/DYNAMICBASE"),
     (IMAGE_DLLCHARACTERISTICS_NX_COMPAT, "/NXCOMPAT"),
     (IMAGE_DLLCHARACTERISTICS_FORCE_INTEGRITY, "/INTEGRITYCHECK"),
@@ -98,7 +98,11 @@ fn header_problems(image: &PeFile64, data: &[u8]) -> Vec<String> {
     if ![IMAGE_FILE_MACHINE_AMD64, IMAGE_FILE_MACHINE_ARM64].contains(&machine) {
         problems.push(format!("machine {machine:#06x} is neither x64 nor ARM64"));
     }
-    if file_header.characteristics.get(LE) & IMAGE_FILE_RELOCS_STRIPPED != 0 {
+    if file_header
+        .characteristics
+        .get(LE)
+        .contains(IMAGE_FILE_RELOCS_STRIPPED)
+    {
         problems.push("it has no relocations and could load at one address only".into());
     }
     let subsystem = header.subsystem.get(LE);
@@ -110,7 +114,7 @@ fn header_problems(image: &PeFile64, data: &[u8]) -> Vec<String> {
     }
     let flags = header.dll_characteristics.get(LE);
     for (flag, name) in FLAGS {
-        if flags & flag == 0 {
+        if !flags.contains(flag) {
             problems.push(format!("the linker flag {name} is missing"));
         }
     }
@@ -123,7 +127,7 @@ fn header_problems(image: &PeFile64, data: &[u8]) -> Vec<String> {
     }
     for section in image.section_table().iter() {
         let wanted = IMAGE_SCN_MEM_EXECUTE | IMAGE_SCN_MEM_WRITE;
-        if section.characteristics.get(LE) & wanted == wanted {
+        if section.characteristics.get(LE).contains(wanted) {
             let name = String::from_utf8_lossy(section.raw_name()).into_owned();
             problems.push(format!("section {name} is writable and executable"));
         }

@@ -57,3 +57,11 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 /// which nothing is used.
 #[unsafe(no_mangle)]
 static _fltused: i32 = 0;
+
+/// The exception handler of frames that clean up while unwinding, which a precompiled `alloc` names.
+/// A panic here unwinds nothing, and every other exception is for somebody else
+/// (`ExceptionContinueSearch`).
+#[unsafe(no_mangle)]
+const extern "system" fn __CxxFrameHandler3() -> i32 {
+    1
+}
