@@ -21,6 +21,7 @@ mod cm;
 mod dispatcher;
 mod dpc;
 pub mod ex;
+mod exceptions;
 pub mod export;
 mod io;
 mod irql;

@@ -62,6 +62,14 @@ pub fn attached() -> &'static Thread {
     unsafe { &*thread }
 }
 
+/// The thread that calls, if it is one of the kernel. Signal handlers may call this.
+#[inline]
+pub fn existing() -> Option<&'static Thread> {
+    // SAFETY: The pointer is null, or that of a thread object to which the running thread holds a
+    // reference.
+    unsafe { CURRENT.get().as_ref() }
+}
+
 #[cold]
 fn attach(origin: Origin, prepared: Option<&'static Thread>) -> &'static Thread {
     kernel::config();

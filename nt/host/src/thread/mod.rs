@@ -19,7 +19,7 @@ use nt_abi::{DISPATCH_LEVEL, KDPC, KIRQL, PKTHREAD};
 use parking_lot::Condvar;
 
 pub use self::{
-    attach::{attached, create, current, each, run_system},
+    attach::{attached, create, current, each, existing, run_system},
     held::{HeldLocks, LockKind},
     object::ThreadObject,
 };
