@@ -4,7 +4,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::thread::Thread;
+use crate::{exceptions, loader::caller, thread::Thread};
 
 /// What stopped the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,9 @@ pub struct BugCheckReport {
     pub function: String,
     /// What was wrong, in a sentence.
     pub rule: String,
+    /// The code of a driver's image that called the kernel or raised the exception, as `image+offset`;
+    /// nothing if there is none on the stack.
+    pub driver: Option<String>,
     /// The thread that was stopped first.
     pub thread: ThreadInfo,
 }
@@ -54,6 +57,9 @@ impl BugCheckReport {
             parameters,
             function: function.to_owned(),
             rule,
+            driver: exceptions::location()
+                .or_else(caller::find)
+                .map(|location| location.to_string()),
             thread: ThreadInfo::of(thread),
         }
     }
@@ -84,6 +90,9 @@ impl fmt::Display for BugCheckReport {
             writeln!(f, "    {name}")?;
         }
         writeln!(f, "    {}: {}", self.function, self.rule)?;
+        if let Some(driver) = &self.driver {
+            writeln!(f, "    called from {driver}")?;
+        }
         write!(f, "    {}", self.thread)
     }
 }

@@ -1,10 +1,13 @@
 //! CR8: the IRQL, where compilers put `KeGetCurrentIrql` and its kind inline.
 
-use core::{arch::naked_asm, slice};
+use core::slice;
 
 use libc::c_int;
 
-use super::registers::Registers;
+use super::{
+    registers::Registers,
+    unnoticed::{self, thunk},
+};
 
 use crate::{
     address::pointer,
@@ -90,65 +93,12 @@ pub fn emulate(registers: &mut Registers<'_>) -> bool {
     }
     // Lowering the IRQL runs DPCs, which a signal handler may not: the thread does it itself, in a call
     // that it does not notice.
-    let stack = registers.get(libc::REG_RSP) - 16;
-    let frame = pointer::<[u64; 2]>(stack);
-    // SAFETY: Driver code keeps nothing below its stack pointer, and its stack has room for two words
-    // as it has for any call.
-    unsafe { frame.write_unaligned([registers.get(register), instruction + LENGTH]) };
-    registers.set(libc::REG_RSP, stack);
-    let call = write_cr8 as unsafe extern "win64" fn();
-    registers.set(libc::REG_RIP, call as *const () as u64);
+    let value = registers.get(register);
+    unnoticed::call(registers, write_cr8, value, instruction + LENGTH);
     true
 }
 
-/// Sets the IRQL to the value on top of the stack and returns to the address below that, without
-/// changing a register.
-#[unsafe(naked)]
-unsafe extern "win64" fn write_cr8() {
-    naked_asm!(
-        "pushfq",
-        "push rax",
-        "push rcx",
-        "push rdx",
-        "push r8",
-        "push r9",
-        "push r10",
-        "push r11",
-        "push rbp",
-        "mov rbp, rsp",
-        "sub rsp, 0x80",
-        "and rsp, -16",
-        // Under these, 0x20 bytes are the callee's.
-        "movups [rsp + 0x20], xmm0",
-        "movups [rsp + 0x30], xmm1",
-        "movups [rsp + 0x40], xmm2",
-        "movups [rsp + 0x50], xmm3",
-        "movups [rsp + 0x60], xmm4",
-        "movups [rsp + 0x70], xmm5",
-        "cld",
-        "mov rcx, [rbp + 72]",
-        "call {set_irql}",
-        "movups xmm0, [rsp + 0x20]",
-        "movups xmm1, [rsp + 0x30]",
-        "movups xmm2, [rsp + 0x40]",
-        "movups xmm3, [rsp + 0x50]",
-        "movups xmm4, [rsp + 0x60]",
-        "movups xmm5, [rsp + 0x70]",
-        "mov rsp, rbp",
-        "pop rbp",
-        "pop r11",
-        "pop r10",
-        "pop r9",
-        "pop r8",
-        "pop rdx",
-        "pop rcx",
-        "pop rax",
-        "popfq",
-        "lea rsp, [rsp + 8]",
-        "ret",
-        set_irql = sym set_irql,
-    )
-}
+thunk!(write_cr8, set_irql);
 
 unsafe extern "win64" fn set_irql(value: u64) {
     let new = (value & 0xF) as u8;

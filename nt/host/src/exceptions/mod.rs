@@ -2,7 +2,8 @@
 //! the exception.
 //!
 //! The signal handler ([`signal`]) does as little as it can. An access to CR8, the IRQL, is emulated
-//! ([`control`]). For anything else it notes the exception and lets the thread go on in [`stop`], on the
+//! ([`control`]), a break instruction is passed over if a
+//! debugger is there ([`debugger`]). For anything else it notes the exception and lets the thread go on in [`stop`], on the
 //! stack on which it was, or on an emergency stack if that one is used up. There the exception becomes
 //! a bug check ([`classify`]), in the ordinary way: a thread that entered through the library goes back
 //! to it.
@@ -12,9 +13,11 @@
 
 mod classify;
 mod control;
+pub mod debugger;
 mod instruction;
 mod registers;
 mod signal;
 mod stop;
+mod unnoticed;
 
-pub use signal::install;
+pub use signal::{install, location};

@@ -8,9 +8,10 @@ use std::sync::OnceLock;
 
 use libc::{c_int, c_void, sigaction, siginfo_t, ucontext_t};
 
-use super::{control, registers::Registers, stop};
+use super::{control, debugger, registers::Registers, stop};
 use crate::{
-    address::pointer,
+    address::{pointer, to_usize},
+    loader::registry::{self, Location},
     thread::{self, Origin},
 };
 
@@ -74,6 +75,12 @@ pub fn taken() -> Exception {
 /// A handler with `SA_SIGINFO`.
 type Handler = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
 
+/// The driver's code that raised the exception which the calling thread is stopped for.
+pub fn location() -> Option<Location> {
+    let instruction = EXCEPTION.get().instruction;
+    registry::locate(to_usize(instruction)).filter(Location::is_code)
+}
+
 /// What the signals did before.
 struct Previous([sigaction; SIGNALS.len()]);
 
@@ -114,12 +121,19 @@ extern "C" fn handler(signal: c_int, info: *mut siginfo_t, context: *mut c_void)
     let information = unsafe { &*info };
     // SAFETY: These signals have an address, or zero in its place.
     let address = unsafe { information.si_addr() } as u64;
+    let breakpoint = signal == libc::SIGTRAP && information.si_code == SI_KERNEL;
+    if breakpoint && debugger::is_attached() {
+        debugger::pass_over(&mut registers);
+        return;
+    }
+    let next = registers.get(libc::REG_RIP);
     let exception = Exception {
         signal,
         code: information.si_code,
         address,
         error: registers.get(libc::REG_ERR),
-        instruction: registers.get(libc::REG_RIP),
+        // The processor has passed a break instruction, which is one byte, when it stops.
+        instruction: if breakpoint { next - 1 } else { next },
         stack: registers.get(libc::REG_RSP),
         rcx: registers.get(libc::REG_RCX),
     };

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     BootError, Config,
     bugcheck::{self, BugCheckReport},
+    exceptions::debugger,
     io, kernel,
     loader::ImageError,
 };
@@ -73,6 +74,14 @@ impl Kernel {
     #[must_use]
     pub fn bug_check(self) -> Option<Arc<BugCheckReport>> {
         bugcheck::report()
+    }
+
+    /// Attaches a kernel debugger that lets everything go on: from now on a break instruction, which is
+    /// bug check 0x1E without a debugger, prints where it is and is passed over.
+    ///
+    /// A driver that is built with debug assertions breaks before it panics.
+    pub fn attach_debugger(self) {
+        debugger::attach();
     }
 
     /// Loads a driver from its file and calls its `DriverEntry`.

@@ -1,5 +1,7 @@
 //! The headers of an image: what is read from them, checked before anything is mapped.
 
+use std::ops::Range;
+
 use object::LittleEndian as LE;
 use object::pe;
 use object::read::pe::{ImageNtHeaders as _, ImageOptionalHeader as _, PeFile64};
@@ -38,7 +40,6 @@ pub struct Headers {
     pub header_size: u32,
     /// Zero when the image has no entry point.
     pub entry: u32,
-    pub relocations_stripped: bool,
     pub sections: Vec<Section>,
     pub exports: Option<Directory>,
     pub imports: Option<Directory>,
@@ -63,16 +64,18 @@ impl Headers {
         if !characteristics.contains(pe::IMAGE_FILE_EXECUTABLE_IMAGE) {
             return Err(reader.kind("it is an object file, not linked"));
         }
+        if characteristics.contains(pe::IMAGE_FILE_RELOCS_STRIPPED) {
+            return Err(reader.unsupported("it has no relocations, and works at one address only"));
+        }
         let size = optional.size_of_image();
         if size == 0 || size > LARGEST_IMAGE {
             return Err(reader.damaged(format!("SizeOfImage is {size:#x}")));
         }
         let alignment = optional.section_alignment();
         if alignment < PAGE || !alignment.is_power_of_two() {
-            return Err(ImageError::Unsupported {
-                name: name.to_owned(),
-                what: format!("its sections are aligned to {alignment:#x}, not to pages"),
-            });
+            return Err(reader.unsupported(format!(
+                "its sections are aligned to {alignment:#x}, not to pages"
+            )));
         }
         let header_size = optional.size_of_headers();
         if header_size > size || header_size as usize > file.len() {
@@ -83,7 +86,6 @@ impl Headers {
             size: size.next_multiple_of(PAGE),
             header_size,
             entry: optional.address_of_entry_point(),
-            relocations_stripped: characteristics.contains(pe::IMAGE_FILE_RELOCS_STRIPPED),
             sections: reader.sections(&pe, header_size, size)?,
             exports: reader.directory(&pe, pe::IMAGE_DIRECTORY_ENTRY_EXPORT, size)?,
             imports: reader.directory(&pe, pe::IMAGE_DIRECTORY_ENTRY_IMPORT, size)?,
@@ -92,6 +94,18 @@ impl Headers {
         };
         headers.check_entry(&reader)?;
         Ok(headers)
+    }
+
+    /// Where the image's code is, as offsets from its beginning.
+    pub fn code(&self) -> impl Iterator<Item = Range<usize>> {
+        let code = self
+            .sections
+            .iter()
+            .filter(|section| section.access.execute);
+        code.map(|section| {
+            let start = section.rva as usize;
+            start..start + section.virtual_size as usize
+        })
     }
 
     fn check_entry(&self, reader: &Reader<'_>) -> Result<(), ImageError> {
@@ -124,6 +138,13 @@ impl Reader<'_> {
 
     fn kind(&self, what: impl std::fmt::Display) -> ImageError {
         ImageError::Kind {
+            name: self.name.to_owned(),
+            what: what.to_string(),
+        }
+    }
+
+    fn unsupported(&self, what: impl std::fmt::Display) -> ImageError {
+        ImageError::Unsupported {
             name: self.name.to_owned(),
             what: what.to_string(),
         }

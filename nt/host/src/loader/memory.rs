@@ -6,7 +6,6 @@ use super::ImageError;
 use super::headers::Headers;
 use super::pages::Pages;
 use super::protection::Access;
-use crate::address::to_usize;
 
 /// The pages of an image. While it is being prepared they are plain writable memory; `protect`
 /// gives each section what it asks for.
@@ -24,13 +23,7 @@ impl ImageMemory {
             source,
         };
         let size = headers.size as usize;
-        // An image without relocations works at one address only.
-        let pages = if headers.relocations_stripped {
-            let base = to_usize(headers.preferred_base);
-            Pages::at(base, size, Protection::READ_WRITE).map_err(memory)?
-        } else {
-            Pages::new(size, Protection::READ_WRITE).map_err(memory)?
-        };
+        let pages = Pages::new(size, Protection::READ_WRITE).map_err(memory)?;
         let mut image = Self { pages, size };
         let bytes = image.bytes_mut();
         let head = headers.header_size as usize;

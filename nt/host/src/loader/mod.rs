@@ -9,6 +9,7 @@
 //!
 //! The file may be anything: whatever is wrong with it is an [`ImageError`], never a panic.
 
+pub mod caller;
 mod cookie;
 mod error;
 pub mod exports;
@@ -74,12 +75,11 @@ impl Image {
         let name: Arc<str> = name.into();
         let base = memory.base();
         let range = base..base + memory.size();
-        let registration = registry::register(
-            range,
-            Place::Image {
-                name: Arc::clone(&name),
-            },
-        );
+        let place = Place::Image {
+            name: Arc::clone(&name),
+            code: headers.code().collect(),
+        };
+        let registration = registry::register(range, place);
         let entry = (headers.entry != 0).then(|| base + headers.entry as usize);
         Ok(Self {
             name,

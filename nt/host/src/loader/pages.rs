@@ -32,12 +32,6 @@ impl Pages {
         region::alloc(size, access).map(|allocation| Self { allocation })
     }
 
-    /// Zeroed pages at `base`, or none.
-    pub fn at(base: usize, size: usize, access: Protection) -> Result<Self, region::Error> {
-        let base = std::ptr::without_provenance::<u8>(base);
-        region::alloc_at(base, size, access).map(|allocation| Self { allocation })
-    }
-
     /// The first byte.
     pub fn start(&self) -> *mut u8 {
         self.allocation.as_ptr::<u8>().cast_mut()

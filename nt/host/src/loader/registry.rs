@@ -19,6 +19,8 @@ pub enum Place {
     Image {
         /// Its name.
         name: Arc<str>,
+        /// Where its code is, as offsets.
+        code: Arc<[Range<usize>]>,
     },
     /// An image that was unloaded; nothing lies there since.
     Unloaded {
@@ -50,6 +52,21 @@ impl Location {
         &self.place
     }
 
+    /// How far it is from the beginning of what lies there, in bytes.
+    #[must_use]
+    pub const fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// Whether it is code of an image that is loaded.
+    #[must_use]
+    pub fn is_code(&self) -> bool {
+        let Place::Image { code, .. } = &self.place else {
+            return false;
+        };
+        code.iter().any(|range| range.contains(&self.offset))
+    }
+
     /// The name of the missing import at this address.
     #[must_use]
     pub fn missing_import(&self) -> Option<&str> {
@@ -66,7 +83,7 @@ impl Location {
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
-            Place::Image { name } => write!(f, "{name}+{:#x}", self.offset),
+            Place::Image { name, .. } => write!(f, "{name}+{:#x}", self.offset),
             Place::Unloaded { name } => write!(f, "unloaded {name}+{:#x}", self.offset),
             Place::Missing { image, .. } => {
                 let import = self.missing_import().unwrap_or("an import");

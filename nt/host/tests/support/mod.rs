@@ -24,6 +24,8 @@ macro_rules! nt {
 }
 pub(crate) use nt;
 
+pub mod image;
+
 pub const PASSIVE: KIRQL = 0;
 pub const APC: KIRQL = 1;
 pub const DISPATCH: KIRQL = 2;
