@@ -12,6 +12,7 @@ pub type USHORT = u16;
 pub type WCHAR = u16;
 pub type LONG = i32;
 pub type ULONG = u32;
+pub type LOGICAL = ULONG;
 pub type LONGLONG = i64;
 pub type ULONGLONG = u64;
 pub type ULONG64 = u64;

@@ -61,18 +61,20 @@ pub fn due_time(timeout: LONGLONG) -> u64 {
 
 /// When a wait with a time-out ends; `None` is a wait without one.
 pub fn deadline(timeout: Option<LONGLONG>) -> Deadline {
-    /// Further off than any process lives, and near enough for the host's clock.
-    const FOREVER: u64 = 100 * 366 * 86_400 * UNITS_PER_SECOND;
     match timeout {
         None => Deadline::Never,
         Some(0) => Deadline::Now,
-        Some(units) => {
-            let due = due_time(units);
-            if due > FOREVER {
-                Deadline::Never
-            } else {
-                Deadline::At(instant_at(due))
-            }
-        }
+        Some(units) => deadline_at(due_time(units)),
+    }
+}
+
+/// The end of a wait that lasts until the interrupt time is `due`.
+pub fn deadline_at(due: u64) -> Deadline {
+    /// Further off than any process lives, and near enough for the host's clock.
+    const FOREVER: u64 = 100 * 366 * 86_400 * UNITS_PER_SECOND;
+    if due > FOREVER {
+        Deadline::Never
+    } else {
+        Deadline::At(instant_at(due))
     }
 }

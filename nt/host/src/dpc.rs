@@ -107,6 +107,26 @@ impl Dpc {
         unsafe { &*dpc.cast::<Self>() }
     }
 
+    /// An initialised DPC; other memory is bug check 0xC7 (1) of `function`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::at`].
+    pub unsafe fn initialized<'a>(dpc: *mut KDPC, function: &'static str) -> &'a Self {
+        // SAFETY: This function has the same contract.
+        let view = unsafe { Self::at(dpc) };
+        if view.kind.load(Relaxed) != DpcObject || view.routine.load(Relaxed).is_null() {
+            let start = dpc as u64;
+            bugcheck::raise(
+                TIMER_OR_DPC_INVALID,
+                [1, start, start, start + size_of::<KDPC>() as u64],
+                function,
+                "The object is not a DPC that was initialised.",
+            );
+        }
+        view
+    }
+
     const fn address(&self) -> *mut KDPC {
         core::ptr::from_ref(self).cast_mut().cast()
     }
@@ -126,11 +146,6 @@ impl Dpc {
         self.queue.store(core::ptr::null_mut(), Release);
     }
 
-    /// Whether this is an initialised DPC.
-    pub fn is_initialized(&self) -> bool {
-        self.kind.load(Relaxed) == DpcObject && !self.routine.load(Relaxed).is_null()
-    }
-
     /// Says how urgent the DPC is: [`nt_abi::_KDPC_IMPORTANCE`].
     pub fn set_importance(&self, importance: u8) {
         self.importance.store(importance, Relaxed);
@@ -144,6 +159,11 @@ impl Dpc {
     /// The processor on which the DPC is to run, if it was said.
     pub fn target(&self) -> Option<u32> {
         self.target.load(Relaxed).checked_sub(1).map(u32::from)
+    }
+
+    /// Whether the DPC runs on `processor` now.
+    pub fn runs_on(&self, processor: u32) -> bool {
+        core::ptr::eq(Queue::of(processor).running.load(Acquire), self)
     }
 
     /// Puts the DPC on the queue of `processor`; false if it is on one already. Nobody is told yet: see
@@ -221,7 +241,7 @@ pub fn announce(thread: &'static Thread, processor: u32) {
     if processor::mark_pending(processor) {
         return;
     }
-    let here = !thread.is_at_dispatch() && thread.preferred() == processor;
+    let here = !thread.is_at_dispatch() && thread.current_processor() == processor;
     if here && processor::try_acquire(thread, processor) {
         let old = thread.irql();
         thread.set_irql(DISPATCH);
@@ -253,7 +273,7 @@ fn start_idle(processor: u32) -> std::thread::Thread {
 }
 
 fn idle(thread: &'static Thread, processor: u32) {
-    thread.set_affinity(1 << processor);
+    thread.set_system_affinity(1 << processor);
     thread.prefer(processor);
     loop {
         if processor::is_pending(processor) {

@@ -39,6 +39,7 @@ mod recovery;
 mod rtl;
 pub mod testing;
 mod thread;
+mod timer;
 mod verifier;
 
 pub use export::Export;

@@ -34,6 +34,12 @@ impl ListEntry {
         self.blink.store(self.address(), Ordering::Relaxed);
     }
 
+    /// Makes the links null, which they are not on any list.
+    pub fn unlink(&self) {
+        self.flink.store(ptr::null_mut(), Ordering::Release);
+        self.blink.store(ptr::null_mut(), Ordering::Release);
+    }
+
     /// Whether the links hold anything: false in memory that was zeroed and never initialised.
     pub fn is_linked(&self) -> bool {
         !self.flink.load(Ordering::Relaxed).is_null()

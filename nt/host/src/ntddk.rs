@@ -8,11 +8,15 @@ pub use nt_abi::*;
 
 pub use crate::{
     cm::ddk::*,
-    ex::{exception::ddk::*, pool::ddk::*},
+    ex::{
+        exception::ddk::*, fast_mutex::ddk::*, pool::ddk::*, push_lock::ddk::*, resource::ddk::*,
+        rundown::ddk::*, shared_spinlock::ddk::*, work::ddk::*,
+    },
     io::ddk::*,
     ke::{
-        apc::ddk::*, dpc::ddk::*, event::ddk::*, irql::ddk::*, mutex::ddk::*, spinlock::ddk::*,
-        wait::ddk::*,
+        apc::ddk::*, bugcheck::ddk::*, clock::ddk::*, dpc::ddk::*, event::ddk::*, irql::ddk::*,
+        mutex::ddk::*, processor::ddk::*, queued_spinlock::ddk::*, semaphore::ddk::*,
+        spinlock::ddk::*, timer::ddk::*, wait::ddk::*,
     },
     mm::ddk::*,
     ob::ddk::*,

@@ -73,7 +73,7 @@ fn state(processor: u32) -> &'static AtomicU32 {
 #[inline]
 pub fn acquire(thread: &Thread) {
     let preferred = thread.preferred();
-    if try_take(preferred) {
+    if thread.may_run_on(preferred) && try_take(preferred) {
         thread.set_processor(preferred);
     } else {
         acquire_contended(thread);
@@ -119,7 +119,7 @@ fn acquire_contended(thread: &Thread) {
             std::thread::yield_now();
         }
     }
-    sleep_for(thread, thread.preferred());
+    sleep_for(thread, thread.current_processor());
 }
 
 /// Sleeps until `processor` is free and takes it.

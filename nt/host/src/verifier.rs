@@ -7,7 +7,7 @@ use nt_abi::bugcheck::{
     DRIVER_VERIFIER_DETECTED_VIOLATION, KERNEL_APC_PENDING_DURING_EXIT, TIMER_OR_DPC_INVALID,
 };
 
-use crate::{bugcheck, dispatcher, dpc, irql, kernel, thread::Thread};
+use crate::{bugcheck, dispatcher, dpc, ex, irql, kernel, thread::Thread};
 
 /// Whether the rules beyond those of a free build are enforced.
 #[inline]
@@ -58,6 +58,23 @@ pub fn check_memory_end(thread: &'static Thread, start: u64, size: u64, function
             "The memory holds a mutex that a thread owns.",
         );
     }
+    let mut dispatcher = dispatcher::lock(thread);
+    let timer = dispatcher.state().timers.find_in(&range);
+    let resource = dispatcher
+        .state()
+        .resources
+        .range(range.clone())
+        .next()
+        .copied();
+    drop(dispatcher);
+    if let Some(timer) = timer {
+        let sentence = "The memory holds a timer that is set.";
+        violation(0x15, [timer, start, size], function, sentence);
+    }
+    if let Some(resource) = resource {
+        let sentence = "The memory holds an ERESOURCE that was not deleted.";
+        violation(0xD2, [resource, start, size], function, sentence);
+    }
     if let Some(dpc) = dpc::queued_in(&range) {
         bugcheck::raise(
             TIMER_OR_DPC_INVALID,
@@ -89,6 +106,14 @@ pub fn check_thread_end(thread: &'static Thread) {
             [thread.address(), mutex, 0],
             FUNCTION,
             format!("The thread ends while it owns the mutex at 0x{mutex:X}."),
+        );
+    }
+    if let Some(resource) = ex::resource::owned_by(thread) {
+        violation(
+            0x100A,
+            [thread.address(), resource, 0],
+            FUNCTION,
+            format!("The thread ends while it owns the ERESOURCE at 0x{resource:X}."),
         );
     }
     let apcs_off = thread.apc_depth() != 0 || thread.object.special_apc_disable() != 0;

@@ -15,6 +15,10 @@ use core::{
 
 use nt_abi::NTSTATUS;
 use parking_lot::{Mutex, MutexGuard};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 pub use self::{
     object::{Header, Mutant, WaitBlock},
@@ -23,13 +27,28 @@ pub use self::{
 use crate::{
     bugcheck, kernel,
     thread::{self, Thread},
+    timer::TimerQueue,
 };
 
-static LOCK: Mutex<()> = Mutex::new(());
+/// What the dispatcher lock guards besides the objects themselves.
+pub struct State {
+    /// The timers that are set.
+    pub timers: TimerQueue,
+    /// The addresses of the ERESOURCEs that are initialised.
+    pub resources: BTreeSet<u64>,
+    /// What is waited on for push locks, by the address of the lock.
+    pub push_locks: BTreeMap<u64, Arc<Header>>,
+}
+
+static LOCK: Mutex<State> = Mutex::new(State {
+    timers: TimerQueue::new(),
+    resources: BTreeSet::new(),
+    push_locks: BTreeMap::new(),
+});
 
 /// The dispatcher lock, held. What the objects hold may be read and changed with it alone.
 pub struct Dispatcher {
-    guard: MutexGuard<'static, ()>,
+    guard: MutexGuard<'static, State>,
     thread: &'static Thread,
     /// Objects are reached by addresses that came from drivers.
     unsend: PhantomData<*const ()>,
@@ -49,6 +68,18 @@ pub fn lock(thread: &'static Thread) -> Dispatcher {
         bugcheck::leave(thread);
     }
     dispatcher
+}
+
+impl Dispatcher {
+    /// What the lock guards besides the objects.
+    pub fn state(&mut self) -> &mut State {
+        &mut self.guard
+    }
+
+    /// The thread that holds the lock.
+    pub const fn thread(&self) -> &'static Thread {
+        self.thread
+    }
 }
 
 impl Drop for Dispatcher {

@@ -121,6 +121,27 @@ impl Dispatcher {
         }
     }
 
+    /// Makes the calling thread wait on `object`, whether it is signalled or not.
+    pub fn wait_on(&mut self, object: &Header, deadline: Deadline) -> NTSTATUS {
+        let blocks = [WaitBlock::new()];
+        self.begin(&[object], &blocks, WaitKind::Any);
+        self.sleep(deadline)
+    }
+
+    /// Ends the wait of the thread that has waited longest for one object, whatever its state, and returns
+    /// that thread.
+    pub fn release_first(&self, object: &Header) -> Option<&Thread> {
+        if object.waiters.is_empty() {
+            return None;
+        }
+        // SAFETY: The entry is on the list of waiters, and the lock is held.
+        let block = unsafe { WaitBlock::of_entry(object.waiters.next()) };
+        // SAFETY: The block is in a wait, and the lock is held.
+        let thread = unsafe { block.thread() };
+        self.end(thread, STATUS_SUCCESS);
+        Some(thread)
+    }
+
     /// Puts the calling thread on the lists of the objects.
     fn begin(&self, objects: &[&Header], blocks: &[WaitBlock], kind: WaitKind) {
         let wait = &self.thread.wait;
@@ -141,27 +162,35 @@ impl Dispatcher {
 
     /// Sleeps until the wait of the calling thread is over.
     fn sleep(&mut self, deadline: Deadline) -> NTSTATUS {
-        let thread = self.thread;
+        let wait = &self.thread.wait;
         loop {
-            let status = thread.wait.status.load(Relaxed);
+            let status = wait.status.load(Relaxed);
             if status != WAITING {
                 return status;
             }
-            let timed_out = match deadline {
-                Deadline::At(at) => thread.wake.wait_until(&mut self.guard, at).timed_out(),
-                Deadline::Never | Deadline::Now => {
-                    thread.wake.wait(&mut self.guard);
-                    false
-                }
-            };
-            if kernel::is_dead() {
-                super::abandon(thread);
-                bugcheck::leave(thread);
-            }
-            if timed_out && thread.wait.status.load(Relaxed) == WAITING {
-                self.end(thread, STATUS_TIMEOUT);
+            let timed_out = self.doze(deadline);
+            if timed_out && wait.status.load(Relaxed) == WAITING {
+                self.end(self.thread, STATUS_TIMEOUT);
             }
         }
+    }
+
+    /// Lets go of the lock until somebody wakes the calling thread, or until `deadline`, which is then
+    /// true. Does not return if a bug check has stopped the kernel.
+    pub fn doze(&mut self, deadline: Deadline) -> bool {
+        let wake = &self.thread.wake;
+        let timed_out = match deadline {
+            Deadline::At(at) => wake.wait_until(&mut self.guard, at).timed_out(),
+            Deadline::Never | Deadline::Now => {
+                wake.wait(&mut self.guard);
+                false
+            }
+        };
+        if kernel::is_dead() {
+            super::abandon(self.thread);
+            bugcheck::leave(self.thread);
+        }
+        timed_out
     }
 
     /// Ends the wait of `thread`.

@@ -1,4 +1,4 @@
-//! The executive: pool, exceptions and worker threads.
+//! The executive: pool, ERESOURCEs and other locks, work items, exceptions.
 #![allow(
     non_snake_case,
     clippy::must_use_candidate,
@@ -6,5 +6,11 @@
 )]
 
 pub mod exception;
+pub mod fast_mutex;
 pub mod pool;
+pub mod push_lock;
+pub mod resource;
+pub mod rundown;
+pub mod shared_spinlock;
+pub mod work;
 pub mod worker;

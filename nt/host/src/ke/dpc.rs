@@ -33,26 +33,6 @@ const MEDIUM: u8 = 1;
 
 const _: () = assert!(MEDIUM as i32 == MediumImportance);
 
-/// An initialised DPC; other memory is bug check 0xC7 (1).
-///
-/// # Safety
-///
-/// `dpc` must point to memory for a DPC that stays where it is.
-unsafe fn initialized<'a>(dpc: PRKDPC, function: &'static str) -> &'a Dpc {
-    // SAFETY: This function has the same contract.
-    let view = unsafe { Dpc::at(dpc) };
-    if !view.is_initialized() {
-        let address = dpc as u64;
-        bugcheck::raise(
-            TIMER_OR_DPC_INVALID,
-            [1, address, address, address + size_of::<KDPC>() as u64],
-            function,
-            "The object is not a DPC that was initialised.",
-        );
-    }
-    view
-}
-
 /// `KeInitializeDpc`: makes a DPC of medium importance without a target processor. Any IRQL.
 ///
 /// A DPC that is queued is bug check 0xC7 (1).
@@ -96,7 +76,7 @@ pub unsafe extern "win64" fn KeInsertQueueDpc(
 ) -> BOOLEAN {
     let thread = thread::current();
     // SAFETY: This function has the same contract.
-    let dpc = unsafe { initialized(Dpc, "KeInsertQueueDpc") };
+    let dpc = unsafe { dpc::Dpc::initialized(Dpc, "KeInsertQueueDpc") };
     let processor = dpc.target().unwrap_or_else(|| thread.current_processor());
     if !dpc.enqueue(processor, [SystemArgument1, SystemArgument2], false) {
         return 0;
@@ -114,7 +94,7 @@ pub unsafe extern "win64" fn KeInsertQueueDpc(
 pub unsafe extern "win64" fn KeRemoveQueueDpc(Dpc: PRKDPC) -> BOOLEAN {
     thread::current();
     // SAFETY: This function has the same contract.
-    BOOLEAN::from(unsafe { initialized(Dpc, "KeRemoveQueueDpc") }.dequeue())
+    BOOLEAN::from(unsafe { dpc::Dpc::initialized(Dpc, "KeRemoveQueueDpc") }.dequeue())
 }
 
 /// `KeSetImportanceDpc`: says how urgent a DPC is; one of high importance goes before those that are
@@ -126,7 +106,7 @@ pub unsafe extern "win64" fn KeRemoveQueueDpc(Dpc: PRKDPC) -> BOOLEAN {
 pub unsafe extern "win64" fn KeSetImportanceDpc(Dpc: PRKDPC, Importance: KDPC_IMPORTANCE) {
     thread::current();
     // SAFETY: This function has the same contract.
-    let dpc = unsafe { initialized(Dpc, "KeSetImportanceDpc") };
+    let dpc = unsafe { dpc::Dpc::initialized(Dpc, "KeSetImportanceDpc") };
     let known = u8::try_from(Importance)
         .ok()
         .filter(|_| Importance <= MediumHighImportance);
@@ -144,7 +124,7 @@ pub unsafe extern "win64" fn KeSetTargetProcessorDpc(Dpc: PRKDPC, Number: CCHAR)
     const NAME: &str = "KeSetTargetProcessorDpc";
     thread::current();
     // SAFETY: This function has the same contract.
-    let dpc = unsafe { initialized(Dpc, NAME) };
+    let dpc = unsafe { dpc::Dpc::initialized(Dpc, NAME) };
     let number = u16::try_from(Number)
         .ok()
         .filter(|&n| u32::from(n) < processor::count());
@@ -182,7 +162,7 @@ pub unsafe extern "win64" fn KeSetTargetProcessorDpcEx(
         return STATUS_INVALID_PARAMETER;
     }
     // SAFETY: This function has the same contract.
-    let dpc = unsafe { initialized(Dpc, "KeSetTargetProcessorDpcEx") };
+    let dpc = unsafe { dpc::Dpc::initialized(Dpc, "KeSetTargetProcessorDpcEx") };
     dpc.set_target(u16::from(number.Number));
     STATUS_SUCCESS
 }

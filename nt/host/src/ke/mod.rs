@@ -6,9 +6,15 @@
 )]
 
 pub mod apc;
+pub mod bugcheck;
+pub mod clock;
 pub mod dpc;
 pub mod event;
 pub mod irql;
 pub mod mutex;
+pub mod processor;
+pub mod queued_spinlock;
+pub mod semaphore;
 pub mod spinlock;
+pub mod timer;
 pub mod wait;

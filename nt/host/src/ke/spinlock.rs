@@ -23,7 +23,7 @@ exports!("ntoskrnl.exe";
 );
 
 /// Set in a lock that is held by a thread whose address the other bits are.
-const OWNED: u64 = 1;
+pub const OWNED: u64 = 1;
 
 /// The lock as an atomic.
 ///
@@ -165,7 +165,7 @@ pub unsafe extern "win64" fn KeReleaseSpinLock(SpinLock: PKSPIN_LOCK, NewIrql: K
     check_owner(thread, lock, NAME);
     check_lower(thread, NewIrql, NAME);
     if NewIrql < DISPATCH {
-        check_last(thread, lock, NAME);
+        check_last(thread, lock.as_ptr() as u64, NAME);
     }
     release(thread, lock);
     irql::lower(thread, NewIrql);
@@ -195,8 +195,9 @@ pub unsafe extern "win64" fn KeReleaseSpinLockFromDpcLevel(SpinLock: PKSPIN_LOCK
     release(thread, lock);
 }
 
+/// Stops the kernel for a spin lock function at the wrong IRQL.
 #[cold]
-fn wrong_irql(
+pub fn wrong_irql(
     rule: u64,
     thread: &Thread,
     lock: PKSPIN_LOCK,
@@ -236,19 +237,26 @@ fn acquire_contended(thread: &Thread, lock: &AtomicU64, seen: u64, function: &'s
             "The thread holds the spin lock already and would wait for itself.",
         );
     }
-    if seen & OWNED == 0 {
-        verifier::violation(
-            0x1002,
-            [address, 0, 0],
-            function,
-            format!(
-                "The spin lock holds 0x{seen:X}: it was never initialised, or was overwritten."
-            ),
-        );
+    if seen != 0 && seen & OWNED == 0 {
+        check_even(address, seen, function);
     }
     spin_until(thread, || {
         lock.load(Ordering::Relaxed) == 0 && try_acquire(thread, lock).is_ok()
     });
+}
+
+/// Tells a lock that is held as a queued one from memory that is no lock.
+#[cold]
+fn check_even(address: u64, seen: u64, function: &'static str) -> ! {
+    let mut queued = false;
+    thread::each(|other| queued |= other.held.kind_of(address) == Some(LockKind::QueuedSpin));
+    let (rule, sentence) = if queued {
+        (0x1008, "The spin lock is held as a queued one.".to_owned())
+    } else {
+        let sentence = format!("It holds 0x{seen:X}: never initialised, or overwritten.");
+        (0x1002, sentence)
+    };
+    verifier::violation(rule, [address, 0, 0], function, sentence)
 }
 
 /// Spins until `done`: for a moment on the processor, then giving way to other threads of the host, on
@@ -287,6 +295,14 @@ fn not_owner(thread: &Thread, lock: &AtomicU64, seen: u64, function: &'static st
             "The spin lock is released and nobody holds it.",
         );
     }
+    if seen & OWNED == 0 {
+        verifier::violation(
+            0x1009,
+            [address, 0, 0],
+            function,
+            "The spin lock is held as a queued one.",
+        );
+    }
     verifier::violation(
         0x1004,
         [address, seen & !OWNED, thread.address()],
@@ -295,10 +311,9 @@ fn not_owner(thread: &Thread, lock: &AtomicU64, seen: u64, function: &'static st
     )
 }
 
-/// Checks that no spin lock is held besides `lock`, with which the thread leaves `DISPATCH_LEVEL`.
+/// Checks that no spin lock is held besides the one at `address`, with which the thread leaves `DISPATCH_LEVEL`.
 #[inline]
-fn check_last(thread: &Thread, lock: &AtomicU64, function: &'static str) {
-    let address = lock.as_ptr() as u64;
+pub fn check_last(thread: &Thread, address: u64, function: &'static str) {
     if let Some(other) = thread.held.last_spin_besides(address) {
         verifier::violation(
             0x1003,

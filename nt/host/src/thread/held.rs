@@ -18,16 +18,22 @@ pub enum LockKind {
     FastMutex,
     /// A `FAST_MUTEX` taken by the unsafe function.
     FastMutexUnsafe,
+    /// A push lock, shared.
+    PushShared,
+    /// A push lock, exclusive.
+    PushExclusive,
 }
 
 impl LockKind {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::Spin,
         Self::QueuedSpin,
         Self::SharedSpin,
         Self::ExclusiveSpin,
         Self::FastMutex,
         Self::FastMutexUnsafe,
+        Self::PushShared,
+        Self::PushExclusive,
     ];
 
     /// What a report calls such a lock.
@@ -37,12 +43,16 @@ impl LockKind {
             Self::QueuedSpin => "queued spin lock",
             Self::SharedSpin | Self::ExclusiveSpin => "EX_SPIN_LOCK",
             Self::FastMutex | Self::FastMutexUnsafe => "fast mutex",
+            Self::PushShared | Self::PushExclusive => "push lock",
         }
     }
 
     /// Whether the lock may be held at `DISPATCH_LEVEL` alone.
     pub const fn is_spin(self) -> bool {
-        !matches!(self, Self::FastMutex | Self::FastMutexUnsafe)
+        matches!(
+            self,
+            Self::Spin | Self::QueuedSpin | Self::SharedSpin | Self::ExclusiveSpin
+        )
     }
 }
 

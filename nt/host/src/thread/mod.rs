@@ -39,11 +39,14 @@ pub enum Origin {
 /// No processor is held.
 pub const NO_PROCESSOR: u32 = u32::MAX;
 
+/// The priority of a thread that nobody has set.
+const DEFAULT_PRIORITY: i32 = 8;
+
 /// No wait was announced.
 const NO_WAIT: u8 = u8::MAX;
 
 /// A thread of the kernel.
-#[repr(C, align(16))]
+#[repr(C)]
 pub struct Thread {
     /// The `KTHREAD`; what a driver's pointer to the thread points to.
     pub object: ThreadObject,
@@ -53,8 +56,9 @@ pub struct Thread {
     processor: AtomicU32,
     /// The virtual processor that it held last, or is to have next.
     preferred: AtomicU32,
-    /// On which processors it may run; bit n is processor n.
-    affinity: AtomicU64,
+    /// On which processors a driver wants it to run, bit n for processor n; 0 if none does.
+    system_affinity: AtomicU64,
+    priority: AtomicI32,
     /// The DPC that runs on it.
     dpc: AtomicPtr<KDPC>,
     /// Whether it holds the dispatcher lock of the host; a bug check lets go of it.
@@ -87,7 +91,8 @@ impl Thread {
             irql: AtomicU8::new(0),
             processor: AtomicU32::new(NO_PROCESSOR),
             preferred: AtomicU32::new(0),
-            affinity: AtomicU64::new(u64::MAX),
+            system_affinity: AtomicU64::new(0),
+            priority: AtomicI32::new(DEFAULT_PRIORITY),
             dpc: AtomicPtr::new(ptr::null_mut()),
             in_dispatcher: AtomicBool::new(false),
             recovery: AtomicPtr::new(ptr::null_mut()),
@@ -156,7 +161,13 @@ impl Thread {
     /// The virtual processor that the thread is on.
     pub fn current_processor(&self) -> u32 {
         match self.processor() {
-            NO_PROCESSOR => self.preferred(),
+            NO_PROCESSOR => {
+                let preferred = self.preferred();
+                if !self.may_run_on(preferred) {
+                    self.prefer(self.affinity().trailing_zeros());
+                }
+                self.preferred()
+            }
             held => held,
         }
     }
@@ -167,14 +178,50 @@ impl Thread {
         self.gs.set_number(processor);
     }
 
-    /// The processors that the thread may run on.
+    /// The processors that the thread may run on, of which not all need exist.
+    #[inline]
     pub fn affinity(&self) -> u64 {
-        self.affinity.load(Ordering::Relaxed)
+        match self.system_affinity() {
+            0 => u64::MAX,
+            affinity => affinity,
+        }
     }
 
-    /// Says on which processors the thread may run.
-    pub fn set_affinity(&self, affinity: u64) {
-        self.affinity.store(affinity, Ordering::Relaxed);
+    /// The processors that a driver wants the thread to run on, or 0.
+    #[inline]
+    pub fn system_affinity(&self) -> u64 {
+        self.system_affinity.load(Ordering::Relaxed)
+    }
+
+    /// Says on which processors the thread may run; 0 is all.
+    pub fn set_system_affinity(&self, affinity: u64) {
+        self.system_affinity.store(affinity, Ordering::Relaxed);
+    }
+
+    /// Whether the thread may run on `processor`.
+    #[inline]
+    pub fn may_run_on(&self, processor: u32) -> bool {
+        self.affinity() >> processor & 1 == 1
+    }
+
+    /// The priority that was set last.
+    pub fn priority(&self) -> i32 {
+        self.priority.load(Ordering::Relaxed)
+    }
+
+    /// Sets the priority, and returns the one before.
+    pub fn set_priority(&self, priority: i32) -> i32 {
+        self.priority.swap(priority, Ordering::Relaxed)
+    }
+
+    /// The thread at an address that a driver gives.
+    ///
+    /// # Safety
+    ///
+    /// `thread` must be a thread object that is alive.
+    pub unsafe fn at<'a>(thread: PKTHREAD) -> &'a Self {
+        // SAFETY: The `KTHREAD` is the beginning of this structure, of which all that changes is atomic.
+        unsafe { &*thread.cast::<Self>() }
     }
 
     /// The DPC that runs on this thread, or null.

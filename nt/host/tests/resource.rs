@@ -1,0 +1,557 @@
+//! ERESOURCEs: who gets access when, what the structure shows, and what each misuse ends in.
+
+mod support;
+
+use std::{
+    sync::atomic::{AtomicI32, AtomicU32, Ordering},
+    thread,
+};
+
+use nthost::{ntddk::*, testing::expect_bug_check};
+use support::*;
+
+struct Resource(Object<ERESOURCE>);
+
+impl Resource {
+    fn new() -> Self {
+        let resource = Self(Object::default());
+        assert_eq!(
+            nt!(ExInitializeResourceLite(resource.get())),
+            STATUS_SUCCESS
+        );
+        resource
+    }
+
+    fn get(&self) -> PERESOURCE {
+        self.0.get()
+    }
+
+    fn exclusive(&self, wait: BOOLEAN) -> BOOLEAN {
+        nt!(ExAcquireResourceExclusiveLite(self.get(), wait))
+    }
+
+    fn shared(&self, wait: BOOLEAN) -> BOOLEAN {
+        nt!(ExAcquireResourceSharedLite(self.get(), wait))
+    }
+
+    fn starve(&self, wait: BOOLEAN) -> BOOLEAN {
+        nt!(ExAcquireSharedStarveExclusive(self.get(), wait))
+    }
+
+    fn polite(&self, wait: BOOLEAN) -> BOOLEAN {
+        nt!(ExAcquireSharedWaitForExclusive(self.get(), wait))
+    }
+
+    fn release(&self) {
+        nt!(ExReleaseResourceLite(self.get()));
+    }
+
+    fn waiters(&self) -> (ULONG, ULONG) {
+        (
+            nt!(ExGetSharedWaiterCount(self.get())),
+            nt!(ExGetExclusiveWaiterCount(self.get())),
+        )
+    }
+
+    fn await_waiters(&self, waiters: (ULONG, ULONG)) {
+        while self.waiters() != waiters {
+            thread::yield_now();
+        }
+    }
+
+    /// Whether the caller owns it exclusively, and how often it has acquired it at all.
+    fn mine(&self) -> (BOOLEAN, ULONG) {
+        (
+            nt!(ExIsResourceAcquiredExclusiveLite(self.get())),
+            nt!(ExIsResourceAcquiredSharedLite(self.get())),
+        )
+    }
+
+    fn delete(&self) {
+        assert_eq!(nt!(ExDeleteResourceLite(self.get())), STATUS_SUCCESS);
+    }
+}
+
+/// In a critical region, as every owner must be.
+fn protected<T>(body: impl FnOnce() -> T) -> T {
+    nt!(KeEnterCriticalRegion());
+    let value = body();
+    nt!(KeLeaveCriticalRegion());
+    value
+}
+
+/// Runs the closure on another thread to its end, in a critical region.
+fn elsewhere<T: Send>(body: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| scope.spawn(|| protected(body)).join().expect("no panic"))
+}
+
+#[test]
+fn exclusive_access_is_recursive_and_keeps_others_out() {
+    let resource = Resource::new();
+    protected(|| {
+        assert_eq!(
+            (resource.exclusive(TRUE), resource.exclusive(FALSE)),
+            (TRUE, TRUE)
+        );
+        assert_eq!(resource.shared(FALSE), TRUE, "exclusive access again");
+        assert_eq!(resource.mine(), (TRUE, 3));
+        let others = elsewhere(|| {
+            let tries = [
+                resource.exclusive(FALSE),
+                resource.shared(FALSE),
+                resource.starve(FALSE),
+            ];
+            (tries, resource.mine())
+        });
+        assert_eq!(others, ([FALSE; 3], (FALSE, 0)));
+        (0..3).for_each(|_| resource.release());
+        assert_eq!(resource.mine(), (FALSE, 0));
+    });
+    assert_eq!(
+        elsewhere(|| (resource.exclusive(FALSE), resource.release())).0,
+        TRUE
+    );
+    resource.delete();
+}
+
+#[test]
+fn shared_access_is_for_many_and_keeps_exclusive_access_out() {
+    let resource = Resource::new();
+    protected(|| {
+        assert_eq!((resource.shared(TRUE), resource.shared(TRUE)), (TRUE, TRUE));
+        assert_eq!(resource.mine(), (FALSE, 2));
+        let other = elsewhere(|| {
+            let shared = resource.shared(FALSE);
+            let both = resource.0.read().ActiveCount;
+            resource.release();
+            (shared, both, resource.exclusive(FALSE))
+        });
+        assert_eq!(other, (TRUE, 2, FALSE));
+        assert_eq!(
+            resource.exclusive(FALSE),
+            FALSE,
+            "one who shares it must release it first"
+        );
+        resource.release();
+        resource.release();
+    });
+    resource.delete();
+}
+
+#[test]
+fn new_ones_who_share_go_behind_one_who_waits_for_exclusive_access() {
+    let resource = Resource::new();
+    thread::scope(|scope| {
+        nt!(KeEnterCriticalRegion());
+        resource.shared(TRUE);
+        let writer = scope.spawn(|| {
+            protected(|| {
+                assert_eq!(resource.exclusive(TRUE), TRUE);
+                assert_eq!(resource.mine(), (TRUE, 1));
+                resource.release();
+            });
+        });
+        resource.await_waiters((0, 1));
+        assert_eq!(
+            elsewhere(|| resource.shared(FALSE)),
+            FALSE,
+            "behind the one who waits"
+        );
+        assert_eq!(
+            elsewhere(|| resource.polite(FALSE)),
+            FALSE,
+            "behind the one who waits"
+        );
+        assert_eq!(
+            elsewhere(|| (resource.starve(FALSE), resource.release())).0,
+            TRUE
+        );
+        assert_eq!(
+            resource.shared(FALSE),
+            TRUE,
+            "one who shares it already does not wait"
+        );
+        assert_eq!(resource.polite(FALSE), FALSE, "unless it asks for that");
+        resource.release();
+        resource.release();
+        writer.join().expect("no panic");
+        assert_eq!(resource.0.read().ContentionCount, 1);
+        nt!(KeLeaveCriticalRegion());
+    });
+    resource.delete();
+}
+
+#[test]
+fn after_an_exclusive_owner_come_all_who_wait_to_share() {
+    let resource = Resource::new();
+    let inside = AtomicU32::new(0);
+    thread::scope(|scope| {
+        nt!(KeEnterCriticalRegion());
+        resource.exclusive(TRUE);
+        let writer = scope.spawn(|| {
+            protected(|| {
+                resource.exclusive(TRUE);
+                assert_eq!(
+                    inside.load(Ordering::Relaxed),
+                    4,
+                    "those who share were first"
+                );
+                resource.release();
+            });
+        });
+        resource.await_waiters((0, 1));
+        for _ in 0..4 {
+            scope.spawn(|| {
+                protected(|| {
+                    resource.shared(TRUE);
+                    inside.fetch_add(1, Ordering::Relaxed);
+                    while inside.load(Ordering::Relaxed) < 4 {
+                        thread::yield_now();
+                    }
+                    resource.release();
+                });
+            });
+        }
+        resource.await_waiters((4, 1));
+        resource.release();
+        writer.join().expect("no panic");
+        nt!(KeLeaveCriticalRegion());
+    });
+    resource.delete();
+}
+
+#[test]
+fn conversion_lets_those_in_who_wait_to_share_and_keeps_the_count() {
+    let resource = Resource::new();
+    thread::scope(|scope| {
+        nt!(KeEnterCriticalRegion());
+        resource.exclusive(TRUE);
+        resource.exclusive(TRUE);
+        let reader = scope.spawn(|| {
+            protected(|| {
+                resource.shared(TRUE);
+                resource.release();
+            });
+        });
+        resource.await_waiters((1, 0));
+        nt!(ExConvertExclusiveToSharedLite(resource.get()));
+        assert_eq!(resource.mine(), (FALSE, 2));
+        reader.join().expect("no panic");
+        resource.release();
+        assert_eq!(
+            elsewhere(|| resource.exclusive(FALSE)),
+            FALSE,
+            "one acquisition is left"
+        );
+        resource.release();
+        nt!(KeLeaveCriticalRegion());
+    });
+    resource.delete();
+}
+
+#[test]
+fn many_readers_and_writers() {
+    let (resource, value) = (Resource::new(), Object::new((0_u64, 0_u64)));
+    let readers = AtomicI32::new(0);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..500 {
+                    nt!(ExEnterCriticalRegionAndAcquireResourceExclusive(
+                        resource.get()
+                    ));
+                    assert_eq!(readers.load(Ordering::Relaxed), 0);
+                    let (first, _) = value.read();
+                    value.write((first + 1, 0));
+                    value.write((first + 1, first + 1));
+                    nt!(ExReleaseResourceAndLeaveCriticalRegion(resource.get()));
+                }
+            });
+        }
+        for _ in 0..12 {
+            scope.spawn(|| {
+                for _ in 0..500 {
+                    nt!(ExEnterCriticalRegionAndAcquireResourceShared(
+                        resource.get()
+                    ));
+                    readers.fetch_add(1, Ordering::Relaxed);
+                    let (first, second) = value.read();
+                    assert_eq!(first, second);
+                    readers.fetch_sub(1, Ordering::Relaxed);
+                    nt!(ExReleaseResourceAndLeaveCriticalRegion(resource.get()));
+                }
+            });
+        }
+    });
+    assert_eq!(value.read(), (2000, 2000));
+    assert_eq!(
+        (resource.waiters(), resource.0.read().ActiveCount),
+        ((0, 0), 0)
+    );
+    resource.delete();
+}
+
+#[test]
+fn an_owner_pointer_takes_it_over() {
+    let resource = Resource::new();
+    let pointer = resource.get() as u64 | 3;
+    protected(|| {
+        resource.exclusive(TRUE);
+        let owner = resource.get().cast::<u8>().wrapping_add(3).cast();
+        nt!(ExSetResourceOwnerPointer(resource.get(), owner));
+        assert_eq!(resource.mine(), (FALSE, 0));
+    });
+    elsewhere(|| {
+        assert_eq!(resource.exclusive(FALSE), FALSE);
+        nt!(ExReleaseResourceForThreadLite(resource.get(), pointer));
+        assert_eq!(resource.exclusive(FALSE), TRUE);
+        resource.release();
+    });
+    resource.delete();
+}
+
+#[test]
+fn the_structure_lies_as_on_windows() {
+    let resource = Resource::new();
+    protected(|| {
+        resource.exclusive(TRUE);
+        let seen = resource.0.read();
+        assert_eq!(
+            seen.OwnerEntry.OwnerThread,
+            nt!(KeGetCurrentThread()) as u64
+        );
+        assert_eq!(seen.OwnerEntry.OwnerCount >> 3, 1);
+        assert_eq!((seen.ActiveCount, seen.ActiveEntries), (1, 1));
+        assert_eq!(seen.Flag & ResourceOwnedExclusive, ResourceOwnedExclusive);
+        resource.release();
+        let seen = resource.0.read();
+        assert_eq!(
+            (seen.ActiveCount, seen.Flag & ResourceOwnedExclusive),
+            (0, 0)
+        );
+        assert_eq!(seen.OwnerEntry.OwnerThread, 0);
+    });
+    let all = nthost::ex::resource::resources();
+    assert!(all.iter().any(|info| info.address == resource.get() as u64));
+    resource.delete();
+    let all = nthost::ex::resource::resources();
+    assert!(all.iter().all(|info| info.address != resource.get() as u64));
+}
+
+#[test]
+fn many_owners_fill_the_owner_table() {
+    let resource = Resource::new();
+    let (inside, leave) = (AtomicU32::new(0), AtomicU32::new(0));
+    thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| {
+                protected(|| {
+                    resource.shared(TRUE);
+                    resource.shared(TRUE);
+                    inside.fetch_add(1, Ordering::Relaxed);
+                    while leave.load(Ordering::Relaxed) == 0 {
+                        thread::yield_now();
+                    }
+                    assert_eq!(resource.mine(), (FALSE, 2));
+                    resource.release();
+                    resource.release();
+                });
+            });
+        }
+        while inside.load(Ordering::Relaxed) < 20 {
+            thread::yield_now();
+        }
+        assert_eq!(resource.0.read().ActiveEntries, 20);
+        assert!(!resource.0.read().OwnerTable.is_null());
+        leave.store(1, Ordering::Relaxed);
+    });
+    assert_eq!(resource.0.read().ActiveEntries, 0);
+    assert_eq!(
+        nt!(ExReinitializeResourceLite(resource.get())),
+        STATUS_SUCCESS
+    );
+    resource.delete();
+}
+
+#[test]
+fn releasing_is_allowed_at_dispatch_level() {
+    let resource = Resource::new();
+    protected(|| {
+        resource.exclusive(TRUE);
+        let old = raise(DISPATCH);
+        resource.release();
+        lower(old);
+    });
+    resource.delete();
+}
+
+#[test]
+fn a_system_thread_needs_no_critical_region() {
+    let resource = Resource::new();
+    on_system_thread(|| {
+        assert_eq!(resource.exclusive(TRUE), TRUE);
+        resource.release();
+    });
+    resource.delete();
+}
+
+#[test]
+fn apc_level_needs_no_critical_region() {
+    let resource = Resource::new();
+    let old = raise(APC);
+    assert_eq!(resource.exclusive(TRUE), TRUE);
+    resource.release();
+    lower(old);
+    resource.delete();
+}
+
+#[test]
+fn acquiring_and_releasing_with_apcs_on() {
+    let report = expect_bug_check(|| {
+        Resource::new().exclusive(TRUE);
+    });
+    assert_eq!(
+        (report.code, &report.parameters[..3]),
+        (VERIFIER, &[0x37, 0, 0][..])
+    );
+    let report = expect_bug_check(|| {
+        let resource = Resource::new();
+        protected(|| resource.shared(TRUE));
+        resource.release();
+    });
+    assert_eq!(
+        (report.code, &report.parameters[..3]),
+        (VERIFIER, &[0x38, 0, 0][..])
+    );
+}
+
+#[test]
+fn acquiring_at_dispatch_level() {
+    let report = expect_bug_check(|| {
+        let resource = Resource::new();
+        raise(DISPATCH);
+        resource.shared(FALSE);
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x20007));
+}
+
+#[test]
+fn releasing_what_is_not_owned() {
+    let report = expect_bug_check(|| protected(|| Resource::new().release()));
+    assert_eq!(report.code, bugcheck::RESOURCE_NOT_OWNED);
+    assert_eq!(report.parameters[1], report.thread.address);
+}
+
+#[test]
+fn releasing_for_another_thread_without_an_owner_pointer() {
+    let report = expect_bug_check(|| {
+        let resource = Resource::new();
+        let mine = nt!(KeGetCurrentThread()) as u64;
+        nt!(KeEnterCriticalRegion());
+        resource.exclusive(TRUE);
+        elsewhere(|| nt!(ExReleaseResourceForThreadLite(resource.get(), mine)));
+    });
+    assert_eq!(report.code, bugcheck::ERESOURCE_INVALID_RELEASE);
+}
+
+#[test]
+fn waiting_for_exclusive_access_while_sharing() {
+    let report = expect_bug_check(|| {
+        let resource = Resource::new();
+        protected(|| {
+            resource.shared(TRUE);
+            resource.exclusive(TRUE);
+        });
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x1000));
+}
+
+#[test]
+fn converting_what_is_not_owned_exclusively() {
+    let report = expect_bug_check(|| {
+        let resource = Resource::new();
+        protected(|| {
+            resource.shared(TRUE);
+            nt!(ExConvertExclusiveToSharedLite(resource.get()));
+        });
+    });
+    assert_eq!(report.code, bugcheck::SHARED_RESOURCE_CONV_ERROR);
+}
+
+#[test]
+fn deleting_while_it_is_owned() {
+    let report = expect_bug_check(|| {
+        let resource = Resource::new();
+        protected(|| {
+            resource.shared(TRUE);
+            resource.delete();
+        });
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x100B));
+    assert_eq!(report.parameters[2], report.thread.address);
+}
+
+#[test]
+fn initialising_twice_and_deleting_twice() {
+    let report = expect_bug_check(|| {
+        let resource = Resource::new();
+        nt!(ExInitializeResourceLite(resource.get()));
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0xD0));
+    let report = expect_bug_check(|| {
+        let resource = Resource::new();
+        resource.delete();
+        resource.delete();
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0xD1));
+}
+
+#[test]
+fn one_that_was_never_initialised() {
+    let report = expect_bug_check(|| {
+        let resource = Resource(Object::default());
+        protected(|| resource.exclusive(TRUE));
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x1002));
+}
+
+#[test]
+fn one_that_is_not_aligned() {
+    let report = expect_bug_check(|| {
+        let memory = Object::new([0_u64; 14]);
+        let resource = memory.get().wrapping_byte_add(4).cast::<ERESOURCE>();
+        nt!(ExInitializeResourceLite(resource));
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x3D));
+}
+
+#[test]
+fn freeing_one_that_was_not_deleted() {
+    let report = expect_bug_check(|| {
+        let memory = nt!(ExAllocatePool2(
+            POOL_FLAG_NON_PAGED,
+            0x80,
+            u32::from_le_bytes(*b"test")
+        ));
+        nt!(ExInitializeResourceLite(
+            memory.wrapping_byte_add(0x10).cast()
+        ));
+        nt!(ExFreePool(memory));
+    });
+    assert_eq!(
+        (report.code, report.parameters[0], report.parameters[3]),
+        (VERIFIER, 0xD2, 0x80)
+    );
+    assert_eq!(report.parameters[1], report.parameters[2] + 0x10);
+}
+
+#[test]
+fn a_thread_that_ends_and_owns_one() {
+    let report = expect_bug_check(|| {
+        let resource = Resource::new();
+        on_system_thread(|| {
+            resource.shared(TRUE);
+        });
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x100A));
+}

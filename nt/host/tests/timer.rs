@@ -1,0 +1,272 @@
+//! `KTIMER`: when timers expire, what they signal and queue, and what cancelling does.
+
+mod support;
+
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nthost::{
+    ntddk::{
+        _TIMER_TYPE::{NotificationTimer, SynchronizationTimer},
+        *,
+    },
+    testing::expect_bug_check,
+};
+use support::*;
+
+type Timer = Object<KTIMER>;
+
+fn timer(kind: TIMER_TYPE) -> Timer {
+    let timer = Timer::default();
+    nt!(KeInitializeTimerEx(timer.get(), kind));
+    timer
+}
+
+fn set(timer: &Timer, due: i64, period: LONG) -> BOOLEAN {
+    let due = LARGE_INTEGER { QuadPart: due };
+    nt!(KeSetTimerEx(
+        timer.get(),
+        due,
+        period,
+        core::ptr::null_mut()
+    ))
+}
+
+fn set_with(timer: &Timer, due: i64, period: LONG, dpc: &Object<KDPC>) -> BOOLEAN {
+    nt!(KeSetTimerEx(
+        timer.get(),
+        LARGE_INTEGER { QuadPart: due },
+        period,
+        dpc.get()
+    ))
+}
+
+fn cancel(timer: &Timer) -> BOOLEAN {
+    nt!(KeCancelTimer(timer.get()))
+}
+
+fn state(timer: &Timer) -> BOOLEAN {
+    nt!(KeReadStateTimer(timer.get()))
+}
+
+unsafe extern "win64" fn count_up(_: *mut KDPC, context: PVOID, _: PVOID, _: PVOID) {
+    assert_eq!(irql(), DISPATCH);
+    // SAFETY: `counting_dpc` was given a counter that outlives the DPC.
+    unsafe { &*context.cast::<AtomicU32>() }.fetch_add(1, Ordering::Relaxed);
+}
+
+fn counting_dpc(counter: &AtomicU32) -> Object<KDPC> {
+    let dpc = Object::default();
+    let context = core::ptr::from_ref(counter).cast_mut().cast();
+    nt!(KeInitializeDpc(dpc.get(), Some(count_up), context));
+    dpc
+}
+
+#[test]
+fn it_expires_when_it_is_due_and_not_before() {
+    let timer = timer(NotificationTimer);
+    let start = Instant::now();
+    assert_eq!((set(&timer, 20 * MS, 0), state(&timer)), (FALSE, FALSE));
+    assert_eq!(wait(timer.object(), None), STATUS_SUCCESS);
+    let elapsed = start.elapsed();
+    assert!(elapsed >= Duration::from_millis(20), "{elapsed:?}");
+    assert_eq!(
+        (state(&timer), wait(timer.object(), Some(0))),
+        (TRUE, STATUS_SUCCESS)
+    );
+}
+
+#[test]
+fn a_synchronization_timer_lets_one_wait_through() {
+    let timer = timer(SynchronizationTimer);
+    set(&timer, MS, 0);
+    assert_eq!(wait(timer.object(), None), STATUS_SUCCESS);
+    assert_eq!(
+        (state(&timer), wait(timer.object(), Some(0))),
+        (FALSE, STATUS_TIMEOUT)
+    );
+}
+
+#[test]
+fn a_due_time_that_has_gone_by_expires_at_once() {
+    let timer = timer(NotificationTimer);
+    assert_eq!((set(&timer, 0, 0), state(&timer)), (FALSE, TRUE));
+    assert_eq!(
+        (set(&timer, 1, 0), state(&timer)),
+        (FALSE, TRUE),
+        "the year 1601"
+    );
+    assert_eq!(cancel(&timer), FALSE);
+}
+
+#[test]
+fn an_absolute_time_is_a_system_time() {
+    let timer = timer(NotificationTimer);
+    let now = Object::<LARGE_INTEGER>::default();
+    nt!(KeQuerySystemTimePrecise(now.get()));
+    // SAFETY: The union is one number.
+    let now = unsafe { now.read().QuadPart };
+    let start = Instant::now();
+    set(&timer, now - 20 * MS, 0);
+    assert_eq!(wait(timer.object(), None), STATUS_SUCCESS);
+    assert!(start.elapsed() >= Duration::from_millis(15));
+}
+
+#[test]
+fn setting_it_again_forgets_the_setting_before() {
+    let timer = timer(NotificationTimer);
+    assert_eq!(set(&timer, 5 * MS, 0), FALSE);
+    assert_eq!(set(&timer, 10_000 * MS, 0), TRUE);
+    assert_eq!(wait(timer.object(), Some(30 * MS)), STATUS_TIMEOUT);
+    assert_eq!((cancel(&timer), cancel(&timer)), (TRUE, FALSE));
+}
+
+#[test]
+fn setting_clears_the_signal_and_cancelling_does_not() {
+    let timer = timer(NotificationTimer);
+    set(&timer, 0, 0);
+    assert_eq!((cancel(&timer), state(&timer)), (FALSE, TRUE));
+    set(&timer, 10_000 * MS, 0);
+    assert_eq!(
+        (state(&timer), cancel(&timer), state(&timer)),
+        (FALSE, TRUE, FALSE)
+    );
+}
+
+#[test]
+fn its_dpc_runs_at_dispatch_level() {
+    let (counter, timer) = (AtomicU32::new(0), timer(NotificationTimer));
+    let dpc = counting_dpc(&counter);
+    set_with(&timer, MS, 0, &dpc);
+    wait(timer.object(), None);
+    nt!(KeFlushQueuedDpcs());
+    assert_eq!(counter.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_periodic_timer_expires_until_it_is_cancelled() {
+    let (counter, timer) = (AtomicU32::new(0), timer(SynchronizationTimer));
+    let dpc = counting_dpc(&counter);
+    let start = Instant::now();
+    set_with(&timer, 5 * MS, 5, &dpc);
+    for _ in 0..10 {
+        assert_eq!(wait(timer.object(), None), STATUS_SUCCESS);
+    }
+    assert!(start.elapsed() >= Duration::from_millis(45));
+    assert_eq!(cancel(&timer), TRUE, "a periodic timer is always set");
+    nt!(KeFlushQueuedDpcs());
+    let count = counter.load(Ordering::Relaxed);
+    assert!(count >= 8, "{count} DPCs for ten expirations");
+    sleep(20);
+    assert_eq!(
+        counter.load(Ordering::Relaxed),
+        count,
+        "nothing runs after cancel and flush"
+    );
+}
+
+#[test]
+fn a_tolerable_delay_is_that_of_another_call() {
+    let timer = timer(NotificationTimer);
+    let due = LARGE_INTEGER { QuadPart: MS };
+    let null = core::ptr::null_mut();
+    assert_eq!(
+        nt!(KeSetCoalescableTimer(timer.get(), due, 0, 50, null)),
+        FALSE
+    );
+    assert_eq!(wait(timer.object(), None), STATUS_SUCCESS);
+    assert_eq!(nt!(KeSetTimer(timer.get(), due, null)), FALSE);
+    assert_eq!(wait(timer.object(), None), STATUS_SUCCESS);
+}
+
+#[test]
+fn timers_expire_in_the_order_of_their_due_times() {
+    let timers: Vec<_> = (0..8).map(|_| timer(NotificationTimer)).collect();
+    for (n, timer) in (1..).zip(timers.iter().rev()) {
+        set(timer, n * 4 * MS, 0);
+    }
+    let objects: Vec<_> = timers.iter().map(Object::object).collect();
+    for first in (0..8).rev() {
+        let status = wait_for(&objects[..=first], _WAIT_TYPE::WaitAny, None);
+        assert_eq!(status, NTSTATUS::try_from(first).expect("a small number"));
+    }
+}
+
+#[test]
+fn set_and_cancel_storm() {
+    let counter = AtomicU32::new(0);
+    let timers: Vec<_> = (0..4)
+        .map(|_| (timer(NotificationTimer), counting_dpc(&counter)))
+        .collect();
+    thread::scope(|scope| {
+        for seed in 0..8 {
+            let timers = &timers;
+            scope.spawn(move || {
+                for n in 0_u32..2000 {
+                    let (timer, dpc) = &timers[n as usize % timers.len()];
+                    set_with(timer, -(i64::from((n + seed) % 50) * 10), 0, dpc);
+                    cancel(timer);
+                }
+            });
+        }
+    });
+    for (timer, _) in &timers {
+        cancel(timer);
+    }
+    nt!(KeFlushQueuedDpcs());
+}
+
+#[test]
+fn freeing_one_that_is_set() {
+    let report = expect_bug_check(|| {
+        let memory = nt!(ExAllocatePool2(
+            POOL_FLAG_NON_PAGED,
+            0x40,
+            u32::from_le_bytes(*b"test")
+        ));
+        nt!(KeInitializeTimer(memory.cast()));
+        let due = LARGE_INTEGER {
+            QuadPart: 10_000 * MS,
+        };
+        nt!(KeSetTimer(memory.cast(), due, core::ptr::null_mut()));
+        nt!(ExFreePool(memory));
+    });
+    assert_eq!(
+        (report.code, report.parameters[0], report.parameters[3]),
+        (VERIFIER, 0x15, 0x40)
+    );
+}
+
+#[test]
+fn initialising_one_that_is_set() {
+    let report = expect_bug_check(|| {
+        let timer = timer(NotificationTimer);
+        set(&timer, 10_000 * MS, 0);
+        nt!(KeInitializeTimer(timer.get()));
+    });
+    assert_eq!(
+        (report.code, report.parameters[0]),
+        (bugcheck::TIMER_OR_DPC_INVALID, 0)
+    );
+}
+
+#[test]
+fn one_that_was_never_initialised() {
+    let report = expect_bug_check(|| {
+        set(&Timer::default(), MS, 0);
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x1002));
+}
+
+#[test]
+fn above_dispatch_level() {
+    let report = expect_bug_check(|| {
+        let timer = timer(NotificationTimer);
+        raise(HIGH);
+        cancel(&timer);
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x20011));
+}
