@@ -90,14 +90,14 @@ static BUS: LazyLock<DriverObject> = LazyLock::new(|| {
 /// `STATUS_INVALID_DEVICE_REQUEST` if the driver has no `AddDevice`; what `AddDevice` or the start
 /// said.
 pub fn add(thread: &Thread, driver: DriverObject) -> Result<DeviceObject, NTSTATUS> {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     let add_device = driver
         .add_device_routine()
         .ok_or(STATUS_INVALID_DEVICE_REQUEST)?;
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let new = NewDevice {
         extension_size: 0,
-        name: Some(format!(r"\Device\{number:08x}")),
+        name: Some(device::generated_name()),
         device_type: FILE_DEVICE_CONTROLLER,
         characteristics: FILE_DEVICE_SECURE_OPEN,
         exclusive: false,
@@ -107,7 +107,7 @@ pub fn add(thread: &Thread, driver: DriverObject) -> Result<DeviceObject, NTSTAT
     let instance_path = format!(
         r"ROOT\{}\{:04}",
         driver.kernel().name.to_uppercase(),
-        number - 1
+        number
     );
     NODES.lock().push(Node {
         pdo,
