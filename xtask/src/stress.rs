@@ -24,7 +24,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     process::run("building syncstress", &mut build)?;
 
     let mut command = Command::new(root().join("target/release/syncstress"));
-    command.arg("--driver").arg(&images.driver);
+    command
+        .args(["--host", "nthost", "--driver"])
+        .arg(&images.driver);
     if let Some(wdfldr) = &images.wdfldr {
         command.arg("--wdfldr").arg(wdfldr);
     }

@@ -42,6 +42,8 @@ mod resources;
 mod string;
 mod sync;
 mod table;
+#[cfg(test)]
+mod tests;
 mod timer;
 mod violation;
 mod work_item;

@@ -127,6 +127,7 @@ pub fn close(thread: &Thread, file: FileObject) {
     file.dereference();
     if let Some(device) = device {
         end_open(device);
+        pnp::closed(thread, device);
     }
 }
 

@@ -3,7 +3,7 @@
 //! The bus driver of this kernel is the `PnP` manager's own, as for root-enumerated devices on Windows.
 //! Every device is at full power from its start on: no power IRP is sent.
 
-use core::ptr;
+use core::{iter::successors, ptr};
 use std::sync::{
     LazyLock,
     atomic::{AtomicU32, Ordering},
@@ -44,6 +44,8 @@ pub struct Node {
     driver: DriverObject,
     /// Whether its stack was started and not removed.
     started: bool,
+    /// Whether it is gone without having been asked, and its stack is still to be removed.
+    surprised: bool,
 }
 
 static NODES: Mutex<Vec<Node>> = Mutex::new(Vec::new());
@@ -90,14 +92,14 @@ static BUS: LazyLock<DriverObject> = LazyLock::new(|| {
 /// `STATUS_INVALID_DEVICE_REQUEST` if the driver has no `AddDevice`; what `AddDevice` or the start
 /// said.
 pub fn add(thread: &Thread, driver: DriverObject) -> Result<DeviceObject, NTSTATUS> {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
+    static NEXT: AtomicU32 = AtomicU32::new(1);
     let add_device = driver
         .add_device_routine()
         .ok_or(STATUS_INVALID_DEVICE_REQUEST)?;
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let new = NewDevice {
         extension_size: 0,
-        name: Some(device::generated_name()),
+        name: Some(format!(r"\Device\{number:08x}")),
         device_type: FILE_DEVICE_CONTROLLER,
         characteristics: FILE_DEVICE_SECURE_OPEN,
         exclusive: false,
@@ -107,13 +109,14 @@ pub fn add(thread: &Thread, driver: DriverObject) -> Result<DeviceObject, NTSTAT
     let instance_path = format!(
         r"ROOT\{}\{:04}",
         driver.kernel().name.to_uppercase(),
-        number
+        number - 1
     );
     NODES.lock().push(Node {
         pdo,
         instance_path,
         driver,
         started: false,
+        surprised: false,
     });
     // SAFETY: The routine is the driver's `AddDevice`, for this driver object and a PDO.
     let status = unsafe { add_device(driver.as_ptr(), pdo.as_ptr()) };
@@ -165,11 +168,45 @@ pub fn remove(thread: &Thread, pdo: DeviceObject) -> Result<(), NTSTATUS> {
     Err(status)
 }
 
-/// Tells the drivers that the device is gone. Files may still be open; `finish_removal` follows when
-/// they are closed.
+/// Tells the drivers that the device is gone. The remove IRP follows when no file is open on the
+/// stack: at once, or with the last [`closed`].
 pub fn surprise_remove(thread: &Thread, pdo: DeviceObject) {
     set_started(pdo, false);
     send(thread, pdo, IRP_MN_SURPRISE_REMOVAL);
+    if let Some(node) = NODES.lock().iter_mut().find(|node| node.pdo == pdo) {
+        node.surprised = true;
+    }
+    remove_surprised(thread, pdo);
+}
+
+/// A file on `device` was closed.
+pub fn closed(thread: &Thread, device: DeviceObject) {
+    let surprised: Vec<_> = NODES
+        .lock()
+        .iter()
+        .filter(|node| node.surprised)
+        .map(|node| node.pdo)
+        .collect();
+    for pdo in surprised {
+        if successors(Some(pdo), |each| each.upper()).any(|each| each == device) {
+            remove_surprised(thread, pdo);
+        }
+    }
+}
+
+/// Removes the stack of a device that is gone, if no file is open on it, once.
+fn remove_surprised(thread: &Thread, pdo: DeviceObject) {
+    if is_open(pdo) {
+        return;
+    }
+    let due = NODES
+        .lock()
+        .iter_mut()
+        .find(|node| node.pdo == pdo)
+        .is_some_and(|node| core::mem::take(&mut node.surprised));
+    if due {
+        finish_removal(thread, pdo);
+    }
 }
 
 /// Whether a file is open on some device of the stack.

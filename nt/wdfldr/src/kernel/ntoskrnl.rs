@@ -1,19 +1,26 @@
-//! The functions of `ntoskrnl.exe` that the framework calls.
+//! The functions of the kernel that the framework calls: imported from `ntoskrnl.exe` in the image,
+//! and from nthost's kernel in the tests of this crate, which run on Linux.
 //!
 //! Only functions that the real kernel exports, and of those none that Wine 8 lacks on a path that
 //! it can reach.
+#[cfg(not(windows))]
+pub use nthost::ntddk::{
+    DbgPrint, ExAllocatePoolWithTag, ExFreePoolWithTag, IoAllocateWorkItem, IoAttachDeviceToDeviceStack, IoCreateDevice, IoCreateSymbolicLink, IoDeleteDevice, IoDeleteSymbolicLink, IoDetachDevice, IoFreeWorkItem, IoGetDeviceProperty, IoQueueWorkItem, IoRegisterDeviceInterface, IoReleaseCancelSpinLock, IoSetDeviceInterfaceState, IofCallDriver, IofCompleteRequest, KeAcquireSpinLockRaiseToDpc, KeBugCheckEx, KeCancelTimer, KeDelayExecutionThread, KeEnterCriticalRegion, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeEvent, KeInitializeTimerEx, KeInsertQueueDpc, KeLeaveCriticalRegion, KeReleaseSpinLock, KeRemoveQueueDpc, KeSetEvent, KeSetTimerEx, KeWaitForSingleObject, MmMapLockedPagesSpecifyCache, PoCallDriver, PoStartNextPowerIrp, PsGetCurrentThread, RtlFreeUnicodeString, ZwClose, ZwOpenKey, ZwQueryValueKey, ZwSetValueKey
+};
+
+use nt_abi::CCHAR;
+#[cfg(windows)]
 use core::ffi::c_char;
+#[cfg(windows)]
 use nt_abi::{
-    ACCESS_MASK, BOOLEAN, CCHAR, HANDLE, IRP, KIRQL, KPRIORITY, KPROCESSOR_MODE, KSPIN_LOCK,
+    ACCESS_MASK, BOOLEAN, HANDLE, IRP, KIRQL, KPRIORITY, KPROCESSOR_MODE, KSPIN_LOCK,
     LARGE_INTEGER, LONG, NTSTATUS, OBJECT_ATTRIBUTES, PCGUID, PDEVICE_OBJECT, PDRIVER_OBJECT,
     PHANDLE, PIO_WORKITEM_ROUTINE, PKDEFERRED_ROUTINE, PKDPC, PKEVENT, PKTIMER, PULONG,
     PUNICODE_STRING, PVOID, SIZE_T, ULONG, ULONG_PTR,
 };
 
-#[cfg_attr(
-    windows,
-    link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")
-)]
+#[cfg(windows)]
+#[link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")]
 unsafe extern "win64" {
     pub fn DbgPrint(Format: *const c_char, Argument: usize) -> ULONG;
     pub fn ExAllocatePoolWithTag(PoolType: i32, NumberOfBytes: SIZE_T, Tag: ULONG) -> PVOID;

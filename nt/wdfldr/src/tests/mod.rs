@@ -1,0 +1,12 @@
+//! Drivers in this process: clients that bind as a compiled driver does, on nthost's kernel.
+//!
+//! What is asserted is what the reference pages of the functions and events say.
+
+mod callbacks;
+mod harness;
+mod life;
+mod objects;
+mod queues;
+mod requests;
+mod support;
+mod violations;
