@@ -5,12 +5,21 @@
 //! it can reach.
 #[cfg(not(windows))]
 pub use nthost::ntddk::{
-    DbgPrint, ExAllocatePoolWithTag, ExFreePoolWithTag, IoAllocateWorkItem, IoAttachDeviceToDeviceStack, IoCreateDevice, IoCreateSymbolicLink, IoDeleteDevice, IoDeleteSymbolicLink, IoDetachDevice, IoFreeWorkItem, IoGetDeviceProperty, IoQueueWorkItem, IoRegisterDeviceInterface, IoReleaseCancelSpinLock, IoSetDeviceInterfaceState, IofCallDriver, IofCompleteRequest, KeAcquireSpinLockRaiseToDpc, KeBugCheckEx, KeCancelTimer, KeDelayExecutionThread, KeEnterCriticalRegion, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeEvent, KeInitializeTimerEx, KeInsertQueueDpc, KeLeaveCriticalRegion, KeReleaseSpinLock, KeRemoveQueueDpc, KeSetEvent, KeSetTimerEx, KeWaitForSingleObject, MmMapLockedPagesSpecifyCache, PoCallDriver, PoStartNextPowerIrp, PsGetCurrentThread, RtlFreeUnicodeString, ZwClose, ZwOpenKey, ZwQueryValueKey, ZwSetValueKey
+    DbgPrint, ExAllocatePoolWithTag, ExFreePoolWithTag, IoAllocateWorkItem,
+    IoAttachDeviceToDeviceStack, IoCreateDevice, IoCreateSymbolicLink, IoDeleteDevice,
+    IoDeleteSymbolicLink, IoDetachDevice, IoFreeWorkItem, IoGetDeviceProperty, IoQueueWorkItem,
+    IoRegisterDeviceInterface, IoReleaseCancelSpinLock, IoSetDeviceInterfaceState, IofCallDriver,
+    IofCompleteRequest, KeAcquireSpinLockRaiseToDpc, KeBugCheckEx, KeCancelTimer,
+    KeDelayExecutionThread, KeEnterCriticalRegion, KeFlushQueuedDpcs, KeInitializeDpc,
+    KeInitializeEvent, KeInitializeTimerEx, KeInsertQueueDpc, KeLeaveCriticalRegion,
+    KeReleaseSpinLock, KeRemoveQueueDpc, KeSetEvent, KeSetTimerEx, KeWaitForSingleObject,
+    MmMapLockedPagesSpecifyCache, PoCallDriver, PoStartNextPowerIrp, PsGetCurrentThread,
+    RtlFreeUnicodeString, ZwClose, ZwOpenKey, ZwQueryValueKey, ZwSetValueKey,
 };
 
-use nt_abi::CCHAR;
 #[cfg(windows)]
 use core::ffi::c_char;
+use nt_abi::CCHAR;
 #[cfg(windows)]
 use nt_abi::{
     ACCESS_MASK, BOOLEAN, HANDLE, IRP, KIRQL, KPRIORITY, KPROCESSOR_MODE, KSPIN_LOCK,

@@ -5,13 +5,14 @@ use crate::abi::{
     WDF_IO_QUEUE_CONFIG, WDF_OBJECT_ATTRIBUTES, WDF_OBJECT_CONTEXT_TYPE_INFO, WDF_VERSION,
     WDFOBJECT, WdfFileObjectWdfCanUseFsContext, WdfUseDefault,
 };
+use crate::kernel::ulong;
 use crate::loader::{WdfVersionBind, WdfVersionUnbind};
 use crate::table::FUNCTION_COUNT;
 use core::sync::atomic::{AtomicPtr, Ordering};
-use nthost::{Kernel, Stop, Target};
 use nt_abi::{
     DRIVER_OBJECT, GUID, NT_SUCCESS, NTSTATUS, PDRIVER_UNLOAD, PUNICODE_STRING, UNICODE_STRING,
 };
+use nthost::{Kernel, Stop, Target};
 use std::string::String;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
@@ -45,14 +46,18 @@ pub fn globals() -> Globals {
 pub unsafe fn function<F: Copy>(index: usize) -> F {
     assert_eq!(size_of::<F>(), size_of::<usize>());
     // SAFETY: The table has that many entries.
-    let entry = unsafe { FUNCTIONS.load(Ordering::Acquire).add(index).read() };
+    let entry = unsafe { FUNCTIONS.load(Ordering::Acquire).add(index) };
+    // SAFETY: As above.
+    let entry = unsafe { entry.read() };
     // SAFETY: By contract.
     unsafe { core::mem::transmute_copy::<*const (), F>(&entry.0) }
 }
 
 /// Notes that something happened.
 pub fn note(event: impl Into<String>) {
-    LOG.lock().unwrap_or_else(PoisonError::into_inner).push(event.into());
+    LOG.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(event.into());
 }
 
 /// What was noted since the last call.
@@ -78,10 +83,14 @@ pub unsafe fn enter(
 ) -> NTSTATUS {
     let mut table: *const Function = core::ptr::null();
     let mut info = WDF_BIND_INFO {
-        Size: size_of::<WDF_BIND_INFO>() as u32,
+        Size: ulong(size_of::<WDF_BIND_INFO>()),
         Component: core::ptr::null_mut(),
-        Version: WDF_VERSION { Major: 1, Minor: 33, Build: 0 },
-        FuncCount: FUNCTION_COUNT as u32,
+        Version: WDF_VERSION {
+            Major: 1,
+            Minor: 33,
+            Build: 0,
+        },
+        FuncCount: ulong(FUNCTION_COUNT),
         FuncTable: &raw mut table,
         Module: core::ptr::null_mut(),
     };
@@ -96,9 +105,8 @@ pub unsafe fn enter(
     let mut config = config;
     let config = &raw mut config;
     // SAFETY: The pointers are as `WdfDriverCreate` asks.
-    let status = unsafe {
-        crate::driver::WdfDriverCreate(globals, driver, path, null(), config, null())
-    };
+    let status =
+        unsafe { crate::driver::WdfDriverCreate(globals, driver, path, null(), config, null()) };
     if !NT_SUCCESS(status) {
         // SAFETY: The driver was bound above and ends here.
         unsafe { WdfVersionUnbind(path, &raw mut info, globals) };
@@ -126,7 +134,7 @@ pub const fn driver_config(
     add: unsafe extern "win64" fn(WDFOBJECT, *mut core::ffi::c_void) -> NTSTATUS,
 ) -> WDF_DRIVER_CONFIG {
     WDF_DRIVER_CONFIG {
-        Size: size_of::<WDF_DRIVER_CONFIG>() as u32,
+        Size: ulong(size_of::<WDF_DRIVER_CONFIG>()),
         EvtDriverDeviceAdd: Some(add),
         EvtDriverUnload: None,
         DriverInitFlags: 0,
@@ -137,7 +145,7 @@ pub const fn driver_config(
 /// `WDF_IO_QUEUE_CONFIG_INIT_DEFAULT_QUEUE`.
 pub const fn queue_config(dispatch: i32) -> WDF_IO_QUEUE_CONFIG {
     WDF_IO_QUEUE_CONFIG {
-        Size: size_of::<WDF_IO_QUEUE_CONFIG>() as u32,
+        Size: ulong(size_of::<WDF_IO_QUEUE_CONFIG>()),
         DispatchType: dispatch,
         PowerManaged: WdfUseDefault,
         AllowZeroLengthRequests: 0,
@@ -157,7 +165,7 @@ pub const fn queue_config(dispatch: i32) -> WDF_IO_QUEUE_CONFIG {
 
 /// `WDF_FILEOBJECT_CONFIG_INIT` without events.
 pub const FILES: WDF_FILEOBJECT_CONFIG = WDF_FILEOBJECT_CONFIG {
-    Size: size_of::<WDF_FILEOBJECT_CONFIG>() as u32,
+    Size: ulong(size_of::<WDF_FILEOBJECT_CONFIG>()),
     EvtDeviceFileCreate: None,
     EvtFileClose: None,
     EvtFileCleanup: None,
@@ -167,7 +175,7 @@ pub const FILES: WDF_FILEOBJECT_CONFIG = WDF_FILEOBJECT_CONFIG {
 
 /// `WDF_OBJECT_ATTRIBUTES_INIT`.
 pub const ATTRIBUTES: WDF_OBJECT_ATTRIBUTES = WDF_OBJECT_ATTRIBUTES {
-    Size: size_of::<WDF_OBJECT_ATTRIBUTES>() as u32,
+    Size: ulong(size_of::<WDF_OBJECT_ATTRIBUTES>()),
     EvtCleanupCallback: None,
     EvtDestroyCallback: None,
     ExecutionLevel: 1,
@@ -192,7 +200,7 @@ impl ContextType {
 /// The type of a context of `size` bytes.
 pub const fn context_type(size: usize) -> ContextType {
     ContextType(WDF_OBJECT_CONTEXT_TYPE_INFO {
-        Size: size_of::<WDF_OBJECT_CONTEXT_TYPE_INFO>() as u32,
+        Size: ulong(size_of::<WDF_OBJECT_CONTEXT_TYPE_INFO>()),
         ContextName: c"Context".as_ptr(),
         ContextSize: size,
         UniqueType: core::ptr::null(),
@@ -224,9 +232,8 @@ pub fn with_device(
     let device = driver.add_device().expect("AddDevice and start");
     test(kernel, &device);
     match device.remove() {
-        Ok(()) => {}
-        // The test removed it.
-        Err(Stop::Status(nt_abi::STATUS_NO_SUCH_DEVICE)) => {}
+        // A test may have removed it.
+        Ok(()) | Err(Stop::Status(nt_abi::STATUS_NO_SUCH_DEVICE)) => {}
         Err(stop) => panic!("remove: {stop}"),
     }
     driver.unload().expect("unload");

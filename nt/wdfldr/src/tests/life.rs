@@ -1,14 +1,15 @@
 //! The life of drivers and devices: start, removal, surprise removal, control devices, failure.
 
 use super::callbacks::{driver, event, wdf};
-use super::harness::{null, 
-    ATTRIBUTES, INTERFACE, driver_config, enter, globals, interface, note, noted, queue_config,
-    status_of, turn, wide, with_device,
+use super::harness::{
+    ATTRIBUTES, INTERFACE, driver_config, enter, globals, interface, note, noted, null,
+    queue_config, status_of, turn, wide, with_device,
 };
 use crate::abi::{
     PWDFDEVICE_INIT, WDF_DRIVER_CONFIG, WDF_OBJECT_ATTRIBUTES, WDF_PNPPOWER_EVENT_CALLBACKS,
     WDFCMRESLIST, WDFDEVICE, WDFDRIVER, WDFOBJECT, WDFQUEUE, WDFREQUEST, WdfDriverInitNonPnpDriver,
 };
+use crate::kernel::ulong;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use nt_abi::{
     DRIVER_OBJECT, NTSTATUS, PUNICODE_STRING, STATUS_ACCESS_DENIED, STATUS_INVALID_DEVICE_REQUEST,
@@ -23,7 +24,7 @@ fn noted_as(name: &'static str) -> NTSTATUS {
 }
 
 const PNP: WDF_PNPPOWER_EVENT_CALLBACKS = WDF_PNPPOWER_EVENT_CALLBACKS {
-    Size: size_of::<WDF_PNPPOWER_EVENT_CALLBACKS>() as u32,
+    Size: ulong(size_of::<WDF_PNPPOWER_EVENT_CALLBACKS>()),
     EvtDeviceD0Entry: Some(event!(|_device: WDFDEVICE, from: i32| -> NTSTATUS {
         note(std::format!("D0Entry from {from}"));
         STATUS_SUCCESS
@@ -34,17 +35,17 @@ const PNP: WDF_PNPPOWER_EVENT_CALLBACKS = WDF_PNPPOWER_EVENT_CALLBACKS {
         STATUS_SUCCESS
     })),
     EvtDeviceD0ExitPreInterruptsDisabled: None,
-    EvtDevicePrepareHardware: Some(event!(
-        |_device: WDFDEVICE, raw: WDFCMRESLIST, translated: WDFCMRESLIST| -> NTSTATUS {
-            let counts = [raw, translated]
-                .map(|list| wdf!(resources::WdfCmResourceListGetCount(list)));
-            note(std::format!("PrepareHardware {counts:?}"));
-            STATUS_SUCCESS
-        }
-    )),
-    EvtDeviceReleaseHardware: Some(event!(
-        |_device: WDFDEVICE, _list: WDFCMRESLIST| -> NTSTATUS { noted_as("ReleaseHardware") }
-    )),
+    EvtDevicePrepareHardware: Some(event!(|_device: WDFDEVICE,
+                                           raw: WDFCMRESLIST,
+                                           translated: WDFCMRESLIST|
+     -> NTSTATUS {
+        let counts = [raw, translated].map(|list| wdf!(resources::WdfCmResourceListGetCount(list)));
+        note(std::format!("PrepareHardware {counts:?}"));
+        STATUS_SUCCESS
+    })),
+    EvtDeviceReleaseHardware: Some(event!(|_device: WDFDEVICE,
+                                           _list: WDFCMRESLIST|
+     -> NTSTATUS { noted_as("ReleaseHardware") })),
     EvtDeviceSelfManagedIoCleanup: Some(event!(|_device: WDFDEVICE| note("SelfManagedIoCleanup"))),
     EvtDeviceSelfManagedIoFlush: Some(event!(|_device: WDFDEVICE| note("SelfManagedIoFlush"))),
     EvtDeviceSelfManagedIoInit: Some(event!(|_device: WDFDEVICE| -> NTSTATUS {
@@ -72,34 +73,62 @@ fn simple_device(mut init: PWDFDEVICE_INIT) -> NTSTATUS {
         ..ATTRIBUTES
     };
     let mut device = WDFOBJECT::NULL;
-    let status =
-        wdf!(device::WdfDeviceCreate(&raw mut init, &raw mut attributes, &raw mut device));
+    let status = wdf!(device::WdfDeviceCreate(
+        &raw mut init,
+        &raw mut attributes,
+        &raw mut device
+    ));
     assert_eq!(status, STATUS_SUCCESS);
     assert!(init.is_null(), "the initialisation structure is used up");
     let class = &raw const INTERFACE;
-    assert_eq!(wdf!(device::WdfDeviceCreateDeviceInterface(device, class, null())), STATUS_SUCCESS);
+    assert_eq!(
+        wdf!(device::WdfDeviceCreateDeviceInterface(
+            device,
+            class,
+            null()
+        )),
+        STATUS_SUCCESS
+    );
     let mut config = queue_config(2);
-    config.EvtIoDeviceControl = Some(event!(
-        |_queue: WDFQUEUE, request: WDFREQUEST, _output: usize, _input: usize, _code: u32| {
+    config.EvtIoDeviceControl =
+        Some(event!(|_queue: WDFQUEUE,
+                     request: WDFREQUEST,
+                     _output: usize,
+                     _input: usize,
+                     _code: u32| {
             wdf!(request::WdfRequestComplete(request, STATUS_SUCCESS));
-        }
-    ));
-    wdf!(queue::WdfIoQueueCreate(device, &raw mut config, null(), null()))
+        }));
+    wdf!(queue::WdfIoQueueCreate(
+        device,
+        &raw mut config,
+        null(),
+        null()
+    ))
 }
 
 fn pnp_device(init: PWDFDEVICE_INIT) -> NTSTATUS {
     let mut events = PNP;
-    wdf!(device::WdfDeviceInitSetPnpPowerEventCallbacks(init, &raw mut events));
+    wdf!(device::WdfDeviceInitSetPnpPowerEventCallbacks(
+        init,
+        &raw mut events
+    ));
     simple_device(init)
 }
 
 #[test]
 fn start_and_removal_call_the_events_in_the_documented_order() {
     let log = with_device(driver!(pnp_device), |kernel, _| {
-        let up = ["PrepareHardware [0, 0]", "D0Entry from 5", "SelfManagedIoInit"];
+        let up = [
+            "PrepareHardware [0, 0]",
+            "D0Entry from 5",
+            "SelfManagedIoInit",
+        ];
         assert_eq!(noted(), up);
         let file = kernel.open(interface()).expect("the interface is enabled");
-        assert_eq!(status_of(&file.ioctl(0x22_2000, &[], &mut [])), STATUS_SUCCESS);
+        assert_eq!(
+            status_of(&file.ioctl(0x22_2000, &[], &mut [])),
+            STATUS_SUCCESS
+        );
         drop(file);
     });
     let down = [
@@ -145,7 +174,10 @@ fn a_device_that_cannot_enter_d0_does_not_start() {
             })),
             ..PNP
         };
-        wdf!(device::WdfDeviceInitSetPnpPowerEventCallbacks(init, &raw mut events));
+        wdf!(device::WdfDeviceInitSetPnpPowerEventCallbacks(
+            init,
+            &raw mut events
+        ));
         simple_device(init)
     }
     let _turn = turn();
@@ -155,7 +187,10 @@ fn a_device_that_cannot_enter_d0_does_not_start() {
     let device = driver.add_device();
     assert_eq!(status_of(&device), STATUS_UNSUCCESSFUL);
     let log = noted();
-    assert!(log.iter().any(|event| event == "ReleaseHardware"), "{log:?}");
+    assert!(
+        log.iter().any(|event| event == "ReleaseHardware"),
+        "{log:?}"
+    );
     assert!(log.iter().any(|event| event == "device destroy"), "{log:?}");
     driver.unload().expect("unload");
     assert!(kernel.leaks().is_empty(), "{}", kernel.leaks());
@@ -180,9 +215,8 @@ fn a_device_add_that_fails_leaves_no_device() {
 #[test]
 fn a_driver_entry_that_fails_leaves_nothing() {
     unsafe extern "win64" fn entry(driver: *mut DRIVER_OBJECT, path: PUNICODE_STRING) -> NTSTATUS {
-        let add = event!(|_driver: WDFDRIVER, _init: PWDFDEVICE_INIT| -> NTSTATUS {
-            STATUS_SUCCESS
-        });
+        let add =
+            event!(|_driver: WDFDRIVER, _init: PWDFDEVICE_INIT| -> NTSTATUS { STATUS_SUCCESS });
         // SAFETY: The arguments are the I/O manager's.
         let status = unsafe { enter(driver, path, driver_config(add)) };
         assert_eq!(status, STATUS_SUCCESS);
@@ -208,10 +242,17 @@ fn create_control_device() -> NTSTATUS {
     let mut init = wdf!(device::WdfControlDeviceInitAllocate(driver, &raw mut sddl));
     assert!(!init.is_null());
     let (_name, mut name) = wide(r"\Device\TestControl");
-    assert_eq!(wdf!(device::WdfDeviceInitAssignName(init, &raw mut name)), STATUS_SUCCESS);
+    assert_eq!(
+        wdf!(device::WdfDeviceInitAssignName(init, &raw mut name)),
+        STATUS_SUCCESS
+    );
     wdf!(device::WdfDeviceInitSetExclusive(init, 1));
     let mut device = WDFOBJECT::NULL;
-    let status = wdf!(device::WdfDeviceCreate(&raw mut init, null(), &raw mut device));
+    let status = wdf!(device::WdfDeviceCreate(
+        &raw mut init,
+        null(),
+        &raw mut device
+    ));
     assert_eq!(status, STATUS_SUCCESS);
     let (_link, mut link) = wide(r"\DosDevices\TestControl");
     let status = wdf!(device::WdfDeviceCreateSymbolicLink(device, &raw mut link));
@@ -232,9 +273,9 @@ fn a_control_device_is_exclusive_and_goes_when_the_driver_deletes_it() {
                 wdf!(object::WdfObjectDelete(device));
             })),
             DriverInitFlags: WdfDriverInitNonPnpDriver,
-            ..driver_config(event!(|_driver: WDFDRIVER, _init: PWDFDEVICE_INIT| -> NTSTATUS {
-                STATUS_SUCCESS
-            }))
+            ..driver_config(event!(|_driver: WDFDRIVER,
+                                    _init: PWDFDEVICE_INIT|
+             -> NTSTATUS { STATUS_SUCCESS }))
         };
         // SAFETY: The arguments are the I/O manager's.
         let status = unsafe { enter(driver, path, config) };
@@ -246,13 +287,22 @@ fn a_control_device_is_exclusive_and_goes_when_the_driver_deletes_it() {
     // SAFETY: It is a driver.
     let driver = unsafe { kernel.load_in_process("control", entry) }.expect("DriverEntry");
     let first = kernel.open(r"\\.\TestControl").expect("open");
-    assert_eq!(status_of(&kernel.open(r"\\.\TestControl")), STATUS_ACCESS_DENIED);
-    assert_eq!(status_of(&first.ioctl(0x22_2000, &[], &mut [])), STATUS_INVALID_DEVICE_REQUEST);
+    assert_eq!(
+        status_of(&kernel.open(r"\\.\TestControl")),
+        STATUS_ACCESS_DENIED
+    );
+    assert_eq!(
+        status_of(&first.ioctl(0x22_2000, &[], &mut [])),
+        STATUS_INVALID_DEVICE_REQUEST
+    );
     drop(first);
     drop(kernel.open(r"\\.\TestControl").expect("free again"));
     driver.unload().expect("unload");
     assert_eq!(noted(), ["unload"]);
-    assert_eq!(status_of(&kernel.open(r"\\.\TestControl")), STATUS_OBJECT_NAME_NOT_FOUND);
+    assert_eq!(
+        status_of(&kernel.open(r"\\.\TestControl")),
+        STATUS_OBJECT_NAME_NOT_FOUND
+    );
     assert!(kernel.leaks().is_empty(), "{}", kernel.leaks());
 }
 
@@ -262,19 +312,35 @@ fn binding_checks_the_version() {
     unsafe extern "win64" fn entry(driver: *mut DRIVER_OBJECT, path: PUNICODE_STRING) -> NTSTATUS {
         let mut table: *const Function = core::ptr::null();
         let good = WDF_BIND_INFO {
-            Size: size_of::<WDF_BIND_INFO>() as u32,
+            Size: ulong(size_of::<WDF_BIND_INFO>()),
             Component: null(),
-            Version: WDF_VERSION { Major: 1, Minor: 33, Build: 0 },
+            Version: WDF_VERSION {
+                Major: 1,
+                Minor: 33,
+                Build: 0,
+            },
             FuncCount: 458,
             FuncTable: &raw mut table,
             Module: null(),
         };
-        let newer = WDF_VERSION { Minor: 34, ..good.Version };
+        let newer = WDF_VERSION {
+            Minor: 34,
+            ..good.Version
+        };
         let statuses: Vec<NTSTATUS> = [
-            WDF_BIND_INFO { Version: newer, ..good },
-            WDF_BIND_INFO { FuncCount: 459, ..good },
+            WDF_BIND_INFO {
+                Version: newer,
+                ..good
+            },
+            WDF_BIND_INFO {
+                FuncCount: 459,
+                ..good
+            },
             WDF_BIND_INFO { Size: 8, ..good },
-            WDF_BIND_INFO { FuncTable: null(), ..good },
+            WDF_BIND_INFO {
+                FuncTable: null(),
+                ..good
+            },
         ]
         .into_iter()
         .map(|mut info| {

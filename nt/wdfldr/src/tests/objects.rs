@@ -1,7 +1,7 @@
 //! Objects: contexts, cleanup and destruction, references, collections, strings, memory.
 
 use super::callbacks::{driver, event, wdf};
-use super::harness::{ContextType, null, ATTRIBUTES, context_type, note, noted, wide, with_device};
+use super::harness::{ATTRIBUTES, ContextType, context_type, note, noted, null, wide, with_device};
 use crate::abi::{
     PWDFDEVICE_INIT, STATUS_OBJECT_NAME_EXISTS, STATUS_WDF_PARENT_NOT_SPECIFIED,
     WDF_OBJECT_ATTRIBUTES, WDFOBJECT,
@@ -36,7 +36,10 @@ fn attributes(parent: WDFOBJECT) -> WDF_OBJECT_ATTRIBUTES {
 fn create(parent: WDFOBJECT, label: u8) -> WDFOBJECT {
     let mut attributes = attributes(parent);
     let mut object = WDFOBJECT::NULL;
-    let status = wdf!(object::WdfObjectCreate(&raw mut attributes, &raw mut object));
+    let status = wdf!(object::WdfObjectCreate(
+        &raw mut attributes,
+        &raw mut object
+    ));
     assert_eq!(status, STATUS_SUCCESS);
     let context = wdf!(object::WdfObjectGetTypedContextWorker(object, FIRST.info()));
     // SAFETY: The context is 24 bytes long.
@@ -50,9 +53,15 @@ fn create(parent: WDFOBJECT, label: u8) -> WDFOBJECT {
 fn as_driver(test: fn()) {
     fn add(mut init: PWDFDEVICE_INIT) -> NTSTATUS {
         let mut device = WDFOBJECT::NULL;
-        wdf!(device::WdfDeviceCreate(&raw mut init, null(), &raw mut device))
+        wdf!(device::WdfDeviceCreate(
+            &raw mut init,
+            null(),
+            &raw mut device
+        ))
     }
-    with_device(driver!(add), |kernel, _| kernel.run(test).expect("no bug check"));
+    with_device(driver!(add), |kernel, _| {
+        kernel.run(test).expect("no bug check");
+    });
 }
 
 #[test]
@@ -64,7 +73,10 @@ fn children_are_cleaned_up_before_their_parents() {
         create(root, b'2');
         wdf!(object::WdfObjectDelete(root));
         let log = noted();
-        assert_eq!(log[..4], ["cleanup a", "cleanup 1", "cleanup 2", "cleanup r"]);
+        assert_eq!(
+            log[..4],
+            ["cleanup a", "cleanup 1", "cleanup 2", "cleanup r"]
+        );
         assert_eq!(log[4..], ["destroy"; 4]);
     });
 }
@@ -96,14 +108,23 @@ fn the_driver_object_takes_what_is_left_with_it() {
 fn contexts_are_added_once_per_type() {
     as_driver(|| {
         let object = create(WDFOBJECT::NULL, b'c');
-        let mut attributes =
-            WDF_OBJECT_ATTRIBUTES { ContextTypeInfo: SECOND.info(), ..ATTRIBUTES };
+        let mut attributes = WDF_OBJECT_ATTRIBUTES {
+            ContextTypeInfo: SECOND.info(),
+            ..ATTRIBUTES
+        };
         let mut context: PVOID = null();
         let mut add = |place| {
-            wdf!(object::WdfObjectAllocateContext(object, &raw mut attributes, place))
+            wdf!(object::WdfObjectAllocateContext(
+                object,
+                &raw mut attributes,
+                place
+            ))
         };
         assert_eq!(add(&raw mut context), STATUS_SUCCESS);
-        let found = wdf!(object::WdfObjectGetTypedContextWorker(object, SECOND.info()));
+        let found = wdf!(object::WdfObjectGetTypedContextWorker(
+            object,
+            SECOND.info()
+        ));
         assert_eq!(found, context);
         let mut again: PVOID = null();
         assert_eq!(add(&raw mut again), STATUS_OBJECT_NAME_EXISTS);
@@ -125,17 +146,36 @@ fn collections_hold_references_in_order() {
         assert_eq!(status, STATUS_SUCCESS);
         let items = [b'1', b'2', b'3'].map(|label| create(WDFOBJECT::NULL, label));
         for item in items {
-            assert_eq!(wdf!(collection::WdfCollectionAdd(collection, item)), STATUS_SUCCESS);
+            assert_eq!(
+                wdf!(collection::WdfCollectionAdd(collection, item)),
+                STATUS_SUCCESS
+            );
             wdf!(object::WdfObjectDelete(item));
         }
         noted();
         assert_eq!(wdf!(collection::WdfCollectionGetCount(collection)), 3);
-        assert_eq!(wdf!(collection::WdfCollectionGetItem(collection, 1)), items[1]);
-        assert_eq!(wdf!(collection::WdfCollectionGetItem(collection, 3)), WDFOBJECT::NULL);
-        assert_eq!(wdf!(collection::WdfCollectionGetLastItem(collection)), items[2]);
+        assert_eq!(
+            wdf!(collection::WdfCollectionGetItem(collection, 1)),
+            items[1]
+        );
+        assert_eq!(
+            wdf!(collection::WdfCollectionGetItem(collection, 3)),
+            WDFOBJECT::NULL
+        );
+        assert_eq!(
+            wdf!(collection::WdfCollectionGetLastItem(collection)),
+            items[2]
+        );
         wdf!(collection::WdfCollectionRemove(collection, items[0]));
-        assert_eq!(noted(), ["destroy"], "the collection's reference was the last");
-        assert_eq!(wdf!(collection::WdfCollectionGetFirstItem(collection)), items[1]);
+        assert_eq!(
+            noted(),
+            ["destroy"],
+            "the collection's reference was the last"
+        );
+        assert_eq!(
+            wdf!(collection::WdfCollectionGetFirstItem(collection)),
+            items[1]
+        );
         wdf!(object::WdfObjectDelete(collection));
         assert_eq!(noted(), ["destroy"; 2]);
     });
@@ -147,8 +187,11 @@ fn strings_are_copies() {
         let mut string = WDFOBJECT::NULL;
         {
             let (_text, mut text) = wide("hello");
-            let created =
-                wdf!(string::WdfStringCreate(&raw mut text, null(), &raw mut string));
+            let created = wdf!(string::WdfStringCreate(
+                &raw mut text,
+                null(),
+                &raw mut string
+            ));
             assert_eq!(created, STATUS_SUCCESS);
         }
         let mut view = UNICODE_STRING::default();
@@ -166,10 +209,20 @@ fn memory_is_allocated_and_freed_with_its_object() {
         let (mut memory, mut buffer) = (WDFOBJECT::NULL, null());
         let tag = u32::from_le_bytes(*b"Mem1");
         let (handle, place) = (&raw mut memory, &raw mut buffer);
-        let status = wdf!(memory::WdfMemoryCreate(null(), 512, tag, 100, handle, place));
+        let status = wdf!(memory::WdfMemoryCreate(
+            null(),
+            512,
+            tag,
+            100,
+            handle,
+            place
+        ));
         assert_eq!(status, STATUS_SUCCESS);
         let mut size = 0;
-        assert_eq!(wdf!(memory::WdfMemoryGetBuffer(memory, &raw mut size)), buffer);
+        assert_eq!(
+            wdf!(memory::WdfMemoryGetBuffer(memory, &raw mut size)),
+            buffer
+        );
         assert_eq!(size, 100);
         wdf!(object::WdfObjectDelete(memory));
     });
@@ -179,12 +232,19 @@ fn memory_is_allocated_and_freed_with_its_object() {
 fn attributes_are_validated() {
     as_driver(|| {
         let mut object = WDFOBJECT::NULL;
-        let mut short = WDF_OBJECT_ATTRIBUTES { Size: 4, ..ATTRIBUTES };
+        let mut short = WDF_OBJECT_ATTRIBUTES {
+            Size: 4,
+            ..ATTRIBUTES
+        };
         let created = wdf!(object::WdfObjectCreate(&raw mut short, &raw mut object));
         assert_eq!(created, STATUS_INFO_LENGTH_MISMATCH);
         let mut config = super::support::timer_config();
         let mut orphan = ATTRIBUTES;
-        let timer = wdf!(timer::WdfTimerCreate(&raw mut config, &raw mut orphan, &raw mut object));
+        let timer = wdf!(timer::WdfTimerCreate(
+            &raw mut config,
+            &raw mut orphan,
+            &raw mut object
+        ));
         assert_eq!(timer, STATUS_WDF_PARENT_NOT_SPECIFIED);
     });
 }

@@ -1,7 +1,9 @@
 //! Queues: dispatching methods, stopping and purging, forwarding, power.
 
 use super::callbacks::{driver, event, wdf};
-use super::harness::{null, INTERFACE, interface, note, noted, queue_config, status_of, with_device};
+use super::harness::{
+    INTERFACE, interface, note, noted, null, queue_config, status_of, with_device,
+};
 use crate::abi::{
     PWDFDEVICE_INIT, STATUS_WDF_NO_CALLBACK, STATUS_WDF_PAUSED, WDFCONTEXT, WDFDEVICE, WDFOBJECT,
     WDFQUEUE, WDFREQUEST,
@@ -29,10 +31,21 @@ fn handle(place: &AtomicUsize) -> WDFOBJECT {
 
 fn create_device(mut init: PWDFDEVICE_INIT) -> WDFDEVICE {
     let mut device = WDFOBJECT::NULL;
-    let status = wdf!(device::WdfDeviceCreate(&raw mut init, null(), &raw mut device));
+    let status = wdf!(device::WdfDeviceCreate(
+        &raw mut init,
+        null(),
+        &raw mut device
+    ));
     assert_eq!(status, STATUS_SUCCESS);
     let class = &raw const INTERFACE;
-    assert_eq!(wdf!(device::WdfDeviceCreateDeviceInterface(device, class, null())), STATUS_SUCCESS);
+    assert_eq!(
+        wdf!(device::WdfDeviceCreateDeviceInterface(
+            device,
+            class,
+            null()
+        )),
+        STATUS_SUCCESS
+    );
     DEVICE.store(device.0, Ordering::Release);
     KEPT.lock().unwrap().clear();
     device
@@ -45,15 +58,23 @@ fn keeping(device: WDFDEVICE, dispatch: i32, limit: Option<u32>) -> NTSTATUS {
         config.NumberOfPresentedRequests = limit;
     }
     if dispatch != 3 {
-        config.EvtIoDeviceControl = Some(event!(
-            |_queue: WDFQUEUE, request: WDFREQUEST, _output: usize, _input: usize, code: u32| {
+        config.EvtIoDeviceControl =
+            Some(event!(|_queue: WDFQUEUE,
+                         request: WDFREQUEST,
+                         _output: usize,
+                         _input: usize,
+                         code: u32| {
                 note(std::format!("request {}", (code >> 2) & 0xFF));
                 KEPT.lock().unwrap().push(request);
-            }
-        ));
+            }));
     }
     let mut queue = WDFOBJECT::NULL;
-    let status = wdf!(queue::WdfIoQueueCreate(device, &raw mut config, null(), &raw mut queue));
+    let status = wdf!(queue::WdfIoQueueCreate(
+        device,
+        &raw mut config,
+        null(),
+        &raw mut queue
+    ));
     QUEUE.store(queue.0, Ordering::Release);
     status
 }
@@ -65,7 +86,11 @@ fn complete_kept(status: NTSTATUS) {
 
 fn counts(queue: WDFQUEUE) -> (u32, u32) {
     let (mut pending, mut owned) = (0, 0);
-    wdf!(queue::WdfIoQueueGetState(queue, &raw mut pending, &raw mut owned));
+    wdf!(queue::WdfIoQueueGetState(
+        queue,
+        &raw mut pending,
+        &raw mut owned
+    ));
     (pending, owned)
 }
 
@@ -88,14 +113,7 @@ const fn code(number: u32) -> u32 {
 
 /// Sends requests 1 to `count` one after the other from threads of their own, and gives their
 /// statuses.
-fn send(
-    kernel: Kernel,
-    file: &File,
-    count: u32,
-    arrived: impl Fn(u32),
-    then: impl FnOnce(),
-) -> Vec<NTSTATUS> {
-    let _ = kernel;
+fn send(file: &File, count: u32, arrived: impl Fn(u32), then: impl FnOnce()) -> Vec<NTSTATUS> {
     std::thread::scope(|scope| {
         let senders: Vec<_> = (1..=count)
             .map(|number| {
@@ -106,49 +124,60 @@ fn send(
             })
             .collect();
         then();
-        senders.into_iter().map(|sender| sender.join().expect("sender")).collect()
+        senders
+            .into_iter()
+            .map(|sender| sender.join().expect("sender"))
+            .collect()
     })
 }
 
 #[test]
 fn a_sequential_queue_presents_the_next_request_when_one_is_completed() {
-    let log = with_device(driver!(|init| keeping(create_device(init), 1, None)), |kernel, _| {
-        let file = kernel.open(interface()).expect("open");
-        let queue = handle(&QUEUE);
-        let statuses = send(
-            kernel,
-            &file,
-            3,
-            |number| until(kernel, queue, (number - 1, 1)),
-            || {
-                for left in (0..3).rev() {
-                    kernel.run(|| complete_kept(STATUS_SUCCESS)).expect("no bug check");
-                    until(kernel, queue, (u32::saturating_sub(left, 1), left.min(1)));
-                }
-            },
-        );
-        assert_eq!(statuses, [STATUS_SUCCESS; 3]);
-    });
+    let log = with_device(
+        driver!(|init| keeping(create_device(init), 1, None)),
+        |kernel, _| {
+            let file = kernel.open(interface()).expect("open");
+            let queue = handle(&QUEUE);
+            let statuses = send(
+                &file,
+                3,
+                |number| until(kernel, queue, (number - 1, 1)),
+                || {
+                    for left in (0..3).rev() {
+                        kernel
+                            .run(|| complete_kept(STATUS_SUCCESS))
+                            .expect("no bug check");
+                        until(kernel, queue, (u32::saturating_sub(left, 1), left.min(1)));
+                    }
+                },
+            );
+            assert_eq!(statuses, [STATUS_SUCCESS; 3]);
+        },
+    );
     assert_eq!(log, ["request 1", "request 2", "request 3"]);
 }
 
 #[test]
 fn a_parallel_queue_presents_up_to_its_limit() {
-    with_device(driver!(|init| keeping(create_device(init), 2, Some(2))), |kernel, _| {
-        let file = kernel.open(interface()).expect("open");
-        let queue = handle(&QUEUE);
-        send(
-            kernel,
-            &file,
-            3,
-            |number| until(kernel, queue, (number.saturating_sub(2), number.min(2))),
-            || {
-                for _ in 0..3 {
-                    kernel.run(|| complete_kept(STATUS_SUCCESS)).expect("no bug check");
-                }
-            },
-        );
-    });
+    with_device(
+        driver!(|init| keeping(create_device(init), 2, Some(2))),
+        |kernel, _| {
+            let file = kernel.open(interface()).expect("open");
+            let queue = handle(&QUEUE);
+            send(
+                &file,
+                3,
+                |number| until(kernel, queue, (number.saturating_sub(2), number.min(2))),
+                || {
+                    for _ in 0..3 {
+                        kernel
+                            .run(|| complete_kept(STATUS_SUCCESS))
+                            .expect("no bug check");
+                    }
+                },
+            );
+        },
+    );
 }
 
 #[test]
@@ -156,7 +185,13 @@ fn a_manual_queue_gives_requests_when_asked() {
     fn add(init: PWDFDEVICE_INIT) -> NTSTATUS {
         let status = keeping(create_device(init), 3, None);
         let ready = event!(|_queue: WDFQUEUE, _context: WDFCONTEXT| note("ready"));
-        let set = || wdf!(queue::WdfIoQueueReadyNotify(handle(&QUEUE), Some(ready), null()));
+        let set = || {
+            wdf!(queue::WdfIoQueueReadyNotify(
+                handle(&QUEUE),
+                Some(ready),
+                null()
+            ))
+        };
         assert_eq!(set(), STATUS_SUCCESS);
         assert_eq!(set(), STATUS_INVALID_DEVICE_REQUEST, "there is one");
         status
@@ -165,7 +200,6 @@ fn a_manual_queue_gives_requests_when_asked() {
         let file = kernel.open(interface()).expect("open");
         let queue = handle(&QUEUE);
         let statuses = send(
-            kernel,
             &file,
             2,
             |number| until(kernel, queue, (number, 0)),
@@ -197,77 +231,97 @@ fn a_manual_queue_gives_requests_when_asked() {
 
 #[test]
 fn closing_a_file_cancels_what_waits() {
-    with_device(driver!(|init| keeping(create_device(init), 3, None)), |kernel, _| {
-        let file = kernel.open(interface()).expect("open");
-        let queue = handle(&QUEUE);
-        let statuses = send(
-            kernel,
-            &file,
-            3,
-            |number| until(kernel, queue, (number, 0)),
-            || {
-                file.close().expect("close");
-            },
-        );
-        assert_eq!(statuses, [STATUS_CANCELLED; 3]);
-    });
+    with_device(
+        driver!(|init| keeping(create_device(init), 3, None)),
+        |kernel, _| {
+            let file = kernel.open(interface()).expect("open");
+            let queue = handle(&QUEUE);
+            let statuses = send(
+                &file,
+                3,
+                |number| until(kernel, queue, (number, 0)),
+                || {
+                    file.close().expect("close");
+                },
+            );
+            assert_eq!(statuses, [STATUS_CANCELLED; 3]);
+        },
+    );
 }
 
 #[test]
 fn purging_refuses_what_comes_and_cancels_what_is_there() {
-    with_device(driver!(|init| keeping(create_device(init), 1, None)), |kernel, _| {
-        let file = kernel.open(interface()).expect("open");
-        let queue = handle(&QUEUE);
-        let statuses = send(
-            kernel,
-            &file,
-            2,
-            |number| until(kernel, queue, (number - 1, 1)),
-            || {
-                let done = event!(|_queue: WDFQUEUE, _context: WDFCONTEXT| note("purged"));
-                kernel
-                    .run(|| wdf!(queue::WdfIoQueuePurge(queue, Some(done), null())))
-                    .expect("no bug check");
-                until(kernel, queue, (0, 1));
-                assert!(!noted().contains(&String::from("purged")), "the driver has a request");
-                let late = status_of(&file.ioctl(code(9), &[], &mut []));
-                assert_eq!(late, STATUS_INVALID_DEVICE_STATE);
-                kernel.run(|| complete_kept(STATUS_SUCCESS)).expect("no bug check");
-            },
-        );
-        assert_eq!(statuses, [STATUS_SUCCESS, STATUS_CANCELLED]);
-        assert_eq!(noted(), ["purged"]);
-        kernel.run(|| wdf!(queue::WdfIoQueueStart(queue))).expect("no bug check");
-        send(
-            kernel,
-            &file,
-            1,
-            |_| until(kernel, queue, (0, 1)),
-            || kernel.run(|| complete_kept(STATUS_SUCCESS)).expect("no bug check"),
-        );
-    });
+    with_device(
+        driver!(|init| keeping(create_device(init), 1, None)),
+        |kernel, _| {
+            let file = kernel.open(interface()).expect("open");
+            let queue = handle(&QUEUE);
+            let statuses = send(
+                &file,
+                2,
+                |number| until(kernel, queue, (number - 1, 1)),
+                || {
+                    let done = event!(|_queue: WDFQUEUE, _context: WDFCONTEXT| note("purged"));
+                    kernel
+                        .run(|| wdf!(queue::WdfIoQueuePurge(queue, Some(done), null())))
+                        .expect("no bug check");
+                    until(kernel, queue, (0, 1));
+                    assert!(
+                        !noted().contains(&String::from("purged")),
+                        "the driver has a request"
+                    );
+                    let late = status_of(&file.ioctl(code(9), &[], &mut []));
+                    assert_eq!(late, STATUS_INVALID_DEVICE_STATE);
+                    kernel
+                        .run(|| complete_kept(STATUS_SUCCESS))
+                        .expect("no bug check");
+                },
+            );
+            assert_eq!(statuses, [STATUS_SUCCESS, STATUS_CANCELLED]);
+            assert_eq!(noted(), ["purged"]);
+            kernel
+                .run(|| wdf!(queue::WdfIoQueueStart(queue)))
+                .expect("no bug check");
+            send(
+                &file,
+                1,
+                |_| until(kernel, queue, (0, 1)),
+                || {
+                    kernel
+                        .run(|| complete_kept(STATUS_SUCCESS))
+                        .expect("no bug check");
+                },
+            );
+        },
+    );
 }
 
 #[test]
 fn a_stopped_queue_keeps_requests_until_it_starts() {
-    with_device(driver!(|init| keeping(create_device(init), 1, None)), |kernel, _| {
-        let file = kernel.open(interface()).expect("open");
-        let queue = handle(&QUEUE);
-        kernel
-            .run(|| wdf!(queue::WdfIoQueueStopSynchronously(queue)))
-            .expect("no bug check");
-        send(
-            kernel,
-            &file,
-            1,
-            |_| until(kernel, queue, (1, 0)),
-            || {
-                kernel.run(|| wdf!(queue::WdfIoQueueStart(queue))).expect("no bug check");
-                until(kernel, queue, (0, 1));
-                kernel.run(|| complete_kept(STATUS_SUCCESS)).expect("no bug check");
-            },
-        );
-    });
+    with_device(
+        driver!(|init| keeping(create_device(init), 1, None)),
+        |kernel, _| {
+            let file = kernel.open(interface()).expect("open");
+            let queue = handle(&QUEUE);
+            kernel
+                .run(|| wdf!(queue::WdfIoQueueStopSynchronously(queue)))
+                .expect("no bug check");
+            send(
+                &file,
+                1,
+                |_| until(kernel, queue, (1, 0)),
+                || {
+                    kernel
+                        .run(|| wdf!(queue::WdfIoQueueStart(queue)))
+                        .expect("no bug check");
+                    until(kernel, queue, (0, 1));
+                    kernel
+                        .run(|| complete_kept(STATUS_SUCCESS))
+                        .expect("no bug check");
+                },
+            );
+        },
+    );
 }
 
 #[test]
@@ -277,29 +331,40 @@ fn requests_are_forwarded_to_other_queues_of_the_device() {
         let mut manual = queue_config(3);
         manual.DefaultQueue = 0;
         let mut queue = WDFOBJECT::NULL;
-        let created = wdf!(queue::WdfIoQueueCreate(device, &raw mut manual, null(), &raw mut queue));
+        let created = wdf!(queue::WdfIoQueueCreate(
+            device,
+            &raw mut manual,
+            null(),
+            &raw mut queue
+        ));
         assert_eq!(created, STATUS_SUCCESS);
         MANUAL.store(queue.0, Ordering::Release);
         let mut config = queue_config(1);
         config.EvtIoDefault = Some(event!(|queue: WDFQUEUE, request: WDFREQUEST| {
-            let forward =
-                |to: WDFQUEUE| wdf!(request::WdfRequestForwardToIoQueue(request, to));
+            let forward = |to: WDFQUEUE| wdf!(request::WdfRequestForwardToIoQueue(request, to));
             assert_eq!(forward(queue), STATUS_INVALID_DEVICE_REQUEST, "to itself");
             assert_eq!(forward(handle(&MANUAL)), STATUS_SUCCESS);
         }));
-        wdf!(queue::WdfIoQueueCreate(device, &raw mut config, null(), null()))
+        wdf!(queue::WdfIoQueueCreate(
+            device,
+            &raw mut config,
+            null(),
+            null()
+        ))
     }
     with_device(driver!(add), |kernel, _| {
         let file = kernel.open(interface()).expect("open");
         let queue = handle(&MANUAL);
         let statuses = send(
-            kernel,
             &file,
             2,
             |number| until(kernel, queue, (number, 0)),
             || file.cancel().expect("cancel"),
         );
-        assert_eq!(statuses, [STATUS_CANCELLED; 2], "in a queue the framework cancels");
+        assert_eq!(
+            statuses, [STATUS_CANCELLED; 2],
+            "in a queue the framework cancels"
+        );
     });
 }
 
@@ -311,22 +376,54 @@ fn bad_configurations_have_their_statuses() {
             let mut config = queue_config(1);
             config.EvtIoDefault = Some(event!(|_queue: WDFQUEUE, _request: WDFREQUEST| ()));
             change(&mut config);
-            wdf!(queue::WdfIoQueueCreate(device, &raw mut config, null(), null()))
+            wdf!(queue::WdfIoQueueCreate(
+                device,
+                &raw mut config,
+                null(),
+                null()
+            ))
         };
-        assert_eq!(create(|config| config.Size = 8), STATUS_INFO_LENGTH_MISMATCH);
-        assert_eq!(create(|config| config.DispatchType = 4), STATUS_INVALID_PARAMETER);
-        assert_eq!(create(|config| config.DispatchType = 3), STATUS_INVALID_PARAMETER);
-        assert_eq!(create(|config| config.EvtIoDefault = None), STATUS_WDF_NO_CALLBACK);
+        assert_eq!(
+            create(|config| config.Size = 8),
+            STATUS_INFO_LENGTH_MISMATCH
+        );
+        assert_eq!(
+            create(|config| config.DispatchType = 4),
+            STATUS_INVALID_PARAMETER
+        );
+        assert_eq!(
+            create(|config| config.DispatchType = 3),
+            STATUS_INVALID_PARAMETER
+        );
+        assert_eq!(
+            create(|config| config.EvtIoDefault = None),
+            STATUS_WDF_NO_CALLBACK
+        );
         assert_eq!(create(|_| ()), STATUS_SUCCESS);
-        assert_eq!(create(|_| ()), STATUS_INVALID_DEVICE_STATE, "there is a default queue");
+        assert_eq!(
+            create(|_| ()),
+            STATUS_INVALID_DEVICE_STATE,
+            "there is a default queue"
+        );
         let queue = wdf!(device::WdfDeviceGetDefaultQueue(device));
         assert_eq!(wdf!(queue::WdfIoQueueGetDevice(queue)), device);
-        let route = |kind| wdf!(device::WdfDeviceConfigureRequestDispatching(device, queue, kind));
-        assert_eq!(route(0x12), STATUS_INVALID_PARAMETER, "cleanup cannot be chosen");
+        let route = |kind| {
+            wdf!(device::WdfDeviceConfigureRequestDispatching(
+                device, queue, kind
+            ))
+        };
+        assert_eq!(
+            route(0x12),
+            STATUS_INVALID_PARAMETER,
+            "cleanup cannot be chosen"
+        );
         assert_eq!(route(0x3), STATUS_SUCCESS);
         assert_eq!(route(0x3), crate::abi::STATUS_WDF_BUSY);
         let mut request = WDFOBJECT::NULL;
-        let next = wdf!(queue::WdfIoQueueRetrieveNextRequest(queue, &raw mut request));
+        let next = wdf!(queue::WdfIoQueueRetrieveNextRequest(
+            queue,
+            &raw mut request
+        ));
         assert_eq!(next, STATUS_WDF_PAUSED, "the device has no power yet");
         STATUS_SUCCESS
     }
@@ -345,11 +442,19 @@ fn request_handlers_run_in_a_critical_region() {
             DISABLED.store(disabled != 0, Ordering::Release);
             wdf!(request::WdfRequestComplete(request, STATUS_SUCCESS));
         }));
-        wdf!(queue::WdfIoQueueCreate(device, &raw mut config, null(), null()))
+        wdf!(queue::WdfIoQueueCreate(
+            device,
+            &raw mut config,
+            null(),
+            null()
+        ))
     }
     with_device(driver!(add), |kernel, _| {
         let file = kernel.open(interface()).expect("open");
-        assert_eq!(status_of(&file.ioctl(code(1), &[], &mut [])), STATUS_SUCCESS);
+        assert_eq!(
+            status_of(&file.ioctl(code(1), &[], &mut [])),
+            STATUS_SUCCESS
+        );
         assert!(DISABLED.load(Ordering::Acquire));
     });
 }

@@ -1,20 +1,20 @@
 //! Requests: buffers, statuses, files, cancellation.
 
 use super::callbacks::{driver, event, wdf};
-use super::harness::{ContextType, null, 
-    ATTRIBUTES, FILES, INTERFACE, context_type, interface, note, noted, queue_config, status_of,
-    with_device,
+use super::harness::{
+    ATTRIBUTES, ContextType, FILES, INTERFACE, context_type, interface, note, noted, null,
+    queue_config, status_of, with_device,
 };
 use crate::abi::{
-    PWDFDEVICE_INIT, WDF_FILEOBJECT_CONFIG, WDF_OBJECT_ATTRIBUTES,
-    WDF_REQUEST_PARAMETERS, WDFDEVICE, WDFFILEOBJECT, WDFOBJECT, WDFQUEUE, WDFREQUEST,
+    PWDFDEVICE_INIT, WDF_FILEOBJECT_CONFIG, WDF_OBJECT_ATTRIBUTES, WDF_REQUEST_PARAMETERS,
+    WDFDEVICE, WDFFILEOBJECT, WDFOBJECT, WDFQUEUE, WDFREQUEST,
 };
+use crate::kernel::ushort;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use nt_abi::{
     NTSTATUS, PVOID, STATUS_ACCESS_DENIED, STATUS_BUFFER_TOO_SMALL, STATUS_CANCELLED,
     STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS, STATUS_UNSUCCESSFUL,
 };
-use std::string::ToString;
 use std::time::Duration;
 
 /// `CTL_CODE(FILE_DEVICE_UNKNOWN, 0x800 + n, method, FILE_ANY_ACCESS)`.
@@ -37,11 +37,19 @@ fn buffer(request: WDFREQUEST, input: bool, minimum: usize) -> Result<(*mut u8, 
     let mut length = 0;
     let (place, size) = (&raw mut address, &raw mut length);
     let status = if input {
-        wdf!(request::WdfRequestRetrieveInputBuffer(request, minimum, place, size))
+        wdf!(request::WdfRequestRetrieveInputBuffer(
+            request, minimum, place, size
+        ))
     } else {
-        wdf!(request::WdfRequestRetrieveOutputBuffer(request, minimum, place, size))
+        wdf!(request::WdfRequestRetrieveOutputBuffer(
+            request, minimum, place, size
+        ))
     };
-    if status == STATUS_SUCCESS { Ok((address.cast(), length)) } else { Err(status) }
+    if status == STATUS_SUCCESS {
+        Ok((address.cast(), length))
+    } else {
+        Err(status)
+    }
 }
 
 fn reverse(request: WDFREQUEST) -> Result<usize, NTSTATUS> {
@@ -51,13 +59,15 @@ fn reverse(request: WDFREQUEST) -> Result<usize, NTSTATUS> {
     let (output, _) = buffer(request, false, length)?;
     for (index, byte) in bytes.iter().rev().enumerate() {
         // SAFETY: As above.
-        unsafe { output.add(index).write(*byte) };
+        let place = unsafe { output.add(index) };
+        // SAFETY: As above.
+        unsafe { place.write(*byte) };
     }
     Ok(length)
 }
 
 /// The same through memory objects.
-fn copy_memory(request: WDFREQUEST) -> Result<usize, NTSTATUS> {
+fn copy_memory(request: WDFREQUEST) {
     let mut memory = [WDFOBJECT::NULL; 2];
     let [input, output] = &mut memory;
     let status = wdf!(request::WdfRequestRetrieveInputMemory(request, input));
@@ -68,44 +78,60 @@ fn copy_memory(request: WDFREQUEST) -> Result<usize, NTSTATUS> {
     let buffer = wdf!(memory::WdfMemoryGetBuffer(*input, &raw mut size));
     let mut copy = [0_u8; 4];
     let target = copy.as_mut_ptr().cast();
-    assert_eq!(wdf!(memory::WdfMemoryCopyToBuffer(*input, 1, target, 4)), STATUS_SUCCESS);
+    assert_eq!(
+        wdf!(memory::WdfMemoryCopyToBuffer(*input, 1, target, 4)),
+        STATUS_SUCCESS
+    );
     let beyond = wdf!(memory::WdfMemoryCopyToBuffer(*input, size - 3, target, 4));
     assert_eq!(beyond, STATUS_BUFFER_TOO_SMALL);
-    assert_eq!(wdf!(memory::WdfMemoryCopyFromBuffer(*output, 0, target, 4)), STATUS_SUCCESS);
+    assert_eq!(
+        wdf!(memory::WdfMemoryCopyFromBuffer(*output, 0, target, 4)),
+        STATUS_SUCCESS
+    );
     let mut again = WDFOBJECT::NULL;
-    wdf!(request::WdfRequestRetrieveInputMemory(request, &raw mut again));
+    wdf!(request::WdfRequestRetrieveInputMemory(
+        request,
+        &raw mut again
+    ));
     assert_eq!(again, *input, "one memory object per buffer");
     assert!(!buffer.is_null());
-    Ok(4)
 }
 
-fn parameters(request: WDFREQUEST) -> Result<usize, NTSTATUS> {
+fn parameters(request: WDFREQUEST) {
     let mut parameters = WDF_REQUEST_PARAMETERS {
-        Size: size_of::<WDF_REQUEST_PARAMETERS>() as u16,
+        Size: ushort(size_of::<WDF_REQUEST_PARAMETERS>()),
         MinorFunction: 0xEE,
         Type: -1,
         Parameters: [0; 4],
     };
-    wdf!(request::WdfRequestGetParameters(request, &raw mut parameters));
-    note(std::format!("{} {:?}", parameters.Type, &parameters.Parameters[..3]));
+    wdf!(request::WdfRequestGetParameters(
+        request,
+        &raw mut parameters
+    ));
+    note(std::format!(
+        "{} {:?}",
+        parameters.Type,
+        &parameters.Parameters[..3]
+    ));
     let file = wdf!(request::WdfRequestGetFileObject(request));
     let context = wdf!(object::WdfObjectGetTypedContextWorker(file, TYPE.info()));
     // SAFETY: The context of files is 8 bytes long.
-    note(std::format!("file context {:#x}", unsafe { context.cast::<u64>().read() }));
-    Ok(0)
+    note(std::format!("file context {:#x}", unsafe {
+        context.cast::<u64>().read()
+    }));
 }
 
-unsafe extern "win64" fn control(
-    _: WDFQUEUE,
-    request: WDFREQUEST,
-    _: usize,
-    _: usize,
-    code: u32,
-) {
+unsafe extern "win64" fn control(_: WDFQUEUE, request: WDFREQUEST, _: usize, _: usize, code: u32) {
     let result = match code {
         REVERSE => reverse(request),
-        MEMORY => copy_memory(request),
-        PARAMETERS => parameters(request),
+        MEMORY => {
+            copy_memory(request);
+            Ok(4)
+        }
+        PARAMETERS => {
+            parameters(request);
+            Ok(0)
+        }
         NEITHER => buffer(request, true, 0).map(|_| 0),
         FAIL => Err(crate::abi::STATUS_WDF_BUSY),
         PEND => {
@@ -153,31 +179,60 @@ fn add(init: PWDFDEVICE_INIT) -> NTSTATUS {
         ..ATTRIBUTES
     };
     let (config, file_attributes) = (&raw mut files, &raw mut attributes);
-    wdf!(device::WdfDeviceInitSetFileObjectConfig(init, config, file_attributes));
+    wdf!(device::WdfDeviceInitSetFileObjectConfig(
+        init,
+        config,
+        file_attributes
+    ));
     device(init)
 }
 
 fn device(mut init: PWDFDEVICE_INIT) -> NTSTATUS {
     let mut device = WDFOBJECT::NULL;
-    let status = wdf!(device::WdfDeviceCreate(&raw mut init, null(), &raw mut device));
+    let status = wdf!(device::WdfDeviceCreate(
+        &raw mut init,
+        null(),
+        &raw mut device
+    ));
     assert_eq!(status, STATUS_SUCCESS);
     let class = &raw const INTERFACE;
-    assert_eq!(wdf!(device::WdfDeviceCreateDeviceInterface(device, class, null())), STATUS_SUCCESS);
+    assert_eq!(
+        wdf!(device::WdfDeviceCreateDeviceInterface(
+            device,
+            class,
+            null()
+        )),
+        STATUS_SUCCESS
+    );
     let mut config = queue_config(2);
     config.EvtIoDeviceControl = Some(control);
-    wdf!(queue::WdfIoQueueCreate(device, &raw mut config, null(), null()))
+    wdf!(queue::WdfIoQueueCreate(
+        device,
+        &raw mut config,
+        null(),
+        null()
+    ))
 }
 
 #[test]
 fn a_file_has_its_events_and_its_context() {
     let log = with_device(driver!(add), |kernel, _| {
         let file = kernel.open(interface()).expect("open");
-        assert_eq!(status_of(&file.ioctl(PARAMETERS, &[1, 2, 3], &mut [0; 5])), STATUS_SUCCESS);
+        assert_eq!(
+            status_of(&file.ioctl(PARAMETERS, &[1, 2, 3], &mut [0; 5])),
+            STATUS_SUCCESS
+        );
         drop(file);
     });
     let parameters = std::format!("14 [5, 3, {PARAMETERS}]");
-    let expected =
-        ["create", &parameters, "file context 0xf11e", "cleanup", "close", "file destroy"];
+    let expected = [
+        "create",
+        &parameters,
+        "file context 0xf11e",
+        "cleanup",
+        "close",
+        "file destroy",
+    ];
     assert_eq!(log, expected);
 }
 
@@ -194,7 +249,11 @@ fn a_refused_create_has_no_cleanup_and_no_close() {
             EvtFileClose: Some(event!(|_file: WDFFILEOBJECT| note("close"))),
             ..FILES
         };
-        wdf!(device::WdfDeviceInitSetFileObjectConfig(init, &raw mut files, null()));
+        wdf!(device::WdfDeviceInitSetFileObjectConfig(
+            init,
+            &raw mut files,
+            null()
+        ));
         device(init)
     }
     let log = with_device(driver!(refuse), |kernel, _| {
@@ -221,16 +280,31 @@ fn buffers_come_with_their_lengths_and_statuses() {
             assert_eq!(status_of(&result), status, "{input:?}, {}", output.len());
         }
         let mut output = [0; 4];
-        assert_eq!(file.ioctl(MEMORY, b"0123456", &mut output).expect("copied"), 4);
+        assert_eq!(
+            file.ioctl(MEMORY, b"0123456", &mut output).expect("copied"),
+            4
+        );
         assert_eq!(&output, b"1234");
         let neither = file.ioctl(NEITHER, b"abc", &mut output);
-        assert_eq!(status_of(&neither), STATUS_INVALID_DEVICE_REQUEST, "user addresses");
+        assert_eq!(
+            status_of(&neither),
+            STATUS_INVALID_DEVICE_REQUEST,
+            "user addresses"
+        );
         let failed = file.ioctl(FAIL, &[], &mut []);
-        assert_eq!(status_of(&failed), nt_abi::STATUS_DEVICE_BUSY, "STATUS_WDF_BUSY stays inside");
+        assert_eq!(
+            status_of(&failed),
+            nt_abi::STATUS_DEVICE_BUSY,
+            "STATUS_WDF_BUSY stays inside"
+        );
         let unknown = file.ioctl(code(99, 0), &[], &mut []);
         assert_eq!(status_of(&unknown), STATUS_INVALID_DEVICE_REQUEST);
         let unhandled = file.read(0, &mut output);
-        assert_eq!(status_of(&unhandled), STATUS_INVALID_DEVICE_REQUEST, "no EvtIoRead");
+        assert_eq!(
+            status_of(&unhandled),
+            STATUS_INVALID_DEVICE_REQUEST,
+            "no EvtIoRead"
+        );
     });
 }
 
@@ -278,9 +352,11 @@ fn unmarking_takes_the_request_back_from_cancellation() {
                 .run(|| {
                     assert_eq!(wdf!(request::WdfRequestIsCanceled(request)), 1);
                     let cancel = event!(|_request: WDFREQUEST| note("cancel"));
-                    let marked =
-                        wdf!(request::WdfRequestMarkCancelableEx(request, Some(cancel)));
-                    assert_eq!(marked, STATUS_CANCELLED, "too late, and the event is not called");
+                    let marked = wdf!(request::WdfRequestMarkCancelableEx(request, Some(cancel)));
+                    assert_eq!(
+                        marked, STATUS_CANCELLED,
+                        "too late, and the event is not called"
+                    );
                     wdf!(request::WdfRequestComplete(request, STATUS_UNSUCCESSFUL));
                 })
                 .expect("no bug check");
@@ -301,10 +377,11 @@ fn many_threads_send_at_once() {
                     for round in 0..500 {
                         let input = std::format!("{thread}:{round}");
                         let mut output = [0; 16];
-                        let length =
-                            file.ioctl(REVERSE, input.as_bytes(), &mut output).expect("reversed");
+                        let length = file
+                            .ioctl(REVERSE, input.as_bytes(), &mut output)
+                            .expect("reversed");
                         let expected: std::string::String = input.chars().rev().collect();
-                        assert_eq!(std::str::from_utf8(&output[..length]), Ok(&*expected.to_string()));
+                        assert_eq!(std::str::from_utf8(&output[..length]), Ok(&*expected));
                     }
                 });
             }

@@ -1,11 +1,12 @@
 //! Timers, DPCs, work items, locks, registry keys.
 
 use super::callbacks::{driver, event, wdf};
-use super::harness::{null, ATTRIBUTES, globals, wide, with_device};
+use super::harness::{ATTRIBUTES, globals, null, wide, with_device};
 use crate::abi::{
     Aligned, PWDFDEVICE_INIT, WDF_DPC_CONFIG, WDF_OBJECT_ATTRIBUTES, WDF_TIMER_CONFIG,
     WDF_WORKITEM_CONFIG, WDFDPC, WDFOBJECT, WDFTIMER, WDFWORKITEM,
 };
+use crate::kernel::ulong;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use nt_abi::{NTSTATUS, STATUS_OBJECT_NAME_NOT_FOUND, STATUS_SUCCESS, STATUS_TIMEOUT};
 use nthost::Kernel;
@@ -22,7 +23,7 @@ fn called() {
 
 pub fn timer_config() -> WDF_TIMER_CONFIG {
     WDF_TIMER_CONFIG {
-        Size: size_of::<WDF_TIMER_CONFIG>() as u32,
+        Size: ulong(size_of::<WDF_TIMER_CONFIG>()),
         EvtTimerFunc: Some(event!(|_timer: WDFTIMER| called())),
         Period: 0,
         AutomaticSerialization: 0,
@@ -33,13 +34,20 @@ pub fn timer_config() -> WDF_TIMER_CONFIG {
 
 fn child() -> WDF_OBJECT_ATTRIBUTES {
     let device = WDFOBJECT(DEVICE.load(Ordering::Acquire));
-    WDF_OBJECT_ATTRIBUTES { ParentObject: device, ..ATTRIBUTES }
+    WDF_OBJECT_ATTRIBUTES {
+        ParentObject: device,
+        ..ATTRIBUTES
+    }
 }
 
 fn as_driver(test: impl FnOnce(Kernel)) {
     fn add(mut init: PWDFDEVICE_INIT) -> NTSTATUS {
         let mut device = WDFOBJECT::NULL;
-        let status = wdf!(device::WdfDeviceCreate(&raw mut init, null(), &raw mut device));
+        let status = wdf!(device::WdfDeviceCreate(
+            &raw mut init,
+            null(),
+            &raw mut device
+        ));
         DEVICE.store(device.0, Ordering::Release);
         status
     }
@@ -69,18 +77,26 @@ fn a_timer_fires_at_dispatch_level_and_stops() {
             let (config, attributes) = (&raw mut config, &raw mut attributes);
             let created = wdf!(timer::WdfTimerCreate(config, attributes, &raw mut timer));
             assert_eq!(created, STATUS_SUCCESS);
-            assert_eq!(wdf!(timer::WdfTimerStart(timer, -10_000)), 0, "it was not queued");
+            assert_eq!(
+                wdf!(timer::WdfTimerStart(timer, -10_000)),
+                0,
+                "it was not queued"
+            );
             timer
         };
         let timer = kernel.run(start).expect("no bug check");
         until_called(3);
         assert_eq!(LEVEL.load(Ordering::Acquire), 2);
-        kernel.run(|| wdf!(timer::WdfTimerStop(timer, 1))).expect("no bug check");
+        kernel
+            .run(|| wdf!(timer::WdfTimerStop(timer, 1)))
+            .expect("no bug check");
         let calls = CALLS.load(Ordering::Acquire);
         std::thread::sleep(Duration::from_millis(20));
         assert_eq!(CALLS.load(Ordering::Acquire), calls, "it stands still");
         // Running again when the device is removed: deletion stops it.
-        kernel.run(|| wdf!(timer::WdfTimerStart(timer, -10_000))).expect("no bug check");
+        kernel
+            .run(|| wdf!(timer::WdfTimerStart(timer, -10_000)))
+            .expect("no bug check");
     });
 }
 
@@ -107,7 +123,7 @@ fn a_dpc_runs_at_dispatch_level() {
     as_driver(|kernel| {
         let run = || {
             let mut config = WDF_DPC_CONFIG {
-                Size: size_of::<WDF_DPC_CONFIG>() as u32,
+                Size: ulong(size_of::<WDF_DPC_CONFIG>()),
                 EvtDpcFunc: Some(event!(|_dpc: WDFDPC| called())),
                 AutomaticSerialization: 0,
             };
@@ -129,7 +145,7 @@ fn a_work_item_runs_at_passive_level_and_is_waited_for() {
     as_driver(|kernel| {
         let run = || {
             let mut config = WDF_WORKITEM_CONFIG {
-                Size: size_of::<WDF_WORKITEM_CONFIG>() as u32,
+                Size: ulong(size_of::<WDF_WORKITEM_CONFIG>()),
                 EvtWorkItemFunc: Some(event!(|_item: WDFWORKITEM| {
                     std::thread::sleep(Duration::from_millis(5));
                     called();
@@ -138,7 +154,11 @@ fn a_work_item_runs_at_passive_level_and_is_waited_for() {
             };
             let (mut attributes, mut item) = (child(), WDFOBJECT::NULL);
             let (config, attributes) = (&raw mut config, &raw mut attributes);
-            let created = wdf!(work_item::WdfWorkItemCreate(config, attributes, &raw mut item));
+            let created = wdf!(work_item::WdfWorkItemCreate(
+                config,
+                attributes,
+                &raw mut item
+            ));
             assert_eq!(created, STATUS_SUCCESS);
             wdf!(work_item::WdfWorkItemEnqueue(item));
             wdf!(work_item::WdfWorkItemFlush(item));
@@ -158,12 +178,18 @@ fn locks_lock() {
     as_driver(|kernel| {
         let run = || {
             let (mut spin, mut wait) = (WDFOBJECT::NULL, WDFOBJECT::NULL);
-            assert_eq!(wdf!(sync::WdfSpinLockCreate(null(), &raw mut spin)), STATUS_SUCCESS);
+            assert_eq!(
+                wdf!(sync::WdfSpinLockCreate(null(), &raw mut spin)),
+                STATUS_SUCCESS
+            );
             wdf!(sync::WdfSpinLockAcquire(spin));
             assert_eq!(crate::kernel::current_irql(), 2);
             wdf!(sync::WdfSpinLockRelease(spin));
             assert_eq!(crate::kernel::current_irql(), 0);
-            assert_eq!(wdf!(sync::WdfWaitLockCreate(null(), &raw mut wait)), STATUS_SUCCESS);
+            assert_eq!(
+                wdf!(sync::WdfWaitLockCreate(null(), &raw mut wait)),
+                STATUS_SUCCESS
+            );
             let mut now = 0;
             let mut attempt = || wdf!(sync::WdfWaitLockAcquire(wait, &raw mut now));
             assert_eq!(attempt(), STATUS_SUCCESS);
@@ -194,7 +220,13 @@ fn parameters_are_read_and_written() {
             let (_name, mut name) = wide("Level");
             let name = &raw mut name;
             let mut value = 0;
-            let mut query = || wdf!(registry_key::WdfRegistryQueryULong(key, name, &raw mut value));
+            let mut query = || {
+                wdf!(registry_key::WdfRegistryQueryULong(
+                    key,
+                    name,
+                    &raw mut value
+                ))
+            };
             assert_eq!(query(), STATUS_OBJECT_NAME_NOT_FOUND);
             let written = wdf!(registry_key::WdfRegistryAssignULong(key, name, 7));
             assert_eq!(written, STATUS_SUCCESS);

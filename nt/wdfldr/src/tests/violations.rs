@@ -1,10 +1,12 @@
 //! What stops the system: bug check 0x10D with its parameters.
 
 use super::callbacks::{driver, event, wdf};
-use super::harness::{null, 
-    ATTRIBUTES, INTERFACE, function, globals, interface, queue_config, with_device,
+use super::harness::{
+    ATTRIBUTES, INTERFACE, function, globals, interface, null, queue_config, with_device,
 };
-use crate::abi::{PWDFDEVICE_INIT, WDF_OBJECT_ATTRIBUTES, WDFOBJECT, WDFQUEUE, WDFREQUEST, bugcheck};
+use crate::abi::{
+    PWDFDEVICE_INIT, WDF_OBJECT_ATTRIBUTES, WDFOBJECT, WDFQUEUE, WDFREQUEST, bugcheck,
+};
 use nt_abi::bugcheck::WDF_VIOLATION;
 use nt_abi::{NTSTATUS, STATUS_SUCCESS};
 use nthost::testing::expect_bug_check;
@@ -23,7 +25,11 @@ macro_rules! parameters {
 
 fn device(mut init: PWDFDEVICE_INIT) -> NTSTATUS {
     let mut device = WDFOBJECT::NULL;
-    wdf!(device::WdfDeviceCreate(&raw mut init, null(), &raw mut device))
+    wdf!(device::WdfDeviceCreate(
+        &raw mut init,
+        null(),
+        &raw mut device
+    ))
 }
 
 #[test]
@@ -47,7 +53,10 @@ fn a_handle_after_its_object() {
     let [error, ..] = parameters!(|| {
         let (mut attributes, mut object): (WDF_OBJECT_ATTRIBUTES, _) =
             (ATTRIBUTES, WDFOBJECT::NULL);
-        wdf!(object::WdfObjectCreate(&raw mut attributes, &raw mut object));
+        wdf!(object::WdfObjectCreate(
+            &raw mut attributes,
+            &raw mut object
+        ));
         wdf!(object::WdfObjectDelete(object));
         wdf!(object::WdfObjectDelete(object));
     });
@@ -59,7 +68,10 @@ fn a_reference_too_few() {
     let [error, ..] = parameters!(|| {
         let (mut attributes, mut object): (WDF_OBJECT_ATTRIBUTES, _) =
             (ATTRIBUTES, WDFOBJECT::NULL);
-        wdf!(object::WdfObjectCreate(&raw mut attributes, &raw mut object));
+        wdf!(object::WdfObjectCreate(
+            &raw mut attributes,
+            &raw mut object
+        ));
         let file = core::ptr::null();
         wdf!(object::WdfObjectDereferenceActual(object, null(), 0, file));
     });
@@ -71,9 +83,7 @@ fn a_function_that_is_not_there() {
     let [error, ..] = parameters!(|| {
         // SAFETY: `WdfChildListGetDevice` takes the globals and a handle.
         let missing = unsafe {
-            function::<
-                unsafe extern "win64" fn(super::harness::Globals, WDFOBJECT) -> WDFOBJECT,
-            >(1)
+            function::<unsafe extern "win64" fn(super::harness::Globals, WDFOBJECT) -> WDFOBJECT>(1)
         };
         // SAFETY: It takes any handle.
         unsafe { missing(globals(), WDFOBJECT::NULL) };
@@ -105,12 +115,25 @@ macro_rules! with_control {
         let report = expect_bug_check(|| {
             fn add(mut init: PWDFDEVICE_INIT) -> NTSTATUS {
                 let mut device = WDFOBJECT::NULL;
-                wdf!(device::WdfDeviceCreate(&raw mut init, null(), &raw mut device));
+                wdf!(device::WdfDeviceCreate(
+                    &raw mut init,
+                    null(),
+                    &raw mut device
+                ));
                 let class = &raw const INTERFACE;
-                wdf!(device::WdfDeviceCreateDeviceInterface(device, class, null()));
+                wdf!(device::WdfDeviceCreateDeviceInterface(
+                    device,
+                    class,
+                    null()
+                ));
                 let mut config = queue_config(2);
                 config.EvtIoDefault = Some($event);
-                wdf!(queue::WdfIoQueueCreate(device, &raw mut config, null(), null()))
+                wdf!(queue::WdfIoQueueCreate(
+                    device,
+                    &raw mut config,
+                    null(),
+                    null()
+                ))
             }
             with_device(driver!(add), |kernel, _| {
                 let file = kernel.open(interface()).expect("open");
@@ -128,7 +151,11 @@ macro_rules! with_control {
 #[test]
 fn more_bytes_than_the_buffer_has() {
     let [error, kind, ..] = with_control!(event!(|_queue: WDFQUEUE, request: WDFREQUEST| {
-        wdf!(request::WdfRequestCompleteWithInformation(request, STATUS_SUCCESS, 5));
+        wdf!(request::WdfRequestCompleteWithInformation(
+            request,
+            STATUS_SUCCESS,
+            5
+        ));
     }));
     let expected = (
         bugcheck::WDF_REQUEST_FATAL_ERROR,
@@ -154,5 +181,8 @@ fn a_handler_that_returns_at_another_irql() {
             // SAFETY: Raising is allowed; that it is not undone is the point.
             unsafe { nthost::ntddk::KfRaiseIrql(1) };
         }));
-    assert_eq!((error, before, after), (bugcheck::WDF_VERIFIER_IRQL_MISMATCH, 0, 1));
+    assert_eq!(
+        (error, before, after),
+        (bugcheck::WDF_VERIFIER_IRQL_MISMATCH, 0, 1)
+    );
 }
