@@ -153,7 +153,12 @@ impl Dispatcher {
         queue.set.insert(timer.key());
         let is_first = queue.set.first() == Some(&timer.key());
         if setting.due <= clock::interrupt_time() {
-            return (was_set, self.expire());
+            let queued = self.expire();
+            if setting.period != 0 {
+                // It is in the queue again, maybe before all others.
+                clock_thread().wake.notify_one();
+            }
+            return (was_set, queued);
         }
         if is_first {
             clock_thread().wake.notify_one();

@@ -169,6 +169,16 @@ fn a_periodic_timer_expires_until_it_is_cancelled() {
 }
 
 #[test]
+fn a_periodic_timer_that_is_due_at_once_goes_on() {
+    let timer = timer(SynchronizationTimer);
+    set(&timer, 0, 5);
+    for _ in 0..4 {
+        assert_eq!(wait(timer.object(), Some(5_000 * MS)), STATUS_SUCCESS);
+    }
+    assert_eq!(cancel(&timer), TRUE);
+}
+
+#[test]
 fn a_tolerable_delay_is_that_of_another_call() {
     let timer = timer(NotificationTimer);
     let due = LARGE_INTEGER { QuadPart: MS };
