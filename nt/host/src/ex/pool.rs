@@ -14,13 +14,14 @@ use nt_abi::{
     _POOL_TYPE, PAGE_SIZE, POOL_FLAG_CACHE_ALIGNED, POOL_FLAG_NON_PAGED,
     POOL_FLAG_NON_PAGED_EXECUTE, POOL_FLAG_PAGED, POOL_FLAG_RAISE_ON_FAILURE,
     POOL_FLAG_UNINITIALIZED, POOL_FLAGS, POOL_TYPE, PVOID, SIZE_T, STATUS_INSUFFICIENT_RESOURCES,
-    ULONG, bugcheck::BAD_POOL_CALLER,
+    STATUS_INVALID_PARAMETER, ULONG, bugcheck::BAD_POOL_CALLER,
 };
 use parking_lot::Mutex;
 
 use super::exception;
 use crate::{
-    address, bugcheck,
+    address::{self, to_usize},
+    bugcheck,
     export::exports,
     irql::{APC, DISPATCH},
     thread::{self, Thread},
@@ -42,6 +43,8 @@ pub struct PoolBlock {
     pub tag: u32,
     /// Whether it is paged pool.
     pub paged: bool,
+    /// What its address is a multiple of.
+    align: usize,
 }
 
 impl PoolBlock {
@@ -59,7 +62,7 @@ impl PoolBlock {
     }
 
     fn layout(&self) -> Option<Layout> {
-        layout_for(usize::try_from(self.size).ok()?)
+        layout_for(usize::try_from(self.size).ok()?, self.align)
     }
 }
 
@@ -94,15 +97,23 @@ pub fn allocated() -> Vec<PoolBlock> {
     blocks
 }
 
-/// Blocks of a page or more begin at a page, smaller ones at 16 bytes, as on Windows.
-fn layout_for(size: usize) -> Option<Layout> {
-    let align = if size >= PAGE_SIZE { PAGE_SIZE } else { 16 };
+/// Blocks of a page or more begin at a page, smaller ones at 16 bytes or at a cache line, as on Windows.
+const fn align_of(size: usize, cache_aligned: bool) -> usize {
+    match size {
+        PAGE_SIZE.. => PAGE_SIZE,
+        _ if cache_aligned => 64,
+        _ => 16,
+    }
+}
+
+/// A block and the guard behind it.
+fn layout_for(size: usize, align: usize) -> Option<Layout> {
     Layout::from_size_align(size.checked_add(GUARD.len())?, align).ok()
 }
 
 /// Allocates a block; `None` if the host has no memory left.
-fn allocate(size: usize, tag: u32, paged: bool, zero: bool) -> Option<NonNull<u8>> {
-    let layout = layout_for(size)?;
+fn allocate(size: usize, align: usize, tag: u32, paged: bool, zero: bool) -> Option<NonNull<u8>> {
+    let layout = layout_for(size, align)?;
     let memory = if zero {
         // SAFETY: The layout has a size, that of the guard at least.
         unsafe { alloc_zeroed(layout) }
@@ -127,6 +138,7 @@ fn allocate(size: usize, tag: u32, paged: bool, zero: bool) -> Option<NonNull<u8
             size: size as u64,
             tag,
             paged,
+            align,
         },
     );
     Some(block)
@@ -135,9 +147,8 @@ fn allocate(size: usize, tag: u32, paged: bool, zero: bool) -> Option<NonNull<u8
 /// `ExAllocatePool2`: allocates pool memory, zeroed unless `POOL_FLAG_UNINITIALIZED`. IRQL <=
 /// `DISPATCH_LEVEL`, <= `APC_LEVEL` for paged pool (bug check 0xC4 (0x01, 0x02)).
 ///
-/// Returns null if there is no memory (or raises `STATUS_INSUFFICIENT_RESOURCES`, with
-/// `POOL_FLAG_RAISE_ON_FAILURE`), and if the flags do not name one kind of pool. A tag of zero is bug check
-/// 0xC2 (0x9B), a size of zero 0xC4 (0x00).
+/// Returns null if there is no memory, the tag is zero or the flags do not name one kind of pool, or, with
+/// `POOL_FLAG_RAISE_ON_FAILURE`, raises an exception. A size of zero is bug check 0xC4 (0x00).
 ///
 /// # Safety
 ///
@@ -151,29 +162,31 @@ pub unsafe extern "win64" fn ExAllocatePool2(
     const KINDS: POOL_FLAGS = POOL_FLAG_NON_PAGED | POOL_FLAG_NON_PAGED_EXECUTE | POOL_FLAG_PAGED;
     let thread = thread::current();
     let paged = Flags & KINDS == POOL_FLAG_PAGED;
-    check_request(thread, NumberOfBytes, Tag, paged, NAME);
-    if (Flags & KINDS).count_ones() != 1 {
-        return ptr::null_mut();
-    }
-    let size = usize::try_from(NumberOfBytes).ok().map(|size| {
-        if Flags & POOL_FLAG_CACHE_ALIGNED == 0 {
-            size
-        } else {
-            size.max(64).next_multiple_of(64)
+    check_request(thread, NumberOfBytes, paged, NAME);
+    let status = if Tag == 0 || (Flags & KINDS).count_ones() != 1 {
+        STATUS_INVALID_PARAMETER
+    } else {
+        let size = to_usize(NumberOfBytes);
+        let align = align_of(size, Flags & POOL_FLAG_CACHE_ALIGNED != 0);
+        match allocate(
+            size,
+            align,
+            Tag,
+            paged,
+            Flags & POOL_FLAG_UNINITIALIZED == 0,
+        ) {
+            Some(block) => return block.as_ptr().cast(),
+            None => STATUS_INSUFFICIENT_RESOURCES,
         }
-    });
-    let zero = Flags & POOL_FLAG_UNINITIALIZED == 0;
-    match size.and_then(|size| allocate(size, Tag, paged, zero)) {
-        Some(block) => block.as_ptr().cast(),
-        None if Flags & POOL_FLAG_RAISE_ON_FAILURE != 0 => {
-            exception::raise(STATUS_INSUFFICIENT_RESOURCES, NAME)
-        }
-        None => ptr::null_mut(),
+    };
+    if Flags & POOL_FLAG_RAISE_ON_FAILURE != 0 {
+        exception::raise(status, NAME);
     }
+    ptr::null_mut()
 }
 
 /// `ExAllocatePoolWithTag`: allocates pool memory, not zeroed; the predecessor of
-/// [`ExAllocatePool2`], with its IRQL and its bug checks.
+/// [`ExAllocatePool2`], with its IRQL and its bug checks; a tag of zero is 0xC2 (0x9B).
 ///
 /// Returns null if there is no memory. `NonPagedPool`, `NonPagedPoolNx` and their cache-aligned and
 /// must-succeed variants are nonpaged; a type with the lowest bit set is paged.
@@ -186,13 +199,21 @@ pub unsafe extern "win64" fn ExAllocatePoolWithTag(
     NumberOfBytes: SIZE_T,
     Tag: ULONG,
 ) -> PVOID {
+    const NAME: &str = "ExAllocatePoolWithTag";
     let paged = PoolType & _POOL_TYPE::PagedPool != 0;
-    let thread = thread::current();
-    check_request(thread, NumberOfBytes, Tag, paged, "ExAllocatePoolWithTag");
-    usize::try_from(NumberOfBytes)
-        .ok()
-        .and_then(|size| allocate(size, Tag, paged, false))
-        .map_or(ptr::null_mut(), |block| block.as_ptr().cast())
+    if Tag == 0 {
+        bugcheck::raise(
+            BAD_POOL_CALLER,
+            [0x9B, pool_type(paged), NumberOfBytes, 0],
+            NAME,
+            "Pool is asked for with a tag of zero.",
+        );
+    }
+    check_request(thread::current(), NumberOfBytes, paged, NAME);
+    let size = to_usize(NumberOfBytes);
+    // The variants with this bit are the cache-aligned ones.
+    let align = align_of(size, PoolType & 4 != 0);
+    allocate(size, align, Tag, paged, false).map_or(ptr::null_mut(), |block| block.as_ptr().cast())
 }
 
 /// Whether the block is paged, as the `POOL_TYPE` that bug checks report.
@@ -201,16 +222,8 @@ const fn pool_type(paged: bool) -> u64 {
 }
 
 /// Checks what Driver Verifier checks of a request for pool memory.
-fn check_request(thread: &Thread, size: SIZE_T, tag: ULONG, paged: bool, function: &'static str) {
+fn check_request(thread: &Thread, size: SIZE_T, paged: bool, function: &'static str) {
     let irql = u64::from(thread.irql());
-    if tag == 0 {
-        bugcheck::raise(
-            BAD_POOL_CALLER,
-            [0x9B, pool_type(paged), size, 0],
-            function,
-            "Pool is asked for with a tag of zero.",
-        );
-    }
     let (rule, fourth, sentence) = if size == 0 {
         (0x00, 0, "Pool of zero bytes is asked for.")
     } else if paged && thread.irql() > APC {
