@@ -80,15 +80,14 @@ pub fn acquire(thread: &Thread) {
     }
 }
 
-/// Takes the processor if nobody holds it and nobody sleeps for it.
+/// Takes the processor if nobody holds it.
 #[inline]
 fn try_take(processor: u32) -> bool {
     let state = state(processor);
     let seen = state.load(Ordering::Relaxed) & !HELD;
-    seen & WANTED == 0
-        && state
-            .compare_exchange(seen, seen | HELD, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
+    state
+        .compare_exchange(seen, seen | HELD, Ordering::Acquire, Ordering::Relaxed)
+        .is_ok()
 }
 
 /// Takes `processor` alone, if nobody holds it.
@@ -103,44 +102,56 @@ pub fn try_acquire(thread: &Thread, processor: u32) -> bool {
 #[cold]
 fn acquire_contended(thread: &Thread) {
     /// Rounds over all processors before the thread sleeps.
-    const ROUNDS: u32 = 16;
+    const ROUNDS: u32 = 8;
     let allowed = thread.affinity() & all();
-    for round in 0..ROUNDS {
-        for processor in (0..count()).filter(|n| allowed >> n & 1 == 1) {
-            if try_take(processor) {
-                thread.set_processor(processor);
+    let favourite = thread.current_processor();
+    let mut slept = false;
+    loop {
+        for round in 0..ROUNDS {
+            if let Some(taken) = (0..count()).find(|&n| allowed >> n & 1 == 1 && try_take(n)) {
+                thread.set_processor(taken);
+                if slept {
+                    pass_on(favourite);
+                }
                 return;
             }
+            kernel::check_alive(thread);
+            if round < ROUNDS / 2 {
+                core::hint::spin_loop();
+            } else {
+                std::thread::yield_now();
+            }
         }
-        kernel::check_alive(thread);
-        if round < ROUNDS / 2 {
-            core::hint::spin_loop();
-        } else {
-            std::thread::yield_now();
-        }
+        slept = true;
+        sleep_on(favourite);
     }
-    sleep_for(thread, thread.current_processor());
 }
 
-/// Sleeps until `processor` is free and takes it.
-fn sleep_for(thread: &Thread, processor: u32) {
+/// Sleeps until somebody lets go of `processor`.
+fn sleep_on(processor: u32) {
     let state = state(processor);
-    loop {
-        kernel::check_alive(thread);
-        let seen = state.load(Ordering::Relaxed);
-        let next = if seen & HELD == 0 { seen | HELD } else { seen };
-        // Others may sleep for it too: that this thread keeps the mark costs them nothing, and it
-        // at most one needless wake-up.
-        let changed =
-            state.compare_exchange(seen, next | WANTED, Ordering::Acquire, Ordering::Relaxed);
-        if changed.is_err() {
-            continue;
-        }
-        if seen & HELD == 0 {
-            thread.set_processor(processor);
-            return;
-        }
-        futex_wait(state, next | WANTED);
+    let seen = state.load(Ordering::Relaxed);
+    if seen & HELD == 0 {
+        return;
+    }
+    let marked = seen | WANTED;
+    let unchanged = state.compare_exchange(seen, marked, Ordering::Relaxed, Ordering::Relaxed);
+    if unchanged.is_ok() {
+        futex_wait(state, marked);
+    }
+}
+
+/// Keeps the mark on a processor of which the release has woken one thread, the caller, and taken the mark
+/// off, though others may still sleep.
+fn pass_on(processor: u32) {
+    let state = state(processor);
+    let seen = state.load(Ordering::Relaxed);
+    if seen & HELD == 0
+        || state
+            .compare_exchange(seen, seen | WANTED, Ordering::Relaxed, Ordering::Relaxed)
+            .is_err()
+    {
+        futex_wake_one(state);
     }
 }
 
