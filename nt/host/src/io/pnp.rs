@@ -99,7 +99,7 @@ pub fn add(thread: &Thread, driver: DriverObject) -> Result<DeviceObject, NTSTAT
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let new = NewDevice {
         extension_size: 0,
-        name: Some(format!(r"\Device\{number:08x}")),
+        name: Some(device::generated_name()),
         device_type: FILE_DEVICE_CONTROLLER,
         characteristics: FILE_DEVICE_SECURE_OPEN,
         exclusive: false,
