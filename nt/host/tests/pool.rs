@@ -15,7 +15,7 @@ fn free(memory: *mut u8) {
     nt!(ExFreePoolWithTag(memory.cast(), TAG));
 }
 
-fn bytes<'a>(memory: *mut u8, size: usize) -> &'a [u8] {
+const fn bytes<'a>(memory: *mut u8, size: usize) -> &'a [u8] {
     // SAFETY: The test allocated as many bytes and does not free them while it looks.
     unsafe { core::slice::from_raw_parts(memory, size) }
 }
@@ -168,7 +168,7 @@ fn writing_past_the_end() {
     let report = expect_bug_check(|| {
         let memory = allocate(POOL_FLAG_NON_PAGED, 24);
         // SAFETY: The byte after the block belongs to the guard of the kernel.
-        unsafe { memory.add(24).write(0) };
+        unsafe { memory.wrapping_add(24).write(0) };
         free(memory);
     });
     assert_eq!(
