@@ -1,2 +1,81 @@
-#![no_std]
-//! Skeleton.
+//! Safe Rust for the synchronisation mechanisms of the NT kernel.
+//!
+//! | type | NT | IRQL to acquire | IRQL while held |
+//! |---|---|---|---|
+//! | [`SpinLock`] | `KSPIN_LOCK` | `<= DISPATCH_LEVEL` | `DISPATCH_LEVEL` |
+//! | [`Mutex`], [`RecursiveMutex`] | `KMUTEX` | `<= APC_LEVEL` | unchanged |
+//! | [`FastMutex`] | `FAST_MUTEX` | `<= APC_LEVEL` | `APC_LEVEL` |
+//! | [`Resource`] | `ERESOURCE` | `<= APC_LEVEL` | unchanged, in a critical region |
+//! | [`Event`] | `KEVENT` | `<= APC_LEVEL` to wait | |
+//! | [`Timer`], [`WaitableTimer`] | `KTIMER`, `KDPC` | `<= APC_LEVEL` to wait | |
+//! | [`CriticalRegion`], [`GuardedRegion`] | `KeEnterCriticalRegion`, ... | `<= APC_LEVEL` | unchanged |
+//! | [`Thread`] | `PsCreateSystemThread` | `PASSIVE_LEVEL` to start | |
+//!
+//! # The level is in the type
+//!
+//! Every operation takes a token, [`Irql`], that proves at which level the code runs. A guard keeps
+//! the token while it lives and gives out the one of its own level. A wait under a spin lock does not
+//! compile:
+//!
+//! ```compile_fail,E0277
+//! # use wdk_sync::{Event, SpinLock, Timeout};
+//! # fn f(lock: &SpinLock<u32>, event: &Event, irql: &mut wdk_sync::Irql<'_, wdk_sync::Passive>) {
+//! let mut guard = lock.lock(irql);
+//! let _ = event.wait(guard.irql(), Timeout::Never);
+//! # }
+//! ```
+//!
+//! # Storage
+//!
+//! A [`SpinLock`] is `const`. The other objects are initialised in place, in [`NonPaged`] memory, and
+//! stay there; several in one structure by `#[pin_data]` of the crate `pinned-init`.
+//!
+//! # What stops the system
+//!
+//! A lock that is dropped while it is held (its guard was given to [`core::mem::forget`]), a timer
+//! dropped above `PASSIVE_LEVEL` and a thread dropped above `APC_LEVEL` are bug check 0xC4 with
+//! 0x100B, the address of the object, a number for its kind and the IRQL: going on would free memory
+//! that the kernel still uses. Nothing else in this crate stops the system, and nothing panics.
+//!
+//! # Where it runs
+//!
+//! On Windows, in a driver, on the bindings of `wdk-sys`. On Linux, in tests, on `nthost`. All calls
+//! into the kernel go through one module, the seam.
+#![cfg_attr(windows, no_std)]
+
+mod dispatcher;
+mod event;
+mod fast_mutex;
+mod held;
+mod irql;
+mod mutex;
+mod nt;
+mod processor;
+mod recursive_mutex;
+mod region;
+mod resource;
+mod spin_lock;
+mod status;
+mod storage;
+#[cfg(not(windows))]
+pub mod testing;
+mod thread;
+mod time;
+mod timer;
+mod wait;
+
+pub use event::{Event, Signal};
+pub use fast_mutex::{AtApcLevel, FastAcquisition, FastMutex, FastMutexGuard, Raising};
+pub use irql::{Apc, AtMost, Dispatch, Irql, Level, Passive, current_irql};
+pub use mutex::{AlreadyOwned, Mutex, MutexGuard, Wait};
+pub use processor::active_processors;
+pub use recursive_mutex::{RecursiveMutex, RecursiveMutexGuard};
+pub use region::{CriticalRegion, GuardedRegion, are_all_apcs_disabled, are_apcs_disabled};
+pub use resource::{ExclusiveGuard, Resource, SharedGuard};
+pub use spin_lock::{Acquisition, AtDpcLevel, Raised, SpinLock, SpinLockGuard};
+pub use status::Status;
+pub use storage::NonPaged;
+pub use thread::Thread;
+pub use time::{DueTime, Instant, Period, Timeout};
+pub use timer::{Timer, TimerCallback, TimerWas, WaitableTimer};
+pub use wait::{Alertable, WaitStatus, sleep, yield_now};

@@ -1,0 +1,172 @@
+//! IRQL as a type: tokens that say at which level the code runs.
+//!
+//! An [`Irql`] is a zero-sized proof. An operation that NT allows up to some level takes `&mut` of a
+//! token whose level is [`AtMost`] that; a guard keeps the token borrowed while it lives and gives
+//! out the token of the level that it raised to. So these do not compile:
+//!
+//! - a wait under a spin lock: the token there says [`Dispatch`];
+//! - an ERESOURCE or a fast mutex at `DISPATCH_LEVEL`;
+//! - two guards dropped out of order: the inner one borrows the token of the outer one.
+//!
+//! Tokens come from where NT defines the level: a system thread starts at `PASSIVE_LEVEL`
+//! ([`Thread::spawn`](crate::Thread::spawn)), a DPC runs at `DISPATCH_LEVEL`
+//! ([`Timer`](crate::Timer)). In a callback that NT or KMDF calls, [`Irql::assume`] states the level
+//! that its page documents, once and in an `unsafe` block.
+//!
+//! The proof is as good as the guards are kept: a guard that goes to [`core::mem::forget`] leaves its
+//! lock held and its level raised, as in any language. Closures (`with`) cannot be forgotten.
+
+use core::marker::PhantomData;
+
+use crate::nt;
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Passive {}
+    impl Sealed for super::Apc {}
+    impl Sealed for super::Dispatch {}
+}
+
+/// `PASSIVE_LEVEL`: threads; everything may be called, waits and paged memory included.
+#[derive(Debug)]
+pub enum Passive {}
+
+/// `APC_LEVEL`: threads that no APC interrupts; waits are allowed.
+#[derive(Debug)]
+pub enum Apc {}
+
+/// `DISPATCH_LEVEL`: DPCs and holders of spin locks; no wait, no paged memory.
+#[derive(Debug)]
+pub enum Dispatch {}
+
+/// One of [`Passive`], [`Apc`] and [`Dispatch`].
+pub trait Level: sealed::Sealed {
+    /// The level as NT counts it.
+    const IRQL: u8;
+}
+
+impl Level for Passive {
+    const IRQL: u8 = 0;
+}
+
+impl Level for Apc {
+    const IRQL: u8 = 1;
+}
+
+impl Level for Dispatch {
+    const IRQL: u8 = 2;
+}
+
+/// Levels at or below `Ceiling`.
+#[diagnostic::on_unimplemented(
+    message = "this may be called at IRQL <= {Ceiling}, and the code here runs at {Self}",
+    label = "the token says {Self}",
+    note = "under a spin lock and in a DPC the level is DISPATCH_LEVEL: drop the guard first, or \
+            hand the work to a system thread or a work item"
+)]
+pub trait AtMost<Ceiling: Level>: Level {}
+
+impl AtMost<Self> for Passive {}
+impl AtMost<Apc> for Passive {}
+impl AtMost<Dispatch> for Passive {}
+impl AtMost<Self> for Apc {}
+impl AtMost<Dispatch> for Apc {}
+impl AtMost<Self> for Dispatch {}
+
+/// The proof that the code runs at level `L`. Zero-sized; it stays on its thread.
+#[must_use = "a token does nothing by itself: pass it to what needs the level"]
+#[derive(Debug)]
+pub struct Irql<'scope, L: Level> {
+    // Invariant in the scope, so that a token can never be exchanged for one of another scope.
+    scope: PhantomData<fn(&'scope ()) -> &'scope ()>,
+    level: PhantomData<L>,
+    not_send: PhantomData<*mut ()>,
+}
+
+impl<'scope, L: Level> Irql<'scope, L> {
+    /// States that the code runs at level `L`.
+    ///
+    /// # Safety
+    ///
+    /// - The current IRQL is `L` and stays so for `'scope`, but for what is done through this token.
+    /// - No other token of this thread that is not borrowed by an enclosing scope is used in
+    ///   `'scope`.
+    ///
+    /// At the top of a callback whose page documents its level, both hold for the callback's run.
+    pub const unsafe fn assume() -> Self {
+        Self::new()
+    }
+
+    pub(crate) const fn new() -> Self {
+        Self {
+            scope: PhantomData,
+            level: PhantomData,
+            not_send: PhantomData,
+        }
+    }
+
+    /// The level as NT counts it, by type alone.
+    #[must_use]
+    pub const fn level(&self) -> u8 {
+        L::IRQL
+    }
+}
+
+impl<L: AtMost<Apc>> Irql<'_, L> {
+    /// Runs `f` at `APC_LEVEL`, at which no APC is delivered to the thread, and comes back.
+    ///
+    /// Pages: `KfRaiseIrql`, `KeLowerIrql`.
+    ///
+    /// ```
+    /// # wdk_sync::testing::at_passive_level(|irql| {
+    /// let level = irql.at_apc_level(|irql| irql.level());
+    /// assert_eq!(level, 1);
+    /// # });
+    /// ```
+    pub fn at_apc_level<R>(&mut self, f: impl FnOnce(&mut Irql<'_, Apc>) -> R) -> R {
+        // SAFETY: The token says that the level is at most APC_LEVEL, so this raises.
+        let old = unsafe { nt::KfRaiseIrql(Apc::IRQL) };
+        let _restore = Restore(old);
+        f(&mut Irql::new())
+    }
+}
+
+impl<L: AtMost<Dispatch>> Irql<'_, L> {
+    /// Runs `f` at `DISPATCH_LEVEL`, at which the thread keeps its processor, and comes back.
+    ///
+    /// Pages: `KeRaiseIrqlToDpcLevel`, `KeLowerIrql`.
+    ///
+    /// ```
+    /// # wdk_sync::testing::at_passive_level(|irql| {
+    /// let level = irql.at_dispatch_level(|irql| irql.level());
+    /// assert_eq!(level, 2);
+    /// # });
+    /// ```
+    pub fn at_dispatch_level<R>(&mut self, f: impl FnOnce(&mut Irql<'_, Dispatch>) -> R) -> R {
+        // SAFETY: The token says that the level is at most DISPATCH_LEVEL, so this does not lower.
+        let old = unsafe { nt::KeRaiseIrqlToDpcLevel() };
+        let _restore = Restore(old);
+        f(&mut Irql::new())
+    }
+}
+
+/// Lowers the IRQL again, when a closure unwinds too (on the host; in the kernel a panic stops).
+struct Restore(nt::KIRQL);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        // SAFETY: The level was raised from this one, and whatever was raised since was restored by
+        // guards that borrowed the token of the raised scope.
+        unsafe { nt::KeLowerIrql(self.0) };
+    }
+}
+
+/// The current IRQL as the kernel has it. For checks and reports; it gives no token, because a token
+/// from nowhere could be held beside one that is borrowed.
+///
+/// Page: `KeGetCurrentIrql`.
+#[must_use]
+pub fn current_irql() -> u8 {
+    // SAFETY: KeGetCurrentIrql has no preconditions.
+    unsafe { nt::KeGetCurrentIrql() }
+}

@@ -1,0 +1,102 @@
+//! The seam to the kernel: the one place that knows where the NT functions come from.
+//!
+//! On Windows they are the bindings of `wdk-sys`; on any other host they are those of `nthost`, an
+//! NT kernel in user mode. Names, types and signatures are the same, but for the calling convention
+//! of callbacks, which [`callback!`] hides.
+#![allow(
+    non_snake_case,
+    reason = "NT functions keep the names that NT gives them"
+)]
+
+#[cfg(not(windows))]
+use nthost::ntddk as kernel;
+#[cfg(windows)]
+use wdk_sys as kernel;
+#[cfg(windows)]
+use wdk_sys::ntddk as functions;
+
+#[cfg(not(windows))]
+use nthost::ntddk as functions;
+
+pub use functions::{
+    ExAcquireFastMutex, ExAcquireFastMutexUnsafe, ExAcquireResourceExclusiveLite,
+    ExAcquireResourceSharedLite, ExAcquireSharedStarveExclusive, ExAcquireSharedWaitForExclusive,
+    ExAllocatePool2, ExConvertExclusiveToSharedLite, ExDeleteResourceLite, ExFreePoolWithTag,
+    ExGetExclusiveWaiterCount, ExGetSharedWaiterCount, ExInitializeResourceLite,
+    ExIsResourceAcquiredExclusiveLite, ExIsResourceAcquiredSharedLite, ExReleaseFastMutex,
+    ExReleaseFastMutexUnsafe, ExReleaseResourceLite, ExTryToAcquireFastMutex,
+    KeAcquireSpinLockAtDpcLevel, KeAcquireSpinLockRaiseToDpc, KeAreAllApcsDisabled,
+    KeAreApcsDisabled, KeBugCheckEx, KeCancelTimer, KeClearEvent, KeDelayExecutionThread,
+    KeEnterCriticalRegion, KeEnterGuardedRegion, KeFlushQueuedDpcs, KeGetCurrentIrql,
+    KeInitializeDpc, KeInitializeEvent, KeInitializeMutex, KeInitializeTimerEx,
+    KeLeaveCriticalRegion, KeLeaveGuardedRegion, KeLowerIrql, KeQueryActiveProcessorCountEx,
+    KeQueryPerformanceCounter, KeRaiseIrqlToDpcLevel, KeReadStateEvent, KeReadStateMutex,
+    KeReadStateTimer, KeReleaseMutex, KeReleaseSpinLock, KeReleaseSpinLockFromDpcLevel,
+    KeResetEvent, KeSetCoalescableTimer, KeSetEvent, KeSetTimerEx,
+    KeTryToAcquireSpinLockAtDpcLevel, KeWaitForSingleObject, KfRaiseIrql,
+    ObReferenceObjectByHandle, ObfDereferenceObject, PsCreateSystemThread, PsTerminateSystemThread,
+    ZwClose,
+};
+pub use kernel::{
+    _EVENT_TYPE, _KWAIT_REASON, _MODE, _TIMER_TYPE, BOOLEAN, ERESOURCE, FAST_MUTEX, HANDLE, KDPC,
+    KEVENT, KIRQL, KMUTEX, KPROCESSOR_MODE, KSPIN_LOCK, KTIMER, LARGE_INTEGER, OBJECT_ATTRIBUTES,
+    PVOID,
+};
+
+/// No condition: kernel-mode waits of this crate.
+pub const KERNEL_MODE: KPROCESSOR_MODE = _MODE::KernelMode as KPROCESSOR_MODE;
+
+/// `FALSE`. The constants of the headers have another type than the arguments.
+pub const FALSE: BOOLEAN = 0;
+
+/// `TRUE`.
+pub const TRUE: BOOLEAN = 1;
+
+/// `POOL_FLAG_NON_PAGED`: zeroed, resident, not executable.
+pub const POOL_FLAG_NON_PAGED: u64 = 0x40;
+
+/// `THREAD_ALL_ACCESS`.
+pub const THREAD_ALL_ACCESS: u32 = 0x001F_FFFF;
+
+/// Attributes of a handle that only the kernel may use, for an object without a name
+/// (`InitializeObjectAttributes` with `OBJ_KERNEL_HANDLE`).
+pub fn kernel_handle_attributes() -> OBJECT_ATTRIBUTES {
+    const OBJ_KERNEL_HANDLE: u32 = 0x200;
+    OBJECT_ATTRIBUTES {
+        Length: size_of::<OBJECT_ATTRIBUTES>() as u32,
+        Attributes: OBJ_KERNEL_HANDLE,
+        ..Default::default()
+    }
+}
+
+#[cfg(windows)]
+unsafe extern "C" {
+    // A macro in the WDK's headers, so `wdk-sys` has no binding; the kernel exports it all the same.
+    fn PsGetCurrentThread() -> PVOID;
+}
+
+/// The current thread's object, for comparing alone.
+pub fn current_thread() -> PVOID {
+    #[cfg(not(windows))]
+    use functions::PsGetCurrentThread;
+    // SAFETY: PsGetCurrentThread has no preconditions.
+    unsafe { PsGetCurrentThread() }.cast()
+}
+
+/// Defines a function that the kernel calls, in the kernel's calling convention: `extern "C"` as
+/// `wdk-sys` types its callbacks on Windows, `extern "win64"` where the kernel is `nthost`.
+macro_rules! callback {
+    (
+        $(#[$meta:meta])*
+        unsafe fn $name:ident $([$($generics:tt)*])? ($($arg:ident: $ty:ty),* $(,)?) $body:block
+    ) => {
+        #[cfg(windows)]
+        $(#[$meta])*
+        unsafe extern "C" fn $name $(<$($generics)*>)? ($($arg: $ty),*) $body
+
+        #[cfg(not(windows))]
+        $(#[$meta])*
+        unsafe extern "win64" fn $name $(<$($generics)*>)? ($($arg: $ty),*) $body
+    };
+}
+pub(crate) use callback;

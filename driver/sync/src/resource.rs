@@ -1,0 +1,554 @@
+//! ERESOURCE: shared or exclusive, with every way that the executive has to acquire one.
+
+use core::{
+    cell::{Cell, UnsafeCell},
+    fmt,
+    marker::PhantomPinned,
+    mem,
+    ops::{Deref, DerefMut},
+    pin::Pin,
+};
+
+use pinned_init::{PinInit, pin_data, pin_init_from_closure, pinned_drop, try_pin_init};
+
+use crate::{
+    AlreadyOwned, Irql, Level, Status,
+    held::{self, Held},
+    irql::{Apc, AtMost, Dispatch},
+    nt,
+};
+
+/// Data behind an `ERESOURCE`: many readers or one writer.
+///
+/// | | |
+/// |---|---|
+/// | acquire | `<= APC_LEVEL`; the guard enters a critical region first |
+/// | release | the guard leaves its critical region afterwards |
+/// | IRQL while owned | unchanged |
+/// | recursion | shared in shared; everything else is refused, since it would alias or deadlock |
+/// | for | tables that threads read much oftener than they change them; WinDbg's `!locks` shows it |
+///
+/// How shared acquisitions treat a waiter for exclusive access is the caller's choice:
+///
+/// | method | a new owner while someone waits for exclusive | a thread that is a shared owner already |
+/// |---|---|---|
+/// | [`shared`](Self::shared) | queues behind the waiter | goes ahead |
+/// | [`shared_starve_exclusive`](Self::shared_starve_exclusive) | goes ahead | goes ahead |
+/// | [`shared_wait_for_exclusive`](Self::shared_wait_for_exclusive) | queues | would deadlock: refused |
+///
+/// The resource is deleted when it is dropped, at `IRQL <= APC_LEVEL`; one that is owned then is bug
+/// check 0xC4 (0x100B).
+///
+/// Pages: `ExInitializeResourceLite`, `ExDeleteResourceLite`, `ExAcquireResourceSharedLite`,
+/// `ExAcquireResourceExclusiveLite`, `ExAcquireSharedStarveExclusive`,
+/// `ExAcquireSharedWaitForExclusive`, `ExConvertExclusiveToSharedLite`, `ExReleaseResourceLite`,
+/// `KeEnterCriticalRegion`.
+///
+/// ```
+/// use wdk_sync::{NonPaged, Resource};
+///
+/// # wdk_sync::testing::at_passive_level(|irql| {
+/// let routes = NonPaged::pin_init(Resource::new([0u32; 8]))?;
+/// {
+///     let mut routes = routes.exclusive(irql).expect("not owned by this thread");
+///     routes[1] = 10;
+///     let routes = routes.downgrade();
+///     assert_eq!(routes[1], 10);
+/// }
+/// assert_eq!(routes.shared(irql).expect("not owned by this thread")[1], 10);
+/// # Ok::<(), wdk_sync::Status>(())
+/// # }).unwrap();
+/// ```
+#[pin_data(PinnedDrop)]
+pub struct Resource<T: ?Sized> {
+    #[pin]
+    raw: RawResource,
+    /// Whether a guard for exclusive access is out. Written by the exclusive owner, read by owners.
+    exclusive: Cell<bool>,
+    data: UnsafeCell<T>,
+}
+
+// SAFETY: The object is initialised and deleted where it lies; a resource can be sent only while
+// nobody waits for it, behind a pinned pointer.
+unsafe impl<T: ?Sized + Send> Send for Resource<T> {}
+// SAFETY: Shared owners read the data at the same time, for which it must be `Sync`; the exclusive
+// owner takes it over from another thread, for which it must be `Send`. `exclusive` changes under
+// exclusive ownership alone.
+unsafe impl<T: ?Sized + Send + Sync> Sync for Resource<T> {}
+
+impl<T> Resource<T> {
+    /// An initialiser of a free resource around `data`; see [`NonPaged`](crate::NonPaged).
+    ///
+    /// Fails with the status of `ExInitializeResourceLite`.
+    pub fn new(data: T) -> impl PinInit<Self, Status> {
+        try_pin_init!(Self {
+            raw <- RawResource::new(),
+            exclusive: Cell::new(false),
+            data: UnsafeCell::new(data),
+        }? Status)
+    }
+}
+
+impl<T: ?Sized> Resource<T> {
+    /// Waits for shared access, behind those who wait for exclusive access.
+    ///
+    /// IRQL: `<= APC_LEVEL`. Page: `ExAcquireResourceSharedLite`.
+    ///
+    /// # Errors
+    ///
+    /// [`AlreadyOwned`] if this thread has exclusive access.
+    pub fn shared<'a, L: AtMost<Apc>>(
+        &'a self,
+        irql: &'a mut Irql<'_, L>,
+    ) -> Result<SharedGuard<'a, T, L>, AlreadyOwned> {
+        self.enter(irql);
+        self.raw.shared(nt::TRUE);
+        self.shared_guard()
+    }
+
+    /// Shared access if it can be had without waiting.
+    ///
+    /// IRQL: `<= APC_LEVEL`. Page: `ExAcquireResourceSharedLite` with `Wait` FALSE.
+    pub fn try_shared<'a, L: AtMost<Apc>>(
+        &'a self,
+        irql: &'a mut Irql<'_, L>,
+    ) -> Option<SharedGuard<'a, T, L>> {
+        self.enter(irql);
+        self.try_guard(self.raw.shared(nt::FALSE))
+    }
+
+    /// Waits for shared access, ahead of those who wait for exclusive access.
+    ///
+    /// IRQL: `<= APC_LEVEL`. Page: `ExAcquireSharedStarveExclusive`.
+    ///
+    /// # Errors
+    ///
+    /// [`AlreadyOwned`] if this thread has exclusive access.
+    pub fn shared_starve_exclusive<'a, L: AtMost<Apc>>(
+        &'a self,
+        irql: &'a mut Irql<'_, L>,
+    ) -> Result<SharedGuard<'a, T, L>, AlreadyOwned> {
+        self.enter(irql);
+        self.raw.starve_exclusive(nt::TRUE);
+        self.shared_guard()
+    }
+
+    /// Shared access, ahead of those who wait for exclusive access, if it can be had at once.
+    ///
+    /// IRQL: `<= APC_LEVEL`. Page: `ExAcquireSharedStarveExclusive` with `Wait` FALSE.
+    pub fn try_shared_starve_exclusive<'a, L: AtMost<Apc>>(
+        &'a self,
+        irql: &'a mut Irql<'_, L>,
+    ) -> Option<SharedGuard<'a, T, L>> {
+        self.enter(irql);
+        self.try_guard(self.raw.starve_exclusive(nt::FALSE))
+    }
+
+    /// Waits for shared access, behind those who wait for exclusive access, even for a thread that
+    /// has shared access already.
+    ///
+    /// IRQL: `<= APC_LEVEL`. Page: `ExAcquireSharedWaitForExclusive`.
+    ///
+    /// # Errors
+    ///
+    /// [`AlreadyOwned`] if this thread has exclusive access, or has shared access and would have to
+    /// wait: it would wait for itself.
+    pub fn shared_wait_for_exclusive<'a, L: AtMost<Apc>>(
+        &'a self,
+        irql: &'a mut Irql<'_, L>,
+    ) -> Result<SharedGuard<'a, T, L>, AlreadyOwned> {
+        self.enter(irql);
+        if !self.raw.wait_for_exclusive(nt::FALSE) {
+            self.refuse_owner()?;
+            self.raw.wait_for_exclusive(nt::TRUE);
+        }
+        self.shared_guard()
+    }
+
+    /// Shared access if it can be had at once and nobody waits for exclusive access.
+    ///
+    /// IRQL: `<= APC_LEVEL`. Page: `ExAcquireSharedWaitForExclusive` with `Wait` FALSE.
+    pub fn try_shared_wait_for_exclusive<'a, L: AtMost<Apc>>(
+        &'a self,
+        irql: &'a mut Irql<'_, L>,
+    ) -> Option<SharedGuard<'a, T, L>> {
+        self.enter(irql);
+        self.try_guard(self.raw.wait_for_exclusive(nt::FALSE))
+    }
+
+    /// Waits for exclusive access.
+    ///
+    /// IRQL: `<= APC_LEVEL`. Page: `ExAcquireResourceExclusiveLite`.
+    ///
+    /// # Errors
+    ///
+    /// [`AlreadyOwned`] if this thread has access of either kind: the kernel would let it alias the
+    /// data, or wait for itself.
+    pub fn exclusive<'a, L: AtMost<Apc>>(
+        &'a self,
+        irql: &'a mut Irql<'_, L>,
+    ) -> Result<ExclusiveGuard<'a, T, L>, AlreadyOwned> {
+        self.enter(irql);
+        // The ownership of this thread matters only where it would wait, so that a free resource
+        // costs one call.
+        if !self.raw.exclusive(nt::FALSE) {
+            self.refuse_owner()?;
+            self.raw.exclusive(nt::TRUE);
+        }
+        self.exclusive_guard()
+    }
+
+    /// Exclusive access if it can be had without waiting.
+    ///
+    /// IRQL: `<= APC_LEVEL`. Page: `ExAcquireResourceExclusiveLite` with `Wait` FALSE.
+    pub fn try_exclusive<'a, L: AtMost<Apc>>(
+        &'a self,
+        irql: &'a mut Irql<'_, L>,
+    ) -> Option<ExclusiveGuard<'a, T, L>> {
+        self.enter(irql);
+        if self.raw.exclusive(nt::FALSE) {
+            self.exclusive_guard().ok()
+        } else {
+            leave_critical_region();
+            None
+        }
+    }
+
+    /// Runs `f` with the data, shared. Unlike a guard, this cannot be forgotten.
+    ///
+    /// IRQL: `<= APC_LEVEL`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`shared`](Self::shared).
+    pub fn with_shared<L: AtMost<Apc>, R>(
+        &self,
+        irql: &mut Irql<'_, L>,
+        f: impl FnOnce(&T, &mut Irql<'_, L>) -> R,
+    ) -> Result<R, AlreadyOwned> {
+        let mut guard = self.shared(irql)?;
+        let (data, irql) = guard.parts();
+        Ok(f(data, irql))
+    }
+
+    /// Runs `f` with the data, exclusive. Unlike a guard, this cannot be forgotten.
+    ///
+    /// IRQL: `<= APC_LEVEL`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`exclusive`](Self::exclusive).
+    pub fn with_exclusive<L: AtMost<Apc>, R>(
+        &self,
+        irql: &mut Irql<'_, L>,
+        f: impl FnOnce(&mut T, &mut Irql<'_, L>) -> R,
+    ) -> Result<R, AlreadyOwned> {
+        let mut guard = self.exclusive(irql)?;
+        let (data, irql) = guard.parts();
+        Ok(f(data, irql))
+    }
+
+    /// How many wait for shared access; an estimate by the time that it is read.
+    ///
+    /// IRQL: `<= DISPATCH_LEVEL`. Page: `ExGetSharedWaiterCount`.
+    pub fn shared_waiters<L: AtMost<Dispatch>>(&self, _irql: &Irql<'_, L>) -> u32 {
+        // SAFETY: The resource is initialised.
+        unsafe { nt::ExGetSharedWaiterCount(self.raw.get()) }
+    }
+
+    /// How many wait for exclusive access; an estimate by the time that it is read.
+    ///
+    /// IRQL: `<= DISPATCH_LEVEL`. Page: `ExGetExclusiveWaiterCount`.
+    pub fn exclusive_waiters<L: AtMost<Dispatch>>(&self, _irql: &Irql<'_, L>) -> u32 {
+        // SAFETY: The resource is initialised.
+        unsafe { nt::ExGetExclusiveWaiterCount(self.raw.get()) }
+    }
+
+    /// How often this thread has acquired the resource, shared and exclusive together.
+    ///
+    /// IRQL: `<= DISPATCH_LEVEL`. Page: `ExIsResourceAcquiredSharedLite`.
+    pub fn acquisitions<L: AtMost<Dispatch>>(&self, _irql: &Irql<'_, L>) -> u32 {
+        // SAFETY: The resource is initialised.
+        unsafe { nt::ExIsResourceAcquiredSharedLite(self.raw.get()) }
+    }
+
+    /// Whether this thread has exclusive access.
+    ///
+    /// IRQL: `<= DISPATCH_LEVEL`. Page: `ExIsResourceAcquiredExclusiveLite`.
+    pub fn is_exclusive<L: AtMost<Dispatch>>(&self, _irql: &Irql<'_, L>) -> bool {
+        // SAFETY: The resource is initialised.
+        unsafe { nt::ExIsResourceAcquiredExclusiveLite(self.raw.get()) != 0 }
+    }
+
+    /// How often someone had to wait for the resource, as the kernel counts it: `Contention Count`
+    /// of `!locks`.
+    #[must_use]
+    pub fn contention_count(&self) -> u32 {
+        self.raw
+            .field(mem::offset_of!(nt::ERESOURCE, ContentionCount))
+    }
+
+    fn enter<L: AtMost<Apc>>(&self, _irql: &mut Irql<'_, L>) {
+        // SAFETY: The token says that the IRQL is at most APC_LEVEL.
+        unsafe { nt::KeEnterCriticalRegion() };
+    }
+
+    /// Refuses, and leaves the critical region, if this thread is an owner.
+    fn refuse_owner(&self) -> Result<(), AlreadyOwned> {
+        // SAFETY: The resource is initialised.
+        if unsafe { nt::ExIsResourceAcquiredSharedLite(self.raw.get()) } == 0 {
+            return Ok(());
+        }
+        leave_critical_region();
+        Err(AlreadyOwned)
+    }
+
+    /// A guard of the shared access that was just acquired, unless this thread has exclusive access:
+    /// the kernel lets that owner in.
+    fn shared_guard<L: Level>(&self) -> Result<SharedGuard<'_, T, L>, AlreadyOwned> {
+        let guard = SharedGuard {
+            resource: self,
+            irql: Irql::new(),
+        };
+        if self.exclusive.get() {
+            Err(AlreadyOwned)
+        } else {
+            Ok(guard)
+        }
+    }
+
+    fn try_guard<L: Level>(&self, acquired: bool) -> Option<SharedGuard<'_, T, L>> {
+        if acquired {
+            self.shared_guard().ok()
+        } else {
+            leave_critical_region();
+            None
+        }
+    }
+
+    /// A guard of the exclusive access that was just acquired, unless there is one: the kernel lets
+    /// the owner in again.
+    fn exclusive_guard<L: Level>(&self) -> Result<ExclusiveGuard<'_, T, L>, AlreadyOwned> {
+        if self.exclusive.replace(true) {
+            self.raw.release();
+            leave_critical_region();
+            return Err(AlreadyOwned);
+        }
+        Ok(ExclusiveGuard {
+            resource: self,
+            irql: Irql::new(),
+        })
+    }
+}
+
+#[pinned_drop]
+impl<T: ?Sized> PinnedDrop for Resource<T> {
+    fn drop(self: Pin<&mut Self>) {
+        held::require_irql(Apc::IRQL, Held::Resource, self.raw.get().cast());
+        if self.raw.is_owned() {
+            held::stop(Held::Resource, self.raw.get().cast());
+        }
+        // SAFETY: The resource is initialised, nobody owns it, and nobody can be waiting, since it is
+        // borrowed by nobody.
+        unsafe { nt::ExDeleteResourceLite(self.raw.get()) };
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for Resource<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resource").finish_non_exhaustive()
+    }
+}
+
+/// Leaves the critical region of an acquisition that came to nothing, or of a guard.
+fn leave_critical_region() {
+    // SAFETY: Private to the ends of acquisitions that entered a region on this thread; the IRQL is
+    // what it was then.
+    unsafe { nt::KeLeaveCriticalRegion() };
+}
+
+/// Shared access to the data of a [`Resource`]. Released, and the critical region left, when
+/// dropped.
+#[must_use = "the access is released as soon as the guard is dropped"]
+pub struct SharedGuard<'a, T: ?Sized, L: Level> {
+    resource: &'a Resource<T>,
+    irql: Irql<'a, L>,
+}
+
+// SAFETY: A shared guard gives out `&T` alone; its token is reached through `&mut`.
+unsafe impl<T: ?Sized + Sync, L: Level> Sync for SharedGuard<'_, T, L> {}
+
+impl<'a, T: ?Sized, L: Level> SharedGuard<'a, T, L> {
+    /// The token, for what is to be done under the lock.
+    pub const fn irql(&mut self) -> &mut Irql<'a, L> {
+        &mut self.irql
+    }
+
+    /// Data and token at once.
+    pub const fn parts(&mut self) -> (&T, &mut Irql<'a, L>) {
+        // SAFETY: The guard has shared access, so nobody changes the data.
+        let data = unsafe { &*self.resource.data.get() };
+        (data, &mut self.irql)
+    }
+}
+
+impl<T: ?Sized, L: Level> Deref for SharedGuard<'_, T, L> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: The guard has shared access, so nobody changes the data.
+        unsafe { &*self.resource.data.get() }
+    }
+}
+
+impl<T: ?Sized, L: Level> Drop for SharedGuard<'_, T, L> {
+    fn drop(&mut self) {
+        self.resource.raw.release();
+        leave_critical_region();
+    }
+}
+
+impl<T: ?Sized + fmt::Debug, L: Level> fmt::Debug for SharedGuard<'_, T, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+/// Exclusive access to the data of a [`Resource`]. Released, and the critical region left, when
+/// dropped.
+#[must_use = "the access is released as soon as the guard is dropped"]
+pub struct ExclusiveGuard<'a, T: ?Sized, L: Level> {
+    resource: &'a Resource<T>,
+    irql: Irql<'a, L>,
+}
+
+// SAFETY: A shared guard gives out `&T` alone; its token is reached through `&mut`.
+unsafe impl<T: ?Sized + Sync, L: Level> Sync for ExclusiveGuard<'_, T, L> {}
+
+impl<'a, T: ?Sized, L: Level> ExclusiveGuard<'a, T, L> {
+    /// Goes from exclusive to shared access without letting go: others who wait for shared access
+    /// come in.
+    ///
+    /// IRQL: `<= APC_LEVEL`, as when it was acquired. Page: `ExConvertExclusiveToSharedLite`.
+    pub fn downgrade(self) -> SharedGuard<'a, T, L> {
+        let resource = self.resource;
+        mem::forget(self);
+        resource.exclusive.set(false);
+        // SAFETY: This thread has exclusive access, acquired once, at an IRQL of at most APC_LEVEL
+        // that has not changed.
+        unsafe { nt::ExConvertExclusiveToSharedLite(resource.raw.get()) };
+        SharedGuard {
+            resource,
+            irql: Irql::new(),
+        }
+    }
+
+    /// The token, for what is to be done under the lock.
+    pub const fn irql(&mut self) -> &mut Irql<'a, L> {
+        &mut self.irql
+    }
+
+    /// Data and token at once.
+    pub const fn parts(&mut self) -> (&mut T, &mut Irql<'a, L>) {
+        // SAFETY: This is the only guard, so nothing else reaches the data, and it is borrowed
+        // through `&mut self`.
+        let data = unsafe { &mut *self.resource.data.get() };
+        (data, &mut self.irql)
+    }
+}
+
+impl<T: ?Sized, L: Level> Deref for ExclusiveGuard<'_, T, L> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: This is the only guard, so nothing else changes the data.
+        unsafe { &*self.resource.data.get() }
+    }
+}
+
+impl<T: ?Sized, L: Level> DerefMut for ExclusiveGuard<'_, T, L> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.parts().0
+    }
+}
+
+impl<T: ?Sized, L: Level> Drop for ExclusiveGuard<'_, T, L> {
+    fn drop(&mut self) {
+        self.resource.exclusive.set(false);
+        self.resource.raw.release();
+        leave_critical_region();
+    }
+}
+
+impl<T: ?Sized + fmt::Debug, L: Level> fmt::Debug for ExclusiveGuard<'_, T, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+/// The `ERESOURCE` alone, without its data.
+#[repr(transparent)]
+struct RawResource {
+    object: UnsafeCell<nt::ERESOURCE>,
+    pinned: PhantomPinned,
+}
+
+impl RawResource {
+    fn new() -> impl PinInit<Self, Status> {
+        // SAFETY: On success ExInitializeResourceLite has initialised the whole object; on failure
+        // nothing is used.
+        unsafe {
+            pin_init_from_closure(|slot: *mut Self| {
+                // SAFETY: The place is valid for an ERESOURCE, aligned and resident, and never was a
+                // resource that is still in the kernel's list.
+                Status::from_raw(unsafe { nt::ExInitializeResourceLite(slot.cast()) }).ok()
+            })
+        }
+    }
+
+    const fn get(&self) -> *mut nt::ERESOURCE {
+        self.object.get()
+    }
+
+    fn shared(&self, wait: nt::BOOLEAN) -> bool {
+        // SAFETY: Initialised; the callers are in a critical region at an IRQL of at most APC_LEVEL.
+        unsafe { nt::ExAcquireResourceSharedLite(self.get(), wait) != 0 }
+    }
+
+    fn starve_exclusive(&self, wait: nt::BOOLEAN) -> bool {
+        // SAFETY: As for `shared`.
+        unsafe { nt::ExAcquireSharedStarveExclusive(self.get(), wait) != 0 }
+    }
+
+    fn wait_for_exclusive(&self, wait: nt::BOOLEAN) -> bool {
+        // SAFETY: As for `shared`.
+        unsafe { nt::ExAcquireSharedWaitForExclusive(self.get(), wait) != 0 }
+    }
+
+    fn exclusive(&self, wait: nt::BOOLEAN) -> bool {
+        // SAFETY: As for `shared`.
+        unsafe { nt::ExAcquireResourceExclusiveLite(self.get(), wait) != 0 }
+    }
+
+    fn release(&self) {
+        // SAFETY: Private to the guards and refusals of this module, each of which has acquired on
+        // this thread and releases once.
+        unsafe { nt::ExReleaseResourceLite(self.get()) };
+    }
+
+    /// Whether any thread owns the resource. The kernel has no function that asks for all threads;
+    /// these members are declared in `wdm.h`, and nobody changes them while the resource is dropped.
+    fn is_owned(&self) -> bool {
+        self.field::<u32>(mem::offset_of!(nt::ERESOURCE, ActiveEntries)) != 0
+            || self.field::<i16>(mem::offset_of!(nt::ERESOURCE, ActiveCount)) != 0
+    }
+
+    /// Reads the member at `offset`, which the kernel may be changing.
+    fn field<F: Copy>(&self, offset: usize) -> F {
+        debug_assert!(offset + mem::size_of::<F>() <= mem::size_of::<nt::ERESOURCE>());
+        // SAFETY: The callers name a member of ERESOURCE by `offset_of!`.
+        let field = unsafe { self.get().byte_add(offset) };
+        // SAFETY: It holds an integer of type `F`; one that changes meanwhile is read whole.
+        unsafe { field.cast::<F>().read_volatile() }
+    }
+}
