@@ -12,21 +12,42 @@ pub struct KernelObject<T> {
     pinned: PhantomPinned,
 }
 
+#[expect(
+    clippy::non_send_fields_in_send_ty,
+    reason = "argued below, for any object of the kernel"
+)]
+// SAFETY: A kernel object belongs to no thread; where an owner matters, as for a KMUTEX, the guards
+// of this crate see to it.
+unsafe impl<T> Send for KernelObject<T> {}
+// SAFETY: It is reached through functions of the kernel alone, which serialise themselves, and
+// through volatile reads.
+unsafe impl<T> Sync for KernelObject<T> {}
+
 impl<T> KernelObject<T> {
     /// An initialiser that calls `init` with the place of the object.
     ///
     /// # Safety
     ///
     /// `init` initialises the whole object and does not fail.
-    pub unsafe fn new<E>(init: impl FnOnce(*mut T)) -> impl PinInit<Self, E> {
+    pub unsafe fn new(init: impl FnOnce(*mut T)) -> impl PinInit<Self> {
+        let init = |object| {
+            init(object);
+            Ok(())
+        };
+        // SAFETY: The caller vouches that `init` initialises the object.
+        unsafe { Self::try_new(init) }
+    }
+
+    /// An initialiser that calls `init` with the place of the object.
+    ///
+    /// # Safety
+    ///
+    /// If `init` succeeds, it has initialised the whole object.
+    pub unsafe fn try_new<E>(init: impl FnOnce(*mut T) -> Result<(), E>) -> impl PinInit<Self, E> {
+        let init = |slot: *mut Self| init(slot.cast());
         // SAFETY: The caller vouches that `init` initialises the object; the other field has no
         // size. `repr(transparent)` makes the cast sound.
-        unsafe {
-            pin_init_from_closure(|slot: *mut Self| {
-                init(slot.cast());
-                Ok(())
-            })
-        }
+        unsafe { pin_init_from_closure(init) }
     }
 
     /// The object, as the kernel's functions take it.

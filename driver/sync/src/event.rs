@@ -43,11 +43,6 @@ pub struct Event {
     raw: KernelObject<nt::KEVENT>,
 }
 
-// SAFETY: An event belongs to no thread.
-unsafe impl Send for Event {}
-// SAFETY: The kernel serialises all calls on an event.
-unsafe impl Sync for Event {}
-
 impl Event {
     /// An initialiser of an event; see [`NonPaged`](crate::NonPaged).
     pub fn new(signal: Signal, signaled: bool) -> impl PinInit<Self> {
@@ -55,14 +50,14 @@ impl Event {
             Signal::Notification => nt::_EVENT_TYPE::NotificationEvent,
             Signal::Synchronization => nt::_EVENT_TYPE::SynchronizationEvent,
         };
-        // SAFETY: KeInitializeEvent initialises the whole object.
-        let raw = unsafe {
-            KernelObject::new(move |event| {
-                // SAFETY: The place is valid for a KEVENT and resident.
-                unsafe { nt::KeInitializeEvent(event, kind, nt::BOOLEAN::from(signaled)) };
-            })
+        let init = move |event| {
+            // SAFETY: The place is valid for a KEVENT and resident.
+            unsafe { nt::KeInitializeEvent(event, kind, nt::BOOLEAN::from(signaled)) };
         };
-        pin_init!(Self { raw <- raw })
+        pin_init!(Self {
+            // SAFETY: KeInitializeEvent initialises the whole object.
+            raw <- unsafe { KernelObject::new(init) },
+        })
     }
 
     /// Signals the event and tells whether it was signaled before.

@@ -1,4 +1,4 @@
-//! FAST_MUTEX: the cheap mutex for threads, which raises to `APC_LEVEL`.
+//! `FAST_MUTEX`: the cheap mutex for threads, which raises to `APC_LEVEL`.
 
 use core::{
     cell::UnsafeCell,
@@ -51,9 +51,6 @@ pub struct FastMutex<T: ?Sized> {
     data: UnsafeCell<T>,
 }
 
-// SAFETY: The object is initialised where it lies and stays there; a mutex can be sent only while
-// nobody waits for it, behind a pinned pointer.
-unsafe impl<T: ?Sized + Send> Send for FastMutex<T> {}
 // SAFETY: The data is reached by the owner alone; handing it from owner to owner moves it between
 // threads, which `T: Send` allows.
 unsafe impl<T: ?Sized + Send> Sync for FastMutex<T> {}
@@ -70,22 +67,21 @@ impl<T> FastMutex<T> {
 
 /// What `ExInitializeFastMutex`, an inline function of the headers, does.
 fn free_fast_mutex() -> impl PinInit<KernelObject<nt::FAST_MUTEX>> {
+    let init = |mutex: *mut nt::FAST_MUTEX| {
+        let free = nt::FAST_MUTEX {
+            Count: FREE,
+            ..Default::default()
+        };
+        // SAFETY: The place is valid for a FAST_MUTEX.
+        unsafe { mutex.write(free) };
+        // SAFETY: As above; its event is a member of it.
+        let event = unsafe { &raw mut (*mutex).Event };
+        let kind = nt::_EVENT_TYPE::SynchronizationEvent;
+        // SAFETY: The event is resident where its mutex is.
+        unsafe { nt::KeInitializeEvent(event, kind, nt::FALSE) };
+    };
     // SAFETY: The closure writes the whole object.
-    unsafe {
-        KernelObject::new(|mutex: *mut nt::FAST_MUTEX| {
-            let free = nt::FAST_MUTEX {
-                Count: FREE,
-                ..Default::default()
-            };
-            // SAFETY: The place is valid for a FAST_MUTEX.
-            unsafe { mutex.write(free) };
-            // SAFETY: As above; its event is a member of it.
-            let event = unsafe { &raw mut (*mutex).Event };
-            let kind = nt::_EVENT_TYPE::SynchronizationEvent;
-            // SAFETY: The event is resident where its mutex is.
-            unsafe { nt::KeInitializeEvent(event, kind, nt::FALSE) };
-        })
-    }
+    unsafe { KernelObject::new(init) }
 }
 
 /// `FAST_MUTEX.Count` of a mutex that nobody owns.

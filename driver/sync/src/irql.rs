@@ -83,7 +83,7 @@ pub struct Irql<'scope, L: Level> {
     not_send: PhantomData<*mut ()>,
 }
 
-impl<'scope, L: Level> Irql<'scope, L> {
+impl<L: Level> Irql<'_, L> {
     /// States that the code runs at level `L`.
     ///
     /// # Safety

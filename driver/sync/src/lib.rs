@@ -42,6 +42,10 @@
 //! On Windows, in a driver, on the bindings of `wdk-sys`. On Linux, in tests, on `nthost`. All calls
 //! into the kernel go through one module, the seam.
 #![cfg_attr(windows, no_std)]
+#![allow(
+    clippy::expl_impl_clone_on_copy,
+    reason = "the expansion of pin_data has one, for structures without parameters"
+)]
 
 mod dispatcher;
 mod event;

@@ -59,9 +59,6 @@ pub struct Mutex<T: ?Sized> {
     data: UnsafeCell<T>,
 }
 
-// SAFETY: The object is initialised and released where it lies; a mutex can be sent only while
-// nobody waits for it, behind a pinned pointer.
-unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
 // SAFETY: `data` and `owned` are reached by the owner alone; handing the data from owner to owner
 // moves it between threads, which `T: Send` allows.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
@@ -121,14 +118,13 @@ impl<T> Mutex<T> {
 
 /// An initialiser of a free `KMUTEX`.
 pub fn free_mutex() -> impl PinInit<KernelObject<nt::KMUTEX>> {
-    // SAFETY: KeInitializeMutex initialises the whole object. Its second argument is reserved.
-    unsafe {
-        KernelObject::new(|mutex| {
-            // SAFETY: The place is valid for a KMUTEX and resident, as the initialisers of this
-            // crate ask of storage.
-            unsafe { nt::KeInitializeMutex(mutex, 0) };
-        })
-    }
+    let init = |mutex| {
+        // SAFETY: The place is valid for a KMUTEX and resident, as the initialisers of this crate
+        // ask of storage. The second argument is reserved.
+        unsafe { nt::KeInitializeMutex(mutex, 0) };
+    };
+    // SAFETY: KeInitializeMutex initialises the whole object.
+    unsafe { KernelObject::new(init) }
 }
 
 impl<T: ?Sized> Mutex<T> {

@@ -38,13 +38,12 @@ pub use functions::{
     ZwClose,
 };
 pub use kernel::{
-    _EVENT_TYPE, _KWAIT_REASON, _MODE, _TIMER_TYPE, BOOLEAN, ERESOURCE, FAST_MUTEX, HANDLE, KDPC,
-    KEVENT, KIRQL, KMUTEX, KPROCESSOR_MODE, KSPIN_LOCK, KTIMER, LARGE_INTEGER, OBJECT_ATTRIBUTES,
-    PVOID,
+    _EVENT_TYPE, _KWAIT_REASON, _TIMER_TYPE, BOOLEAN, ERESOURCE, FAST_MUTEX, HANDLE, KDPC, KEVENT,
+    KIRQL, KMUTEX, KPROCESSOR_MODE, KSPIN_LOCK, KTIMER, LARGE_INTEGER, OBJECT_ATTRIBUTES, PVOID,
 };
 
-/// No condition: kernel-mode waits of this crate.
-pub const KERNEL_MODE: KPROCESSOR_MODE = _MODE::KernelMode as KPROCESSOR_MODE;
+/// `KernelMode`. The enumerator of the headers has another type than the arguments.
+pub const KERNEL_MODE: KPROCESSOR_MODE = 0;
 
 /// `FALSE`. The constants of the headers have another type than the arguments.
 pub const FALSE: BOOLEAN = 0;
@@ -62,8 +61,10 @@ pub const THREAD_ALL_ACCESS: u32 = 0x001F_FFFF;
 /// (`InitializeObjectAttributes` with `OBJ_KERNEL_HANDLE`).
 pub fn kernel_handle_attributes() -> OBJECT_ATTRIBUTES {
     const OBJ_KERNEL_HANDLE: u32 = 0x200;
+    #[expect(clippy::cast_possible_truncation, reason = "a structure of 48 bytes")]
+    const LENGTH: u32 = size_of::<OBJECT_ATTRIBUTES>() as u32;
     OBJECT_ATTRIBUTES {
-        Length: size_of::<OBJECT_ATTRIBUTES>() as u32,
+        Length: LENGTH,
         Attributes: OBJ_KERNEL_HANDLE,
         ..Default::default()
     }

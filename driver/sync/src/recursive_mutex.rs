@@ -51,8 +51,6 @@ pub struct RecursiveMutex<T: ?Sized> {
     data: UnsafeCell<T>,
 }
 
-// SAFETY: As for `Mutex`.
-unsafe impl<T: ?Sized + Send> Send for RecursiveMutex<T> {}
 // SAFETY: `data` and `depth` are reached by the owner alone: the guards give `&T` to one thread at a
 // time, which `T: Send` allows.
 unsafe impl<T: ?Sized + Send> Sync for RecursiveMutex<T> {}

@@ -94,6 +94,7 @@ impl<L: Level> Drop for GuardedRegion<'_, L> {
 /// A system thread starts inside a critical region.
 ///
 /// IRQL: `<= DISPATCH_LEVEL`. Page: `KeAreApcsDisabled`.
+#[must_use]
 pub fn are_apcs_disabled<L: AtMost<Dispatch>>(_irql: &Irql<'_, L>) -> bool {
     // SAFETY: The token says that the IRQL is at most DISPATCH_LEVEL.
     unsafe { nt::KeAreApcsDisabled() != 0 }
@@ -103,6 +104,7 @@ pub fn are_apcs_disabled<L: AtMost<Dispatch>>(_irql: &Irql<'_, L>) -> bool {
 /// `APC_LEVEL` and above.
 ///
 /// IRQL: `<= DISPATCH_LEVEL`. Page: `KeAreAllApcsDisabled`.
+#[must_use]
 pub fn are_all_apcs_disabled<L: AtMost<Dispatch>>(_irql: &Irql<'_, L>) -> bool {
     // SAFETY: The token says that the IRQL is at most DISPATCH_LEVEL.
     unsafe { nt::KeAreAllApcsDisabled() != 0 }

@@ -2,17 +2,16 @@
 
 use core::{
     cell::{Cell, UnsafeCell},
-    fmt,
-    marker::PhantomPinned,
-    mem,
+    fmt, mem,
     ops::{Deref, DerefMut},
     pin::Pin,
 };
 
-use pinned_init::{PinInit, pin_data, pin_init_from_closure, pinned_drop, try_pin_init};
+use pinned_init::{PinInit, pin_data, pinned_drop, try_pin_init};
 
 use crate::{
     AlreadyOwned, Irql, Level, Status,
+    dispatcher::KernelObject,
     held::{self, Held},
     irql::{Apc, AtMost, Dispatch},
     nt,
@@ -62,15 +61,12 @@ use crate::{
 #[pin_data(PinnedDrop)]
 pub struct Resource<T: ?Sized> {
     #[pin]
-    raw: RawResource,
+    raw: KernelObject<nt::ERESOURCE>,
     /// Whether a guard for exclusive access is out. Written by the exclusive owner, read by owners.
     exclusive: Cell<bool>,
     data: UnsafeCell<T>,
 }
 
-// SAFETY: The object is initialised and deleted where it lies; a resource can be sent only while
-// nobody waits for it, behind a pinned pointer.
-unsafe impl<T: ?Sized + Send> Send for Resource<T> {}
 // SAFETY: Shared owners read the data at the same time, for which it must be `Sync`; the exclusive
 // owner takes it over from another thread, for which it must be `Send`. `exclusive` changes under
 // exclusive ownership alone.
@@ -82,7 +78,7 @@ impl<T> Resource<T> {
     /// Fails with the status of `ExInitializeResourceLite`.
     pub fn new(data: T) -> impl PinInit<Self, Status> {
         try_pin_init!(Self {
-            raw <- RawResource::new(),
+            raw <- free_resource(),
             exclusive: Cell::new(false),
             data: UnsafeCell::new(data),
         }? Status)
@@ -101,7 +97,7 @@ impl<T: ?Sized> Resource<T> {
         &'a self,
         irql: &'a mut Irql<'_, L>,
     ) -> Result<SharedGuard<'a, T, L>, AlreadyOwned> {
-        self.enter(irql);
+        enter_critical_region(irql);
         self.raw.shared(nt::TRUE);
         self.shared_guard()
     }
@@ -113,7 +109,7 @@ impl<T: ?Sized> Resource<T> {
         &'a self,
         irql: &'a mut Irql<'_, L>,
     ) -> Option<SharedGuard<'a, T, L>> {
-        self.enter(irql);
+        enter_critical_region(irql);
         self.try_guard(self.raw.shared(nt::FALSE))
     }
 
@@ -128,7 +124,7 @@ impl<T: ?Sized> Resource<T> {
         &'a self,
         irql: &'a mut Irql<'_, L>,
     ) -> Result<SharedGuard<'a, T, L>, AlreadyOwned> {
-        self.enter(irql);
+        enter_critical_region(irql);
         self.raw.starve_exclusive(nt::TRUE);
         self.shared_guard()
     }
@@ -140,7 +136,7 @@ impl<T: ?Sized> Resource<T> {
         &'a self,
         irql: &'a mut Irql<'_, L>,
     ) -> Option<SharedGuard<'a, T, L>> {
-        self.enter(irql);
+        enter_critical_region(irql);
         self.try_guard(self.raw.starve_exclusive(nt::FALSE))
     }
 
@@ -157,7 +153,7 @@ impl<T: ?Sized> Resource<T> {
         &'a self,
         irql: &'a mut Irql<'_, L>,
     ) -> Result<SharedGuard<'a, T, L>, AlreadyOwned> {
-        self.enter(irql);
+        enter_critical_region(irql);
         if !self.raw.wait_for_exclusive(nt::FALSE) {
             self.refuse_owner()?;
             self.raw.wait_for_exclusive(nt::TRUE);
@@ -172,7 +168,7 @@ impl<T: ?Sized> Resource<T> {
         &'a self,
         irql: &'a mut Irql<'_, L>,
     ) -> Option<SharedGuard<'a, T, L>> {
-        self.enter(irql);
+        enter_critical_region(irql);
         self.try_guard(self.raw.wait_for_exclusive(nt::FALSE))
     }
 
@@ -188,7 +184,7 @@ impl<T: ?Sized> Resource<T> {
         &'a self,
         irql: &'a mut Irql<'_, L>,
     ) -> Result<ExclusiveGuard<'a, T, L>, AlreadyOwned> {
-        self.enter(irql);
+        enter_critical_region(irql);
         // The ownership of this thread matters only where it would wait, so that a free resource
         // costs one call.
         if !self.raw.exclusive(nt::FALSE) {
@@ -205,7 +201,7 @@ impl<T: ?Sized> Resource<T> {
         &'a self,
         irql: &'a mut Irql<'_, L>,
     ) -> Option<ExclusiveGuard<'a, T, L>> {
-        self.enter(irql);
+        enter_critical_region(irql);
         if self.raw.exclusive(nt::FALSE) {
             self.exclusive_guard().ok()
         } else {
@@ -288,11 +284,6 @@ impl<T: ?Sized> Resource<T> {
             .field(mem::offset_of!(nt::ERESOURCE, ContentionCount))
     }
 
-    fn enter<L: AtMost<Apc>>(&self, _irql: &mut Irql<'_, L>) {
-        // SAFETY: The token says that the IRQL is at most APC_LEVEL.
-        unsafe { nt::KeEnterCriticalRegion() };
-    }
-
     /// Refuses, and leaves the critical region, if this thread is an owner.
     fn refuse_owner(&self) -> Result<(), AlreadyOwned> {
         // SAFETY: The resource is initialised.
@@ -358,6 +349,12 @@ impl<T: ?Sized> fmt::Debug for Resource<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Resource").finish_non_exhaustive()
     }
+}
+
+/// Enters the critical region that an acquisition needs.
+fn enter_critical_region<L: AtMost<Apc>>(_irql: &mut Irql<'_, L>) {
+    // SAFETY: The token says that the IRQL is at most APC_LEVEL.
+    unsafe { nt::KeEnterCriticalRegion() };
 }
 
 /// Leaves the critical region of an acquisition that came to nothing, or of a guard.
@@ -486,30 +483,18 @@ impl<T: ?Sized + fmt::Debug, L: Level> fmt::Debug for ExclusiveGuard<'_, T, L> {
     }
 }
 
-/// The `ERESOURCE` alone, without its data.
-#[repr(transparent)]
-struct RawResource {
-    object: UnsafeCell<nt::ERESOURCE>,
-    pinned: PhantomPinned,
+/// An initialiser of a free `ERESOURCE`.
+fn free_resource() -> impl PinInit<KernelObject<nt::ERESOURCE>, Status> {
+    let init = |resource| {
+        // SAFETY: The place is valid for an ERESOURCE, aligned and resident, and holds no resource
+        // that is still in the kernel's list.
+        Status::from_raw(unsafe { nt::ExInitializeResourceLite(resource) }).ok()
+    };
+    // SAFETY: On success ExInitializeResourceLite has initialised the whole object.
+    unsafe { KernelObject::try_new(init) }
 }
 
-impl RawResource {
-    fn new() -> impl PinInit<Self, Status> {
-        // SAFETY: On success ExInitializeResourceLite has initialised the whole object; on failure
-        // nothing is used.
-        unsafe {
-            pin_init_from_closure(|slot: *mut Self| {
-                // SAFETY: The place is valid for an ERESOURCE, aligned and resident, and never was a
-                // resource that is still in the kernel's list.
-                Status::from_raw(unsafe { nt::ExInitializeResourceLite(slot.cast()) }).ok()
-            })
-        }
-    }
-
-    const fn get(&self) -> *mut nt::ERESOURCE {
-        self.object.get()
-    }
-
+impl KernelObject<nt::ERESOURCE> {
     fn shared(&self, wait: nt::BOOLEAN) -> bool {
         // SAFETY: Initialised; the callers are in a critical region at an IRQL of at most APC_LEVEL.
         unsafe { nt::ExAcquireResourceSharedLite(self.get(), wait) != 0 }

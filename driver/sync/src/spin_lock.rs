@@ -1,4 +1,4 @@
-//! KSPIN_LOCK: a spin lock that keeps its holder on its processor.
+//! `KSPIN_LOCK`: a spin lock that keeps its holder on its processor.
 
 use core::{
     cell::UnsafeCell,
@@ -45,8 +45,6 @@ pub struct SpinLock<T: ?Sized> {
     data: UnsafeCell<T>,
 }
 
-// SAFETY: Moving the lock moves the data, and nothing else belongs to a thread.
-unsafe impl<T: ?Sized + Send> Send for SpinLock<T> {}
 // SAFETY: The data is reached by one holder at a time; handing it from holder to holder moves it
 // between threads, which `T: Send` allows.
 unsafe impl<T: ?Sized + Send> Sync for SpinLock<T> {}

@@ -81,8 +81,9 @@ impl<T> NonPaged<T> {
     /// taken over once.
     pub(crate) const unsafe fn from_ptr(value: *mut T) -> Self {
         // SAFETY: The address of a value is not null.
+        let value = unsafe { NonNull::new_unchecked(value) };
         Self {
-            value: unsafe { NonNull::new_unchecked(value) },
+            value,
             owns: PhantomData,
         }
     }

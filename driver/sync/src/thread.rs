@@ -68,13 +68,14 @@ impl<R: Send + 'static> Thread<R> {
             result: &raw const *result,
         })?;
         let mut handle: nt::HANDLE = ptr::null_mut();
+        let mut attributes = nt::kernel_handle_attributes();
         // SAFETY: The handle is a place to write to, and the optional arguments are null or describe
         // a kernel handle. The routine takes over `start`, which is of its type.
         let status = unsafe {
             nt::PsCreateSystemThread(
                 &raw mut handle,
                 nt::THREAD_ALL_ACCESS,
-                &raw mut nt::kernel_handle_attributes(),
+                &raw mut attributes,
                 ptr::null_mut(),
                 ptr::null_mut(),
                 Some(run_thread::<F, R>),
@@ -164,7 +165,7 @@ nt::callback! {
     ///
     /// # Safety
     ///
-    /// `context` is a `NonPaged<Start<F, R>>` that was given away, and the IRQL is PASSIVE_LEVEL.
+    /// `context` is a `NonPaged<Start<F, R>>` that was given away, and the IRQL is `PASSIVE_LEVEL`.
     unsafe fn run_thread[F: FnOnce(&mut Irql<'_, Passive>) -> R, R](context: nt::PVOID) {
         // SAFETY: By the contract above.
         let start = unsafe { NonPaged::<Start<F, R>>::from_ptr(context.cast()) };

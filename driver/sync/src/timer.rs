@@ -77,24 +77,17 @@ pub struct WaitableTimer {
     closing: AtomicBool,
 }
 
-// SAFETY: A timer belongs to no thread.
-unsafe impl Send for WaitableTimer {}
-// SAFETY: The kernel serialises all calls on a timer.
-unsafe impl Sync for WaitableTimer {}
-
 impl WaitableTimer {
     /// An initialiser of a timer that is not set; see [`NonPaged`].
     pub fn new(signal: Signal) -> impl PinInit<Self> {
-        // SAFETY: All bytes zero are a KDPC that nothing uses, since `has_callback` is false.
-        let dpc = unsafe {
-            KernelObject::new(|dpc: *mut nt::KDPC| {
-                // SAFETY: The place is valid for a KDPC.
-                unsafe { dpc.write_bytes(0, 1) };
-            })
+        let no_dpc = |dpc: *mut nt::KDPC| {
+            // SAFETY: The place is valid for a KDPC.
+            unsafe { dpc.write_bytes(0, 1) };
         };
         pin_init!(Self {
             timer <- unset_timer(signal),
-            dpc <- dpc,
+            // SAFETY: All bytes zero are a KDPC that nothing uses: `has_callback` is false.
+            dpc <- unsafe { KernelObject::new(no_dpc) },
             has_callback: false,
             closing: AtomicBool::new(false),
         })
@@ -106,10 +99,6 @@ impl WaitableTimer {
     /// While the owner of a [`Timer`] lets it run down, this does nothing.
     ///
     /// IRQL: `<= DISPATCH_LEVEL`. Page: `KeSetTimerEx`.
-    #[expect(
-        clippy::must_use_candidate,
-        reason = "most callers do not care what the timer was"
-    )]
     pub fn set<L: AtMost<Dispatch>>(
         &self,
         _irql: &Irql<'_, L>,
@@ -131,10 +120,6 @@ impl WaitableTimer {
     /// expirations of several timers coincide. Below 32 ms this seldom saves anything.
     ///
     /// IRQL: `<= DISPATCH_LEVEL`. Page: `KeSetCoalescableTimer`.
-    #[expect(
-        clippy::must_use_candidate,
-        reason = "most callers do not care what the timer was"
-    )]
     pub fn set_coalescable<L: AtMost<Dispatch>>(
         &self,
         _irql: &Irql<'_, L>,
@@ -166,10 +151,6 @@ impl WaitableTimer {
     /// affected: dropping a [`Timer`] is what waits for it.
     ///
     /// IRQL: `<= DISPATCH_LEVEL`. Page: `KeCancelTimer`.
-    #[expect(
-        clippy::must_use_candidate,
-        reason = "most callers do not care what the timer was"
-    )]
     pub fn cancel<L: AtMost<Dispatch>>(&self, _irql: &Irql<'_, L>) -> TimerWas {
         // SAFETY: The timer is initialised and resident.
         TimerWas::from_raw(unsafe { nt::KeCancelTimer(self.timer.get()) })
@@ -230,13 +211,12 @@ fn unset_timer(signal: Signal) -> impl PinInit<KernelObject<nt::KTIMER>> {
         Signal::Notification => nt::_TIMER_TYPE::NotificationTimer,
         Signal::Synchronization => nt::_TIMER_TYPE::SynchronizationTimer,
     };
+    let init = move |timer| {
+        // SAFETY: The place is valid for a KTIMER and resident.
+        unsafe { nt::KeInitializeTimerEx(timer, kind) };
+    };
     // SAFETY: KeInitializeTimerEx initialises the whole object.
-    unsafe {
-        KernelObject::new(move |timer| {
-            // SAFETY: The place is valid for a KTIMER and resident.
-            unsafe { nt::KeInitializeTimerEx(timer, kind) };
-        })
-    }
+    unsafe { KernelObject::new(init) }
 }
 
 #[pinned_drop]
@@ -252,9 +232,11 @@ impl fmt::Debug for WaitableTimer {
     }
 }
 
-/// What runs when a [`Timer`] expires: at `DISPATCH_LEVEL`, in the context of whatever thread is
-/// current, and for a periodic timer possibly on two processors at once. It gets its timer, to set it
-/// again or cancel it.
+/// What runs when a [`Timer`] expires.
+///
+/// It runs at `DISPATCH_LEVEL`, in the context of whatever thread is current, and for a periodic
+/// timer possibly on two processors at once: hence `Fn` and `Sync`. It gets its timer, to set it again
+/// or cancel it.
 pub trait TimerCallback:
     Fn(&WaitableTimer, &mut Irql<'_, Dispatch>) + Send + Sync + 'static
 {
@@ -306,18 +288,16 @@ impl<F: TimerCallback> Timer<F> {
         pin_init!(&this in Self {
             control <- {
                 let context = this.as_ptr().cast();
-                // SAFETY: KeInitializeDpc initialises the whole object.
-                let dpc = unsafe {
-                    KernelObject::new(move |dpc| {
-                        // SAFETY: The place is valid for a KDPC and resident. The routine runs only
-                        // after the timer was set, and so after the structure at `context` was
-                        // initialised, and `run_down` has waited for it before that goes.
-                        unsafe { nt::KeInitializeDpc(dpc, Some(run_callback::<F>), context) };
-                    })
+                let init = move |dpc| {
+                    // SAFETY: The place is valid for a KDPC and resident. The routine runs only
+                    // after the timer was set, and so after the structure at `context` was
+                    // initialised, and `run_down` has waited for it before that goes.
+                    unsafe { nt::KeInitializeDpc(dpc, Some(run_callback::<F>), context) };
                 };
                 pin_init!(WaitableTimer {
                     timer <- unset_timer(signal),
-                    dpc <- dpc,
+                    // SAFETY: KeInitializeDpc initialises the whole object.
+                    dpc <- unsafe { KernelObject::new(init) },
                     has_callback: true,
                     closing: AtomicBool::new(false),
                 })
@@ -342,7 +322,7 @@ nt::callback! {
     ///
     /// # Safety
     ///
-    /// `context` points to an initialised `Timer<F>` that lives through the call, at DISPATCH_LEVEL.
+    /// `context` points to an initialised `Timer<F>` that lives through the call, at `DISPATCH_LEVEL`.
     unsafe fn run_callback[F: TimerCallback](
         _dpc: *mut nt::KDPC,
         context: nt::PVOID,
