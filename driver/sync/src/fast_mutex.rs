@@ -167,7 +167,7 @@ impl<T: ?Sized> FastMutex<T> {
         let owner = unsafe { &raw const (*self.raw.get()).Owner };
         // SAFETY: It holds a pointer, which is read whole while others change it. A thread sees
         // itself there exactly if it owns the mutex: nobody else writes its address.
-        if unsafe { owner.read_volatile() } == nt::current_thread() {
+        if unsafe { owner.read_volatile() }.cast() == nt::current_thread() {
             return Err(AlreadyOwned);
         }
         Ok(())

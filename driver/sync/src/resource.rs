@@ -341,7 +341,7 @@ impl<T: ?Sized> PinnedDrop for Resource<T> {
         }
         // SAFETY: The resource is initialised, nobody owns it, and nobody can be waiting, since it is
         // borrowed by nobody.
-        unsafe { nt::ExDeleteResourceLite(self.raw.get()) };
+        let _success = unsafe { nt::ExDeleteResourceLite(self.raw.get()) };
     }
 }
 

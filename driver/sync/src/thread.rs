@@ -156,7 +156,7 @@ fn thread_object(handle: nt::HANDLE) -> nt::PVOID {
         held::stop(Held::Thread, handle.cast());
     }
     // SAFETY: The handle is open and closed once.
-    unsafe { nt::ZwClose(handle) };
+    let _success = unsafe { nt::ZwClose(handle) };
     object
 }
 
@@ -178,6 +178,6 @@ nt::callback! {
         unsafe { *slot.0.get() = Some(value) };
         // SAFETY: PASSIVE_LEVEL again, in a system thread, which owns nothing any more. The wait of
         // a join ends when no instruction of the driver is left to run here.
-        unsafe { nt::PsTerminateSystemThread(Status::SUCCESS.into_raw()) };
+        let _never = unsafe { nt::PsTerminateSystemThread(Status::SUCCESS.into_raw()) };
     }
 }

@@ -81,7 +81,7 @@ pub fn sleep<L: AtMost<Apc>>(_irql: &mut Irql<'_, L>, duration: core::time::Dura
     Timeout::After(duration).with_raw(|interval| {
         // SAFETY: The token says that the IRQL is at most APC_LEVEL, and the interval is not null,
         // because the time-out is not `Never`.
-        unsafe { nt::KeDelayExecutionThread(nt::KERNEL_MODE, nt::FALSE, interval) };
+        let _success = unsafe { nt::KeDelayExecutionThread(nt::KERNEL_MODE, nt::FALSE, interval) };
     });
 }
 
