@@ -30,7 +30,7 @@ use crate::{
 ///
 /// ```
 /// use core::cell::Cell;
-/// use wdk_sync::{NonPaged, RecursiveMutex};
+/// use wdk_sync::{NonPaged, RecursiveMutex, RecursiveMutexGuard};
 ///
 /// # wdk_sync::testing::at_passive_level(|irql| {
 /// let count = NonPaged::pin_init(RecursiveMutex::new(Cell::new(0)))?;
@@ -38,7 +38,7 @@ use crate::{
 /// let (value, irql) = outer.parts();
 /// value.set(1);
 /// let inner = count.lock(irql).expect("the owner may come in again");
-/// assert_eq!((inner.get(), count.depth(&inner)), (1, 2));
+/// assert_eq!((inner.get(), RecursiveMutexGuard::depth(&inner)), (1, 2));
 /// # Ok::<(), wdk_sync::Status>(())
 /// # }).unwrap();
 /// ```
@@ -120,12 +120,6 @@ impl<T: ?Sized> RecursiveMutex<T> {
         unsafe { nt::KeReadStateMutex(self.raw.get()) == 1 }
     }
 
-    /// How often the thread that holds `guard` owns the mutex.
-    #[must_use]
-    pub const fn depth<L: Level>(&self, guard: &RecursiveMutexGuard<'_, T, L>) -> u32 {
-        guard.mutex.depth.get()
-    }
-
     fn guard<L: Level>(&self, status: WaitStatus) -> Wait<RecursiveMutexGuard<'_, T, L>> {
         match status {
             WaitStatus::Acquired if self.depth.get() >= Self::MAX_DEPTH => {
@@ -184,6 +178,12 @@ pub struct RecursiveMutexGuard<'a, T: ?Sized, L: Level> {
 }
 
 impl<'a, T: ?Sized, L: Level> RecursiveMutexGuard<'a, T, L> {
+    /// How many guards this thread has of the mutex.
+    #[must_use]
+    pub const fn depth(guard: &Self) -> u32 {
+        guard.mutex.depth.get()
+    }
+
     /// The token, for what is to be done under the lock.
     pub const fn irql(&mut self) -> &mut Irql<'a, L> {
         &mut self.irql

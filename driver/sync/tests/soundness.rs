@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use nthost::testing::expect_bug_check;
 use wdk_sync::{
-    AlreadyOwned, DueTime, Event, FastMutex, Mutex, NonPaged, RecursiveMutex, Resource, Signal,
-    SpinLock, Status, Thread, Timeout, Timer, Wait, WaitStatus, WaitableTimer, are_apcs_disabled,
-    current_irql, sleep, testing::at_passive_level,
+    AlreadyOwned, DueTime, Event, FastMutex, Mutex, NonPaged, RecursiveMutex, RecursiveMutexGuard,
+    Resource, Signal, SpinLock, Status, Thread, Timeout, Timer, Wait, WaitStatus, WaitableTimer,
+    are_apcs_disabled, current_irql, sleep, testing::at_passive_level,
 };
 
 /// Bug check 0xC4 with the parameters of a lock that goes away while it is in use.
@@ -20,7 +20,11 @@ use wdk_sync::{
 fn assert_in_use(report: &nthost::bugcheck::BugCheckReport, kind: u64, irql: u64) {
     assert_eq!(report.code, 0xC4, "{report}");
     let [rule, _object, reported_kind, reported_irql] = report.parameters;
-    assert_eq!((rule, reported_kind, reported_irql), (0x100B, kind, irql), "{report}");
+    assert_eq!(
+        (rule, reported_kind, reported_irql),
+        (0x100B, kind, irql),
+        "{report}"
+    );
 }
 
 // Hole 1: two live guards of a recursive lock on one thread, and so two `&mut` to one value.
@@ -33,10 +37,16 @@ fn a_second_guard_of_a_mutex_is_refused_to_its_owner() {
         let (value, irql) = guard.parts();
         *value = 2;
         assert_eq!(mutex.lock(irql).err(), Some(AlreadyOwned));
-        assert!(matches!(mutex.wait(irql, Timeout::ZERO), Wait::AlreadyOwned));
+        assert!(matches!(
+            mutex.wait(irql, Timeout::ZERO),
+            Wait::AlreadyOwned
+        ));
         assert!(mutex.try_lock(irql).is_none());
         drop(guard);
-        assert!(mutex.is_free(irql), "a refusal releases what the kernel had given");
+        assert!(
+            mutex.is_free(irql),
+            "a refusal releases what the kernel had given"
+        );
         assert_eq!(*mutex.lock(irql).unwrap(), 2);
     });
 }
@@ -49,9 +59,9 @@ fn a_recursive_mutex_counts_its_guards_and_is_free_after_the_last() {
             let mut outer = mutex.lock(irql).unwrap();
             let inner = mutex.lock(outer.irql()).unwrap();
             inner.set(7);
-            assert_eq!(mutex.depth(&inner), 2);
+            assert_eq!(RecursiveMutexGuard::depth(&inner), 2);
             drop(inner);
-            assert_eq!((outer.get(), mutex.depth(&outer)), (7, 1));
+            assert_eq!((outer.get(), RecursiveMutexGuard::depth(&outer)), (7, 1));
             assert!(!mutex.is_free(outer.irql()));
         }
         assert!(mutex.is_free(irql));
@@ -68,9 +78,19 @@ fn an_exclusive_owner_gets_no_second_guard_of_its_resource() {
         assert!(resource.try_exclusive(irql).is_none());
         assert_eq!(resource.shared(irql).err(), Some(AlreadyOwned));
         assert!(resource.try_shared(irql).is_none());
-        assert_eq!(resource.shared_starve_exclusive(irql).err(), Some(AlreadyOwned));
-        assert_eq!(resource.shared_wait_for_exclusive(irql).err(), Some(AlreadyOwned));
-        assert_eq!(resource.acquisitions(irql), 1, "the refusals released what they got");
+        assert_eq!(
+            resource.shared_starve_exclusive(irql).err(),
+            Some(AlreadyOwned)
+        );
+        assert_eq!(
+            resource.shared_wait_for_exclusive(irql).err(),
+            Some(AlreadyOwned)
+        );
+        assert_eq!(
+            resource.acquisitions(irql),
+            1,
+            "the refusals released what they got"
+        );
     });
 }
 
@@ -95,7 +115,10 @@ fn a_fast_mutex_refuses_its_owner_instead_of_waiting_for_itself() {
         let mutex = NonPaged::pin_init(FastMutex::new(1)).unwrap();
         let mut guard = mutex.lock(irql).unwrap();
         assert_eq!(mutex.lock(guard.irql()).err(), Some(AlreadyOwned));
-        assert_eq!(mutex.lock_at_apc_level(guard.irql()).err(), Some(AlreadyOwned));
+        assert_eq!(
+            mutex.lock_at_apc_level(guard.irql()).err(),
+            Some(AlreadyOwned)
+        );
         assert!(mutex.try_lock(guard.irql()).is_none());
         assert_eq!(current_irql(), 1, "a refusal leaves the level of the owner");
         drop(guard);
@@ -244,7 +267,11 @@ fn a_callback_that_sets_its_timer_again_does_not_outlive_the_rundown() {
             Timer::run_down(timer, irql);
             let runs = RUNS.load(Ordering::SeqCst);
             sleep(irql, Duration::from_micros(500));
-            assert_eq!(RUNS.load(Ordering::SeqCst), runs, "it runs after its rundown");
+            assert_eq!(
+                RUNS.load(Ordering::SeqCst),
+                runs,
+                "it runs after its rundown"
+            );
         }
         assert_ne!(RUNS.load(Ordering::SeqCst), 0);
     });
