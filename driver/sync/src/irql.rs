@@ -73,7 +73,16 @@ impl AtMost<Self> for Apc {}
 impl AtMost<Dispatch> for Apc {}
 impl AtMost<Self> for Dispatch {}
 
-/// The proof that the code runs at level `L`. Zero-sized; it stays on its thread.
+/// The proof that the code runs at level `L`. Zero-sized; it stays on its thread:
+///
+/// ```compile_fail,E0277
+/// # use wdk_sync::{Irql, Passive, yield_now};
+/// fn send(irql: &mut Irql<'_, Passive>) {
+///     std::thread::scope(|scope| {
+///         scope.spawn(move || yield_now(irql));
+///     });
+/// }
+/// ```
 #[must_use = "a token does nothing by itself: pass it to what needs the level"]
 #[derive(Debug)]
 pub struct Irql<'scope, L: Level> {

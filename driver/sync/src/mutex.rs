@@ -254,8 +254,20 @@ impl<T: ?Sized> fmt::Debug for Mutex<T> {
     }
 }
 
-/// The data of a [`Mutex`] while it is owned. Releases the mutex when dropped, on the thread that
-/// acquired it: a guard cannot be sent to another.
+/// The data of a [`Mutex`] while it is owned. Releases the mutex when dropped.
+///
+/// The kernel raises an exception if another thread than the owner releases, so a guard stays on its
+/// thread:
+///
+/// ```compile_fail,E0277
+/// # use wdk_sync::{Irql, Mutex, Passive};
+/// fn send(mutex: &Mutex<u32>, irql: &mut Irql<'_, Passive>) {
+///     let guard = mutex.lock(irql).unwrap();
+///     std::thread::scope(|scope| {
+///         scope.spawn(move || drop(guard));
+///     });
+/// }
+/// ```
 #[must_use = "the mutex is released as soon as the guard is dropped"]
 pub struct MutexGuard<'a, T: ?Sized, L: Level> {
     mutex: &'a Mutex<T>,

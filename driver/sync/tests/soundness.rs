@@ -34,14 +34,13 @@ fn a_second_guard_of_a_mutex_is_refused_to_its_owner() {
     at_passive_level(|irql| {
         let mutex = NonPaged::pin_init(Mutex::new(1)).unwrap();
         let mut guard = mutex.lock(irql).unwrap();
-        let (value, irql) = guard.parts();
-        *value = 2;
-        assert_eq!(mutex.lock(irql).err(), Some(AlreadyOwned));
+        *guard = 2;
+        assert_eq!(mutex.lock(guard.irql()).err(), Some(AlreadyOwned));
         assert!(matches!(
-            mutex.wait(irql, Timeout::ZERO),
+            mutex.wait(guard.irql(), Timeout::ZERO),
             Wait::AlreadyOwned
         ));
-        assert!(mutex.try_lock(irql).is_none());
+        assert!(mutex.try_lock(guard.irql()).is_none());
         drop(guard);
         assert!(
             mutex.is_free(irql),
@@ -192,8 +191,8 @@ fn every_acquisition_of_a_resource_enters_a_region_and_every_end_of_one_leaves_i
         {
             let mut guard = resource.shared(irql).unwrap();
             assert!(are_apcs_disabled(guard.irql()));
-            let _refused = resource.exclusive(guard.irql());
-            let _refused = resource.try_exclusive(guard.irql());
+            assert!(resource.exclusive(guard.irql()).is_err());
+            assert!(resource.try_exclusive(guard.irql()).is_none());
         }
         assert!(!are_apcs_disabled(irql));
         let mut downgraded = resource.exclusive(irql).unwrap().downgrade();
@@ -363,14 +362,12 @@ fn no_update_is_lost_under_any_of_the_locks() {
         for thread in threads {
             assert_eq!(thread.join(irql), Some(()));
         }
-        let sums = (
-            *shared.spin.lock(irql),
-            *shared.mutex.lock(irql).unwrap(),
-            *shared.resource.shared(irql).unwrap(),
-            *shared.fast.lock(irql).unwrap(),
-        );
+        let spin = *shared.spin.lock(irql);
+        let mutex = *shared.mutex.lock(irql).unwrap();
+        let resource = *shared.resource.shared(irql).unwrap();
+        let fast = *shared.fast.lock(irql).unwrap();
         let all = THREADS * ROUNDS;
-        assert_eq!(sums, (all, all, all, all));
+        assert_eq!((spin, mutex, resource, fast), (all, all, all, all));
     });
 }
 
@@ -378,7 +375,7 @@ fn no_update_is_lost_under_any_of_the_locks() {
 fn storage_that_cannot_be_had_is_a_status() {
     // More than any pool has: the request must come back as a status.
     struct Huge([u8; 1 << 46]);
-    let huge = NonPaged::pin_init::<core::convert::Infallible>(HugeInit);
+    let huge = NonPaged::<Huge>::pin_init(HugeInit);
     assert_eq!(huge.err(), Some(Status::INSUFFICIENT_RESOURCES));
 
     struct HugeInit;
