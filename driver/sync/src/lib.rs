@@ -47,6 +47,7 @@
     reason = "the expansion of pin_data has one, for structures without parameters"
 )]
 
+mod arc;
 mod dispatcher;
 mod event;
 mod fast_mutex;
@@ -68,6 +69,7 @@ mod time;
 mod timer;
 mod wait;
 
+pub use arc::NonPagedArc;
 pub use event::{Event, Signal};
 pub use fast_mutex::{AtApcLevel, FastAcquisition, FastMutex, FastMutexGuard, Raising};
 pub use irql::{Apc, AtMost, Dispatch, Irql, Level, Passive, current_irql};
