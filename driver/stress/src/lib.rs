@@ -1,2 +1,38 @@
+//! Behaviour tests and stress scenarios of the NT locks, and the engine that runs them.
+//!
+//! An [`Engine`] is what a driver has once; a [`Session`] is what each of its file handles has.
+//! [`Session::dispatch`] answers the control codes of `syncstress-protocol` and never waits for a
+//! run: a run has a supervisor, a system thread of its own, that starts the workers, ends them when
+//! their time is over, and writes down what came out.
+//!
+//! | module | what is there |
+//! |---|---|
+//! | `engine`, `session`, `dispatch` | handles, control codes, limits |
+//! | `run` | one run: its workers' counters, its supervisor, its outcome |
+//! | `behaviour` | one function per documented behaviour of a primitive |
+//! | `scenario` | many threads on one primitive, its invariant checked on every pass |
+//!
+//! Nothing here panics on a request, whatever is in it; memory that cannot be had is a status.
 #![no_std]
-//! Skeleton.
+#![allow(
+    clippy::expl_impl_clone_on_copy,
+    reason = "in what `pin_data` generates, where no attribute reaches"
+)]
+
+extern crate alloc;
+
+mod behaviour;
+mod catalog;
+mod dispatch;
+mod engine;
+mod limits;
+mod log;
+mod message;
+mod run;
+mod scenario;
+mod session;
+mod settings;
+mod thread_state;
+
+pub use engine::Engine;
+pub use session::Session;

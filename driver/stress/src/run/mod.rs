@@ -1,0 +1,240 @@
+//! A run: what its threads share, and what is told about it while it goes on.
+
+mod outcome;
+mod supervisor;
+mod tally;
+
+use alloc::vec::Vec;
+use core::{
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    time::Duration,
+};
+
+use pinned_init::{pin_data, pin_init};
+use syncstress_protocol::{Phase, Progress};
+use wdk_sync::{Event, Instant, Irql, NonPagedArc, Passive, Signal, Status, Timeout, WaitStatus};
+
+pub use self::{
+    outcome::Outcome,
+    supervisor::supervise,
+    tally::{Count, Tally},
+};
+use crate::{
+    catalog::Item,
+    engine::Share,
+    scenario::Crew,
+    settings::{ParameterId, Settings},
+};
+
+/// One run of an item.
+#[pin_data]
+pub struct Run {
+    number: u64,
+    item: Item,
+    settings: Settings,
+    started: Instant,
+    /// One for each worker and each DPC.
+    tallies: Vec<Tally>,
+    /// A [`Phase`], which only grows.
+    phase: AtomicU32,
+    /// Someone asked for an end before the time was over.
+    stop_requested: AtomicBool,
+    /// Worker threads alive.
+    workers: AtomicU32,
+    /// Signaled when the run is to end, for the supervisor.
+    #[pin]
+    end: Event,
+    /// Signaled when every worker is there and they may begin.
+    #[pin]
+    gate: Event,
+    /// Given back when the run is forgotten.
+    _place: Share,
+}
+
+/// How many worker threads a run of `item` has.
+pub fn threads_of(item: Item, settings: &Settings) -> u32 {
+    match item {
+        Item::Test(_) => Item::TEST_THREADS,
+        Item::Scenario(scenario) => (scenario.crew)(settings).threads(),
+    }
+}
+
+impl Run {
+    /// A run that has not started.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::INSUFFICIENT_RESOURCES`].
+    pub fn new(
+        number: u64,
+        item: Item,
+        settings: Settings,
+        place: Share,
+    ) -> Result<NonPagedArc<Self>, Status> {
+        let crew = match item {
+            Item::Test(_) => Crew::default(),
+            Item::Scenario(scenario) => (scenario.crew)(&settings),
+        };
+        let tallies = tally::for_crew(&crew)?;
+        NonPagedArc::pin_init(pin_init!(Self {
+            number,
+            item,
+            settings,
+            started: Instant::now(),
+            tallies,
+            phase: AtomicU32::new(Phase::Running.to_wire()),
+            stop_requested: AtomicBool::new(false),
+            workers: AtomicU32::new(0),
+            end <- Event::new(Signal::Notification, false),
+            gate <- Event::new(Signal::Notification, false),
+            _place: place,
+        }))
+    }
+
+    /// What a request names it by.
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The values of its parameters.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The counters of its workers and DPCs.
+    pub fn tallies(&self) -> &[Tally] {
+        &self.tallies
+    }
+
+    /// Where it stands.
+    pub fn phase(&self) -> Phase {
+        Phase::from_wire(self.phase.load(Ordering::Acquire)).unwrap_or(Phase::Finished)
+    }
+
+    /// Whether the workers go on.
+    pub fn goes_on(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) == Phase::Running.to_wire()
+    }
+
+    /// Whether someone asked for an end before the time was over.
+    pub fn was_stopped(&self) -> bool {
+        self.stop_requested.load(Ordering::Relaxed)
+    }
+
+    /// Asks for an end. Before its supervisor has begun, too.
+    pub fn request_stop(&self, irql: &Irql<'_, Passive>) {
+        self.abandon();
+        self.end.set(irql);
+    }
+
+    /// Asks for an end, which takes up to [`END_IS_SEEN_WITHIN`]: for a drop, which knows no IRQL.
+    pub fn abandon(&self) {
+        if self.goes_on() {
+            self.stop_requested.store(true, Ordering::Relaxed);
+        }
+        self.phase
+            .fetch_max(Phase::Stopping.to_wire(), Ordering::Release);
+    }
+
+    /// Lets the workers begin.
+    pub fn open_gate(&self, irql: &Irql<'_, Passive>) {
+        self.gate.set(irql);
+    }
+
+    /// Lets the workers end; those who wait at the gate, too.
+    pub fn end_workers(&self, irql: &Irql<'_, Passive>) {
+        self.phase
+            .fetch_max(Phase::Stopping.to_wire(), Ordering::Relaxed);
+        self.gate.set(irql);
+    }
+
+    /// Counts a worker until the guard is dropped, and waits until all may begin.
+    pub fn enter_worker(&self, irql: &mut Irql<'_, Passive>) -> Alive<'_> {
+        self.workers.fetch_add(1, Ordering::Relaxed);
+        let _opened = self.gate.wait(irql, Timeout::Never);
+        Alive(&self.workers)
+    }
+
+    /// Waits until the run is asked to end or `duration` is over.
+    pub fn wait_for_end(&self, irql: &mut Irql<'_, Passive>, duration: Duration) {
+        let start = Instant::now();
+        while self.goes_on() {
+            let left = duration.saturating_sub(start.elapsed());
+            let slice = Timeout::After(left.min(END_IS_SEEN_WITHIN));
+            if left.is_zero() || self.end.wait(irql, slice) == WaitStatus::Acquired {
+                return;
+            }
+        }
+    }
+
+    /// Says that nothing of the run goes on any more but the end of its supervisor.
+    pub fn finish(&self) {
+        self.phase
+            .fetch_max(Phase::Finished.to_wire(), Ordering::Release);
+    }
+
+    /// How long it has been going on.
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// How far it has come, while its outcome is not there.
+    pub fn progress(&self) -> Progress {
+        let phase = if self.goes_on() {
+            Phase::Running
+        } else {
+            Phase::Stopping
+        };
+        Progress {
+            phase: phase.to_wire(),
+            workers: self.workers.load(Ordering::Relaxed),
+            elapsed_100ns: in_100ns(self.elapsed()),
+            planned_100ns: self.planned_100ns(),
+            passes: self.sum(Count::Passes),
+            acquisitions: self.sum(Count::Acquisitions),
+            failures: self.sum(Count::Failures),
+            collect_bytes: 0,
+            reserved: 0,
+        }
+    }
+
+    /// How far it came.
+    pub fn final_progress(&self, outcome: &Outcome) -> Progress {
+        Progress {
+            phase: Phase::Finished.to_wire(),
+            elapsed_100ns: outcome.elapsed_100ns,
+            failures: outcome.failures,
+            collect_bytes: u32::try_from(self.result_bytes(outcome)).unwrap_or(u32::MAX),
+            ..self.progress()
+        }
+    }
+
+    /// The sum of a count over all workers.
+    pub fn sum(&self, count: Count) -> u64 {
+        let values = self.tallies.iter().map(|tally| tally.get(count));
+        values.fold(0, u64::saturating_add)
+    }
+
+    fn planned_100ns(&self) -> u64 {
+        self.settings
+            .get(ParameterId::Seconds)
+            .saturating_mul(10_000_000)
+    }
+}
+
+/// How long a supervisor can be blind to [`Run::abandon`].
+const END_IS_SEEN_WITHIN: Duration = Duration::from_millis(100);
+
+/// A duration as the wire has it.
+pub fn in_100ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos() / 100).unwrap_or(u64::MAX)
+}
+
+/// A worker that is counted.
+pub struct Alive<'run>(&'run AtomicU32);
+
+impl Drop for Alive<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

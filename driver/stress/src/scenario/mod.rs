@@ -1,0 +1,105 @@
+//! Stress scenarios: many threads on one primitive, its invariant checked on every pass.
+//!
+//! Every pass of every worker goes the same way. It first tries the lock, so that contention is seen;
+//! when the try fails, it waits, and the wait is timed. While it has the lock it checks that the IRQL
+//! and the APC state are those that the primitive documents, that the [`Ledger`](ledger::Ledger) is
+//! whole, and, halfway through changing it, that nobody else is there. Afterwards IRQL and APC state
+//! must be what they were before. One pass in eight takes the lock without a try, so that the
+//! uncontended path of the waiting function runs as well; these are not counted as contended.
+//!
+//! A violation is counted where it was seen, and the first one of each worker is described in the
+//! log.
+
+mod broken_lock;
+mod fast_mutex;
+mod harness;
+mod ledger;
+mod mutex;
+mod recursive_mutex;
+mod resource;
+mod spin_lock;
+mod stage;
+mod timer;
+mod violation;
+mod worker;
+
+use syncstress_protocol::{Primitive, Role};
+use wdk_sync::{Irql, Passive, Status};
+
+pub use self::{stage::Stage, worker::stay_busy};
+use crate::settings::{Parameter, Settings};
+
+/// All scenarios, in the order in which they are listed.
+pub static TABLE: &[&Scenario] = &[
+    &spin_lock::SCENARIO,
+    &mutex::SCENARIO,
+    &recursive_mutex::SCENARIO,
+    &resource::SCENARIO,
+    &fast_mutex::SCENARIO,
+    &timer::SCENARIO,
+    &broken_lock::SCENARIO,
+];
+
+/// A scenario, as it is listed.
+pub struct Scenario {
+    /// Stable over versions.
+    pub id: u32,
+    /// To type.
+    pub name: &'static str,
+    /// What it is about.
+    pub primitive: Primitive,
+    /// Bits of [`ItemFlags`](syncstress_protocol::ItemFlags).
+    pub flags: u32,
+    /// One sentence.
+    pub summary: &'static str,
+    /// What it takes.
+    pub parameters: &'static [Parameter],
+    /// Who takes part, for given parameters.
+    pub crew: fn(&Settings) -> Crew,
+    /// Carries it through and gives the contention as the primitive counts it.
+    pub run: fn(&mut Stage<'_>, &mut Irql<'_, Passive>) -> Result<u64, Status>,
+}
+
+/// Who takes part in a run: so many of each role.
+#[derive(Clone, Copy)]
+pub struct Crew([(Role, u32); 3]);
+
+impl Crew {
+    /// Threads that all do the same.
+    pub const fn of(role: Role, threads: u32) -> Self {
+        Self([(role, threads), (Role::Reader, 0), (Role::Dpc, 0)])
+    }
+
+    /// With threads of another role.
+    #[must_use]
+    pub const fn with(mut self, role: Role, threads: u32) -> Self {
+        self.0[1] = (role, threads);
+        self
+    }
+
+    /// With DPCs, which are no threads.
+    #[must_use]
+    pub const fn with_dpcs(mut self, dpcs: u32) -> Self {
+        self.0[2] = (Role::Dpc, dpcs);
+        self
+    }
+
+    /// How many threads there are.
+    pub fn threads(&self) -> u32 {
+        let threads = self.0.iter().filter(|(role, _)| *role != Role::Dpc);
+        threads.fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    }
+
+    /// The role of each, threads before DPCs.
+    pub fn members(&self) -> impl Iterator<Item = Role> {
+        let groups = self.0.into_iter();
+        groups.flat_map(|(role, count)| core::iter::repeat_n(role, count as usize))
+    }
+}
+
+impl Default for Crew {
+    /// Nobody.
+    fn default() -> Self {
+        Self::of(Role::Writer, 0)
+    }
+}

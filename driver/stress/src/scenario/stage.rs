@@ -1,0 +1,36 @@
+//! What a scenario has to run on.
+
+use core::time::Duration;
+
+use wdk_sync::NonPagedArc;
+
+use crate::{
+    log::Log,
+    run::Run,
+    settings::{ParameterId, Settings},
+};
+
+/// A run of a scenario, as its supervisor has it.
+pub struct Stage<'a> {
+    /// The run.
+    pub run: &'a NonPagedArc<Run>,
+    /// What it says.
+    pub log: &'a mut Log,
+}
+
+impl<'a> Stage<'a> {
+    /// The stage of `run`.
+    pub const fn new(run: &'a NonPagedArc<Run>, log: &'a mut Log) -> Self {
+        Self { run, log }
+    }
+
+    /// The values of the run's parameters.
+    pub fn settings(&self) -> &Settings {
+        self.run.settings()
+    }
+
+    /// How long the run takes.
+    pub fn duration(&self) -> Duration {
+        Duration::from_secs(self.settings().get(ParameterId::Seconds))
+    }
+}

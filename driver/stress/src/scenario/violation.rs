@@ -1,0 +1,76 @@
+//! What a scenario can find wrong.
+
+use core::fmt;
+
+use crate::thread_state::ThreadState;
+
+/// Something that a working lock does not let happen.
+#[derive(Clone, Copy, Debug)]
+pub enum Violation {
+    /// The record was found in the middle of a change.
+    TornRecord {
+        /// The word that does not belong to the others.
+        word: usize,
+        /// What it should be.
+        expected: u64,
+        /// What it is.
+        actual: u64,
+    },
+    /// A writer found another one at work.
+    TwoWriters,
+    /// A reader saw the record change.
+    WriterWithReader,
+    /// IRQL or APC state are not what the primitive documents for its owner.
+    StateWhileOwned {
+        /// As documented.
+        expected: ThreadState,
+        /// As seen.
+        actual: ThreadState,
+    },
+    /// IRQL or APC state are not what they were before.
+    StateAfterwards {
+        /// Before the pass.
+        expected: ThreadState,
+        /// After it.
+        actual: ThreadState,
+    },
+    /// A thread was told that it owned a lock that it did not own, or the other way round.
+    WrongOwner,
+    /// The DPC of a timer ran more often than the timer expired, or not at all.
+    TimerAccount {
+        /// How often the timer expired.
+        expiries: u64,
+        /// How often its DPC ran.
+        runs: u64,
+    },
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TornRecord {
+                word,
+                expected,
+                actual,
+            } => write!(
+                f,
+                "the record was torn: word {word} was {actual:#018x}, expected {expected:#018x}"
+            ),
+            Self::TwoWriters => f.write_str("two writers were at work at the same time"),
+            Self::WriterWithReader => f.write_str("a writer was at work while a reader read"),
+            Self::StateWhileOwned { expected, actual } => {
+                write!(f, "while the lock was owned: {actual}; expected {expected}")
+            }
+            Self::StateAfterwards { expected, actual } => {
+                write!(f, "after the pass: {actual}; before it {expected}")
+            }
+            Self::WrongOwner => f.write_str("the lock was wrong about its owner"),
+            Self::TimerAccount { expiries, runs } => {
+                write!(
+                    f,
+                    "a timer expired {expiries} times, and its DPC ran {runs} times"
+                )
+            }
+        }
+    }
+}

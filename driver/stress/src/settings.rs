@@ -1,0 +1,188 @@
+//! Parameters of scenarios, and the values that a run has for them.
+
+use syncstress_protocol::{MAX_PARAMETERS, ParameterDescriptor, ParameterValue, Text, Unit};
+use wdk_sync::Status;
+
+use crate::limits::{SECONDS_PER_RUN, THREADS_PER_RUN};
+
+macro_rules! parameter_ids {
+    ($($(#[$doc:meta])* $variant:ident = $id:literal, $name:literal, $unit:ident, $summary:literal;)*) => {
+        /// What a parameter means. One meaning over all scenarios; the numbers are on the wire.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum ParameterId {
+            $($(#[$doc])* $variant = $id,)*
+        }
+
+        impl ParameterId {
+            /// The name to type, the unit, and one sentence.
+            const fn meaning(self) -> (&'static str, Unit, &'static str) {
+                match self {
+                    $(Self::$variant => ($name, Unit::$unit, $summary),)*
+                }
+            }
+        }
+
+        /// One more than the largest id.
+        const IDS: usize = {
+            let ids = [$($id),*];
+            ids[ids.len() - 1] + 1
+        };
+    };
+}
+
+parameter_ids! {
+    /// Threads that contend for the lock; those that write where there are readers.
+    Threads = 1, "threads", Count, "Threads that take the lock to change what it protects.";
+    /// Threads that take the lock shared.
+    Readers = 2, "readers", Count, "Threads that take the lock to read what it protects.";
+    /// How long the run takes.
+    Seconds = 3, "seconds", Seconds, "How long the run takes.";
+    /// How long the lock is held.
+    Hold = 4, "hold", Microseconds, "How long each holder keeps the lock, busy.";
+    /// How long a worker pauses between two passes.
+    Think = 5, "think", Microseconds, "How long each worker does something else between passes.";
+    /// How often a worker gives up when the lock is not free.
+    Try = 6, "try", Percent, "How often a worker that finds the lock taken gives up.";
+    /// How often a worker waits with a time-out.
+    TimedWait = 7, "timed-wait", Percent, "How often a worker that waits does so for 1 ms at most.";
+    /// How often the owner acquires the lock again.
+    Depth = 8, "depth", Count, "How many times an owner acquires the lock, at most.";
+    /// How often a reader starves exclusive waiters.
+    Starve = 9, "starve", Percent, "How often a reader goes ahead of exclusive waiters.";
+    /// How often a reader waits for exclusive waiters.
+    Yield = 10, "yield", Percent, "How often a reader lets all exclusive waiters go first.";
+    /// How often a writer goes from exclusive to shared.
+    Convert = 11, "convert", Percent, "How often a writer goes on as a reader before it lets go.";
+    /// How many timers there are.
+    Timers = 12, "timers", Count, "Timers, each with a DPC, that the threads set and cancel.";
+    /// How far away due times are.
+    Due = 13, "due", Microseconds, "Due times are random up to this.";
+    /// The period of periodic timers.
+    Period = 14, "period", Milliseconds, "Period of every second setting; 0: one-shot timers only.";
+}
+
+const _: () = assert!(
+    IDS - 1 <= MAX_PARAMETERS,
+    "a request carries every parameter"
+);
+
+/// A parameter that a scenario takes.
+pub struct Parameter {
+    id: ParameterId,
+    minimum: u64,
+    maximum: u64,
+    default: u64,
+}
+
+impl Parameter {
+    /// A parameter with its range and default.
+    pub const fn new(id: ParameterId, minimum: u64, maximum: u64, default: u64) -> Self {
+        assert!(minimum <= default && default <= maximum);
+        Self {
+            id,
+            minimum,
+            maximum,
+            default,
+        }
+    }
+
+    /// [`ParameterId::Threads`] from `minimum` up to the limit of a run.
+    pub const fn threads(minimum: u64, default: u64) -> Self {
+        Self::new(
+            ParameterId::Threads,
+            minimum,
+            THREADS_PER_RUN as u64,
+            default,
+        )
+    }
+
+    /// [`ParameterId::Seconds`] up to the limit of a run.
+    pub const fn seconds() -> Self {
+        Self::new(ParameterId::Seconds, 1, SECONDS_PER_RUN as u64, 5)
+    }
+
+    /// [`ParameterId::Hold`]. The largest hold keeps a processor at `DISPATCH_LEVEL` for less than
+    /// the hundredth part of what the DPC watchdog allows.
+    pub const fn hold() -> Self {
+        Self::new(ParameterId::Hold, 0, 1_000, 0)
+    }
+
+    /// [`ParameterId::Think`].
+    pub const fn think(default: u64) -> Self {
+        Self::new(ParameterId::Think, 0, 100_000, default)
+    }
+
+    /// A share of a hundred.
+    pub const fn percent(id: ParameterId, default: u64) -> Self {
+        Self::new(id, 0, 100, default)
+    }
+
+    /// As the wire has it.
+    pub const fn descriptor(&self) -> ParameterDescriptor {
+        let (name, unit, summary) = self.id.meaning();
+        ParameterDescriptor {
+            id: self.id as u32,
+            unit: unit.to_wire(),
+            minimum: self.minimum,
+            maximum: self.maximum,
+            default: self.default,
+            name: Text::new(name),
+            summary: Text::new(summary),
+        }
+    }
+}
+
+/// A value for every parameter.
+#[derive(Clone, Copy)]
+pub struct Settings([u64; IDS]);
+
+impl Settings {
+    /// The values given for `parameters`, and the defaults of those that are not given.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::INVALID_PARAMETER`] if one is unknown, given twice or out of range.
+    pub fn new(parameters: &[Parameter], given: &[ParameterValue]) -> Result<Self, Status> {
+        let mut settings = Self([0; IDS]);
+        for parameter in parameters {
+            settings.set(parameter.id, parameter.default);
+        }
+        for (index, value) in given.iter().enumerate() {
+            let twice = given.iter().take(index).any(|other| other.id == value.id);
+            let parameter = parameters.iter().find(|it| it.id as u32 == value.id);
+            match parameter {
+                Some(parameter)
+                    if !twice
+                        && value.reserved == 0
+                        && (parameter.minimum..=parameter.maximum).contains(&value.value) =>
+                {
+                    settings.set(parameter.id, value.value);
+                }
+                _ => return Err(Status::INVALID_PARAMETER),
+            }
+        }
+        Ok(settings)
+    }
+
+    /// The value of a parameter; 0 if the scenario does not take it.
+    pub fn get(&self, id: ParameterId) -> u64 {
+        self.0.get(id as usize).copied().unwrap_or(0)
+    }
+
+    /// The value of a parameter that counts something.
+    pub fn count(&self, id: ParameterId) -> u32 {
+        u32::try_from(self.get(id)).unwrap_or(u32::MAX)
+    }
+
+    /// The value of a parameter in microseconds.
+    pub fn micros(&self, id: ParameterId) -> core::time::Duration {
+        core::time::Duration::from_micros(self.get(id))
+    }
+
+    fn set(&mut self, id: ParameterId, value: u64) {
+        if let Some(place) = self.0.get_mut(id as usize) {
+            *place = value;
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! How runs live and end: stop, close, several handles, limits, both ends of every parameter.
+
+mod common;
+
+use std::{thread::sleep, time::Duration};
+
+use common::{Client, engine};
+use syncstress_protocol::{Phase, Verdict, ioctl};
+use wdk_sync::{Status, testing::at_passive_level};
+use zerocopy::IntoBytes;
+
+/// Longer than any test takes.
+const LONG: (&str, u64) = ("seconds", 3600);
+
+#[test]
+fn a_stopped_run_keeps_what_it_has() {
+    let engine = engine();
+    let client = Client::new(&engine);
+    for scenario in client.working_scenarios() {
+        let run = client.start(scenario.name.as_str(), &[LONG]).unwrap();
+        while client.progress(run).unwrap().passes == 0 {
+            sleep(Duration::from_millis(2));
+        }
+        client.stop(run).unwrap();
+        let phase = client.progress(run).unwrap().phase;
+        assert_ne!(phase, Phase::Running.to_wire(), "{}", scenario.name);
+        // Once more, in another phase.
+        client.stop(run).unwrap();
+        let result = client.collect(run).expect(Verdict::Stopped);
+        assert!(result.workers.iter().any(|worker| worker.passes > 0));
+    }
+}
+
+#[test]
+fn a_run_can_be_stopped_before_it_has_begun() {
+    let engine = engine();
+    let client = Client::new(&engine);
+    for _ in 0..20 {
+        let run = client.start("resource", &[LONG]).unwrap();
+        client.stop(run).unwrap();
+        client.collect(run).expect(Verdict::Stopped);
+    }
+}
+
+#[test]
+fn a_finished_run_can_be_stopped() {
+    let engine = engine();
+    let client = Client::new(&engine);
+    let run = client.start("event.initial_state", &[]).unwrap();
+    while client.progress(run).unwrap().phase != Phase::Finished.to_wire() {
+        sleep(Duration::from_millis(1));
+    }
+    client.stop(run).unwrap();
+    client.collect(run).expect(Verdict::Passed);
+}
+
+#[test]
+fn closing_a_handle_ends_its_run() {
+    let engine = engine();
+    let client = Client::new(&engine);
+    for scenario in client.working_scenarios() {
+        let other = Client::new(&engine);
+        let run = other.start(scenario.name.as_str(), &[LONG]).unwrap();
+        sleep(Duration::from_millis(20));
+        // Returns, and only when the workers are gone: they use what is freed here.
+        at_passive_level(|irql| other.0.close(irql));
+        assert_eq!(other.progress(run).map(drop), Err(Status::NOT_FOUND));
+        let again = other.start("spinlock", &[LONG]).map(drop);
+        assert_eq!(again, Err(Status::INVALID_DEVICE_STATE));
+    }
+}
+
+#[test]
+fn dropping_a_session_ends_its_run() {
+    let engine = engine();
+    let client = Client::new(&engine);
+    client.start("timer", &[LONG]).unwrap();
+    sleep(Duration::from_millis(20));
+    at_passive_level(move |_irql| drop(client));
+}
+
+#[test]
+fn closing_while_others_ask() {
+    let engine = engine();
+    let client = Client::new(&engine);
+    let run = client.start("mutex", &[LONG]).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    match client.progress(run) {
+                        Ok(progress) => assert_eq!(progress.failures, 0),
+                        Err(status) => assert_eq!(status, Status::NOT_FOUND),
+                    }
+                }
+            });
+        }
+        sleep(Duration::from_millis(5));
+        at_passive_level(|irql| client.0.close(irql));
+    });
+}
+
+#[test]
+fn two_sessions_run_at_the_same_time() {
+    let engine = engine();
+    let (first, second) = (Client::new(&engine), Client::new(&engine));
+    let settings = [LONG, ("threads", 3)];
+    let one = first.start("spinlock", &settings).unwrap();
+    let two = second.start("resource", &settings).unwrap();
+    assert_ne!(one, two);
+    for (client, run) in [(&first, one), (&second, two)] {
+        let progress = loop {
+            let progress = client.progress(run).unwrap();
+            assert_eq!(progress.phase, Phase::Running.to_wire());
+            if progress.passes > 0 {
+                break progress;
+            }
+            sleep(Duration::from_millis(2));
+        };
+        assert_eq!(progress.workers, if run == one { 3 } else { 11 });
+        assert!(progress.elapsed_100ns > 0);
+        assert_eq!(progress.planned_100ns, 3600 * 10_000_000);
+    }
+    first.stop(one).unwrap();
+    first.collect(one).expect(Verdict::Stopped);
+    assert_eq!(
+        second.progress(two).unwrap().phase,
+        Phase::Running.to_wire()
+    );
+    second.stop(two).unwrap();
+    second.collect(two).expect(Verdict::Stopped);
+}
+
+#[test]
+fn the_limits_are_enforced_and_given_back() {
+    let engine = engine();
+    let limits = Client::new(&engine).version().limits;
+    // More threads in one run than a run may have.
+    let client = Client::new(&engine);
+    let threads = u64::from(limits.threads_per_run);
+    let too_many = [LONG, ("threads", threads), ("readers", 1)];
+    let refused = client.start("resource", &too_many).map(drop);
+    assert_eq!(refused, Err(Status::QUOTA_EXCEEDED));
+    // More runs than there may be.
+    let few = [LONG, ("threads", 1), ("think", 100_000)];
+    let clients: Vec<_> = (0..limits.runs).map(|_| Client::new(&engine)).collect();
+    let runs: Vec<_> = clients
+        .iter()
+        .map(|it| it.start("mutex", &few).unwrap())
+        .collect();
+    let refused = client.start("mutex", &few).map(drop);
+    assert_eq!(refused, Err(Status::QUOTA_EXCEEDED));
+    for (client, run) in clients.iter().zip(runs) {
+        client.stop(run).unwrap();
+        client.collect(run).expect(Verdict::Stopped);
+    }
+    let run = client.start("mutex", &few).unwrap();
+    client.stop(run).unwrap();
+    client.collect(run).expect(Verdict::Stopped);
+}
+
+#[test]
+fn threads_of_all_runs_are_limited_together() {
+    let engine = engine();
+    let limits = Client::new(&engine).version().limits;
+    let full = [
+        LONG,
+        ("threads", u64::from(limits.threads_per_run)),
+        ("think", 100_000),
+    ];
+    let clients = [(); 3].map(|()| Client::new(&engine));
+    let one = clients[0].start("fast-mutex", &full).unwrap();
+    let two = clients[1].start("fast-mutex", &full).unwrap();
+    assert_eq!(2 * limits.threads_per_run, limits.threads_total);
+    let third = clients[2].start("event.initial_state", &[]).map(drop);
+    assert_eq!(third, Err(Status::QUOTA_EXCEEDED));
+    clients[0].stop(one).unwrap();
+    let result = clients[0].collect(one).expect(Verdict::Stopped);
+    assert_eq!(result.workers.len(), limits.threads_per_run as usize);
+    clients[2]
+        .run("event.initial_state", &[])
+        .expect(Verdict::Passed);
+    clients[1].stop(two).unwrap();
+    clients[1].collect(two).expect(Verdict::Stopped);
+}
+
+#[test]
+fn parameters_work_at_both_ends_of_their_ranges() {
+    let engine = engine();
+    let client = Client::new(&engine);
+    for scenario in client.working_scenarios() {
+        for parameter in client.parameters(scenario.id) {
+            for value in [parameter.minimum, parameter.maximum] {
+                let name = parameter.name.as_str();
+                // As few threads as may be, so that the most of one kind are not too many together.
+                let usual = [("threads", 1), ("readers", 0), ("seconds", 3600)];
+                let others = usual.into_iter().filter(|(other, _)| *other != name);
+                let settings: Vec<_> = others.chain([(name, value)]).collect();
+                let run = client.start(scenario.name.as_str(), &settings);
+                let run = run.unwrap_or_else(|status| panic!("{settings:?}: {status}"));
+                sleep(Duration::from_millis(100));
+                client.stop(run).unwrap();
+                client.collect(run).expect(Verdict::Stopped);
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_are_never_given_twice() {
+    let engine = engine();
+    let clients = [Client::new(&engine), Client::new(&engine)];
+    let mut last = 0;
+    for round in 0..6 {
+        let client = &clients[round % 2];
+        let run = client.start("event.initial_state", &[]).unwrap();
+        assert!(run.run > last);
+        last = run.run;
+        client.collect(run);
+        let gone = client.send(ioctl::COLLECT, run.as_bytes(), 4096);
+        assert_eq!(gone, Err(Status::NOT_FOUND));
+    }
+}
