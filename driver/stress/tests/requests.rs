@@ -14,10 +14,18 @@ const SPIN_LOCK: u32 = 1;
 const THREADS: u32 = 1;
 const READERS: u32 = 2;
 const SECONDS: u32 = 3;
+/// A behaviour test.
+const TEST: u32 = 1001;
 const NO_ITEM: u32 = 0x7FFF_FFFF;
 
-/// A code, its input, the room for output, and the status that it gets.
-type Case = (&'static str, u32, Vec<u8>, usize, Status);
+/// What is wrong with a request, its input, the room for output, and the status that it gets.
+type Case = (&'static str, Vec<u8>, usize, Status);
+
+const LENGTH: Status = Status::INFO_LENGTH_MISMATCH;
+const SMALL: Status = Status::BUFFER_TOO_SMALL;
+const INVALID: Status = Status::INVALID_PARAMETER;
+const MISSING: Status = Status::NOT_FOUND;
+const UNKNOWN: Status = Status::INVALID_DEVICE_REQUEST;
 
 fn list(item: u32, first: u32) -> Vec<u8> {
     ListRequest { item, first }.as_bytes().to_vec()
@@ -41,292 +49,108 @@ fn with_one_more(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-fn sizes() -> Vec<Case> {
-    const VERSION: usize = size_of::<VersionReply>();
-    const LENGTH: Status = Status::INFO_LENGTH_MISMATCH;
-    const SMALL: Status = Status::BUFFER_TOO_SMALL;
-    let run = || run_reference(1);
-    let start = || start_request(SPIN_LOCK, &[(SECONDS, 1)]);
+fn version() -> Vec<Case> {
+    const SIZE: usize = size_of::<VersionReply>();
     vec![
-        (
-            "version, input",
-            ioctl::QUERY_VERSION,
-            vec![0],
-            VERSION,
-            LENGTH,
-        ),
-        ("version, no room", ioctl::QUERY_VERSION, vec![], 0, SMALL),
-        (
-            "version, short",
-            ioctl::QUERY_VERSION,
-            vec![],
-            VERSION - 1,
-            SMALL,
-        ),
-        ("items, no input", ioctl::LIST_ITEMS, vec![], 4096, LENGTH),
-        (
-            "items, short input",
-            ioctl::LIST_ITEMS,
-            without_last(list(0, 0)),
-            4096,
-            LENGTH,
-        ),
-        (
-            "items, long input",
-            ioctl::LIST_ITEMS,
-            with_one_more(list(0, 0)),
-            4096,
-            LENGTH,
-        ),
-        (
-            "items, short",
-            ioctl::LIST_ITEMS,
-            list(0, 0),
-            size_of::<ListReply>() - 1,
-            SMALL,
-        ),
-        (
-            "parameters, no input",
-            ioctl::LIST_PARAMETERS,
-            vec![],
-            4096,
-            LENGTH,
-        ),
-        (
-            "parameters, long input",
-            ioctl::LIST_PARAMETERS,
-            with_one_more(list(1, 0)),
-            64,
-            LENGTH,
-        ),
-        (
-            "parameters, short",
-            ioctl::LIST_PARAMETERS,
-            list(SPIN_LOCK, 0),
-            7,
-            SMALL,
-        ),
-        ("start, no input", ioctl::START, vec![], 8, LENGTH),
-        ("start, half a header", ioctl::START, vec![1; 4], 8, LENGTH),
-        (
-            "start, no values",
-            ioctl::START,
-            start_header(SPIN_LOCK, 1),
-            8,
-            LENGTH,
-        ),
-        (
-            "start, half a value",
-            ioctl::START,
-            without_last(start()),
-            8,
-            LENGTH,
-        ),
-        (
-            "start, trailing byte",
-            ioctl::START,
-            with_one_more(start()),
-            8,
-            LENGTH,
-        ),
-        ("start, no room", ioctl::START, start(), 7, SMALL),
-        ("progress, no input", ioctl::PROGRESS, vec![], 128, LENGTH),
-        (
-            "progress, long input",
-            ioctl::PROGRESS,
-            with_one_more(run()),
-            128,
-            LENGTH,
-        ),
-        (
-            "progress, short",
-            ioctl::PROGRESS,
-            run(),
-            size_of::<Progress>() - 1,
-            SMALL,
-        ),
-        ("stop, no input", ioctl::STOP, vec![], 0, LENGTH),
-        (
-            "stop, short input",
-            ioctl::STOP,
-            without_last(run()),
-            0,
-            LENGTH,
-        ),
-        ("collect, no input", ioctl::COLLECT, vec![], 4096, LENGTH),
-        (
-            "collect, long input",
-            ioctl::COLLECT,
-            with_one_more(run()),
-            4096,
-            LENGTH,
-        ),
+        ("input", vec![0], SIZE, LENGTH),
+        ("no room", vec![], 0, SMALL),
+        ("little room", vec![], SIZE - 1, SMALL),
     ]
 }
 
-fn values() -> Vec<Case> {
-    const INVALID: Status = Status::INVALID_PARAMETER;
+fn items() -> Vec<Case> {
+    vec![
+        ("no input", vec![], 4096, LENGTH),
+        ("short input", without_last(list(0, 0)), 4096, LENGTH),
+        ("long input", with_one_more(list(0, 0)), 4096, LENGTH),
+        ("no room", list(0, 0), size_of::<ListReply>() - 1, SMALL),
+        ("of an item", list(SPIN_LOCK, 0), 4096, INVALID),
+        ("behind the end", list(0, 10_000), 4096, INVALID),
+    ]
+}
+
+fn parameters() -> Vec<Case> {
+    vec![
+        ("no input", vec![], 4096, LENGTH),
+        (
+            "long input",
+            with_one_more(list(SPIN_LOCK, 0)),
+            4096,
+            LENGTH,
+        ),
+        ("no room", list(SPIN_LOCK, 0), 7, SMALL),
+        ("of nothing", list(NO_ITEM, 0), 4096, MISSING),
+        ("behind the end", list(SPIN_LOCK, 99), 4096, INVALID),
+    ]
+}
+
+fn start_sizes() -> Vec<Case> {
+    let start = || start_request(SPIN_LOCK, &[(SECONDS, 1)]);
+    vec![
+        ("no input", vec![], 8, LENGTH),
+        ("half a header", vec![1; 4], 8, LENGTH),
+        ("no values", start_header(SPIN_LOCK, 1), 8, LENGTH),
+        ("half a value", without_last(start()), 8, LENGTH),
+        ("trailing byte", with_one_more(start()), 8, LENGTH),
+        ("no room", start(), 7, SMALL),
+    ]
+}
+
+fn start_values() -> Vec<Case> {
     let start = |values: &[(u32, u64)]| start_request(SPIN_LOCK, values);
     let too_many = u32::try_from(MAX_PARAMETERS).unwrap() + 1;
     let mut reserved = start(&[(SECONDS, 1)]);
     // Behind the header and the id.
     reserved[size_of::<StartRequest>() + 4] = 1;
+    let twice = start(&[(SECONDS, 1), (SECONDS, 1)]);
     vec![
+        ("nothing", start_header(NO_ITEM, 0), 8, MISSING),
+        ("item 0", start_header(0, 0), 8, MISSING),
+        ("no threads", start(&[(THREADS, 0)]), 8, INVALID),
+        ("257 threads", start(&[(THREADS, 257)]), 8, INVALID),
+        ("no seconds", start(&[(SECONDS, 0)]), 8, INVALID),
+        ("two days", start(&[(SECONDS, 172_800)]), 8, INVALID),
+        ("all bits set", start(&[(SECONDS, u64::MAX)]), 8, INVALID),
+        ("a parameter twice", twice, 8, INVALID),
+        ("one of others", start(&[(READERS, 1)]), 8, INVALID),
+        ("no such parameter", start(&[(9999, 1)]), 8, INVALID),
+        ("a reserved field", reserved, 8, INVALID),
+        ("too many", start_header(SPIN_LOCK, too_many), 8, INVALID),
+        ("billions", start_header(SPIN_LOCK, u32::MAX), 8, INVALID),
         (
-            "items of an item",
-            ioctl::LIST_ITEMS,
-            list(1, 0),
-            4096,
-            INVALID,
-        ),
-        (
-            "items behind the end",
-            ioctl::LIST_ITEMS,
-            list(0, 10_000),
-            4096,
-            INVALID,
-        ),
-        (
-            "parameters behind the end",
-            ioctl::LIST_PARAMETERS,
-            list(SPIN_LOCK, 99),
-            4096,
-            INVALID,
-        ),
-        (
-            "parameters of nothing",
-            ioctl::LIST_PARAMETERS,
-            list(NO_ITEM, 0),
-            4096,
-            Status::NOT_FOUND,
-        ),
-        (
-            "start nothing",
-            ioctl::START,
-            start_header(NO_ITEM, 0),
-            8,
-            Status::NOT_FOUND,
-        ),
-        (
-            "start item 0",
-            ioctl::START,
-            start_header(0, 0),
-            8,
-            Status::NOT_FOUND,
-        ),
-        (
-            "no threads",
-            ioctl::START,
-            start(&[(THREADS, 0)]),
+            "of a test",
+            start_request(TEST, &[(SECONDS, 1)]),
             8,
             INVALID,
-        ),
-        (
-            "257 threads",
-            ioctl::START,
-            start(&[(THREADS, 257)]),
-            8,
-            INVALID,
-        ),
-        (
-            "no seconds",
-            ioctl::START,
-            start(&[(SECONDS, 0)]),
-            8,
-            INVALID,
-        ),
-        (
-            "two days",
-            ioctl::START,
-            start(&[(SECONDS, 172_800)]),
-            8,
-            INVALID,
-        ),
-        (
-            "all bits set",
-            ioctl::START,
-            start(&[(SECONDS, u64::MAX)]),
-            8,
-            INVALID,
-        ),
-        (
-            "a parameter twice",
-            ioctl::START,
-            start(&[(SECONDS, 1), (SECONDS, 1)]),
-            8,
-            INVALID,
-        ),
-        (
-            "a parameter of others",
-            ioctl::START,
-            start(&[(READERS, 1)]),
-            8,
-            INVALID,
-        ),
-        (
-            "no such parameter",
-            ioctl::START,
-            start(&[(9999, 1)]),
-            8,
-            INVALID,
-        ),
-        ("a reserved field", ioctl::START, reserved, 8, INVALID),
-        (
-            "more than fit",
-            ioctl::START,
-            start_header(SPIN_LOCK, too_many),
-            8,
-            INVALID,
-        ),
-        (
-            "billions",
-            ioctl::START,
-            start_header(SPIN_LOCK, u32::MAX),
-            8,
-            INVALID,
-        ),
-        (
-            "a test with parameters",
-            ioctl::START,
-            start_request(1001, &[(SECONDS, 1)]),
-            8,
-            INVALID,
-        ),
-        (
-            "progress of nothing",
-            ioctl::PROGRESS,
-            run_reference(77),
-            128,
-            Status::NOT_FOUND,
-        ),
-        (
-            "stop nothing",
-            ioctl::STOP,
-            run_reference(77),
-            0,
-            Status::NOT_FOUND,
-        ),
-        (
-            "stop run 0",
-            ioctl::STOP,
-            run_reference(0),
-            0,
-            Status::NOT_FOUND,
-        ),
-        (
-            "collect nothing",
-            ioctl::COLLECT,
-            run_reference(77),
-            4096,
-            Status::NOT_FOUND,
         ),
     ]
 }
 
-fn codes() -> Vec<Case> {
-    const UNKNOWN: Status = Status::INVALID_DEVICE_REQUEST;
+fn progress() -> Vec<Case> {
+    const SIZE: usize = size_of::<Progress>();
+    vec![
+        ("no input", vec![], SIZE, LENGTH),
+        ("long input", with_one_more(run_reference(1)), SIZE, LENGTH),
+        ("no room", run_reference(1), SIZE - 1, SMALL),
+        ("of nothing", run_reference(77), SIZE, MISSING),
+    ]
+}
+
+/// For stop and collect, which have the same input.
+fn run_references() -> Vec<Case> {
+    vec![
+        ("no input", vec![], 4096, LENGTH),
+        ("short input", without_last(run_reference(1)), 4096, LENGTH),
+        ("long input", with_one_more(run_reference(1)), 4096, LENGTH),
+        ("of nothing", run_reference(77), 4096, MISSING),
+        ("of run 0", run_reference(0), 4096, MISSING),
+    ]
+}
+
+/// Every code with its cases, known or not.
+fn all() -> Vec<(u32, Vec<Case>)> {
     // The other transfer methods of a known function, and functions that there are not.
-    let codes = [
+    let unknown = [
         0,
         u32::MAX,
         ioctl::START | 1,
@@ -335,21 +159,36 @@ fn codes() -> Vec<Case> {
         ioctl::COLLECT + 4,
         ioctl::QUERY_VERSION - 4,
     ];
-    let cases = codes.map(|code| ("an unknown code", code, vec![0; 16], 4096, UNKNOWN));
-    cases.to_vec()
+    let unknown = unknown.map(|code| (code, vec![("the code", vec![0; 16], 4096, UNKNOWN)]));
+    let mut all = vec![
+        (ioctl::QUERY_VERSION, version()),
+        (ioctl::LIST_ITEMS, items()),
+        (ioctl::LIST_PARAMETERS, parameters()),
+        (ioctl::START, start_sizes()),
+        (ioctl::START, start_values()),
+        (ioctl::PROGRESS, progress()),
+        (ioctl::STOP, run_references()),
+        (ioctl::COLLECT, run_references()),
+    ];
+    all.extend(unknown);
+    all
+}
+
+#[track_caller]
+fn refuses_all(client: &Client) {
+    for (code, cases) in all() {
+        for (what, input, output, status) in cases {
+            let answer = client.send(code, &input, output);
+            assert_eq!(answer, Err(status), "{what} of code {code:#x}");
+        }
+    }
 }
 
 #[test]
 fn malformed_requests_are_refused_and_change_nothing() {
     let engine = engine();
     let client = Client::new(&engine);
-    for (what, code, input, output, status) in [sizes(), values(), codes()].concat() {
-        assert_eq!(
-            client.send(code, &input, output),
-            Err(status),
-            "{what} (code {code:#x})"
-        );
-    }
+    refuses_all(&client);
     // No run was started: the handle has room for one.
     let run = client.start("spinlock", &[("seconds", 1)]).unwrap();
     assert_eq!(run.run, 1, "no request took a number");
@@ -364,9 +203,8 @@ fn malformed_requests_do_not_disturb_a_run() {
     let run = client
         .start("mutex", &[("seconds", 60), ("threads", 2)])
         .unwrap();
-    for (what, code, input, output, status) in [sizes(), codes()].concat() {
-        assert_eq!(client.send(code, &input, output), Err(status), "{what}");
-    }
+    assert_eq!(run.run, 1);
+    refuses_all(&client);
     let progress = client.progress(run).unwrap();
     assert_eq!(progress.failures, 0);
     client.stop(run).unwrap();

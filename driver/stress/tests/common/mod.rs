@@ -30,7 +30,7 @@ pub struct Result {
 }
 
 impl Result {
-    pub fn verdict(&self) -> Verdict {
+    pub const fn verdict(&self) -> Verdict {
         Verdict::from_wire(self.summary.verdict).expect("a verdict")
     }
 
