@@ -1,5 +1,6 @@
 //! A driver that is part of the test: named device, requests of each kind, cancellation, unload.
-#![allow(non_snake_case, reason = "parameters are spelled as NT spells them")]
+
+mod support;
 
 use std::{
     ptr,
@@ -12,6 +13,13 @@ use std::{
 };
 
 use nthost::{Kernel, Stop, ntddk::*};
+use support::{
+    driver::{
+        Text, cancel_irql, complete, control, load_entry, mark_pending, object, set_cancel_routine,
+        stack,
+    },
+    nt,
+};
 
 const ECHO: u32 = CTL_CODE(FILE_DEVICE_UNKNOWN, 0x800, METHOD_BUFFERED, FILE_ANY_ACCESS);
 const PEND: u32 = CTL_CODE(FILE_DEVICE_UNKNOWN, 0x801, METHOD_BUFFERED, FILE_ANY_ACCESS);
@@ -27,46 +35,25 @@ static CLEANUPS: AtomicU32 = AtomicU32::new(0);
 static CLOSES: AtomicU32 = AtomicU32::new(0);
 static PENDING: AtomicU32 = AtomicU32::new(0);
 
-/// A UTF-16 string with its counted form.
-struct Text(Vec<u16>);
-
-impl Text {
-    fn new(text: &str) -> Self {
-        Self(text.encode_utf16().chain([0]).collect())
-    }
-
-    fn counted(&self) -> UNICODE_STRING {
-        let mut string = UNICODE_STRING::default();
-        // SAFETY: The text ends with a zero and outlives the string.
-        unsafe { RtlInitUnicodeString(&raw mut string, self.0.as_ptr()) };
-        string
-    }
-}
-
-unsafe extern "win64" fn driver_entry(
-    driver: *mut DRIVER_OBJECT,
-    _registry_path: PUNICODE_STRING,
-) -> NTSTATUS {
+unsafe extern "win64" fn driver_entry(driver: PDRIVER_OBJECT, _path: PUNICODE_STRING) -> NTSTATUS {
     let (name, link) = (Text::new(r"\Device\Echo"), Text::new(r"\DosDevices\Echo"));
     let mut device = ptr::null_mut();
-    // SAFETY: The strings live for the call.
-    let status = unsafe {
-        IoCreateDevice(
-            driver,
-            0,
-            &mut name.counted(),
-            FILE_DEVICE_UNKNOWN,
-            0,
-            FALSE,
-            &raw mut device,
-        )
-    };
+    let status = nt!(IoCreateDevice(
+        driver,
+        0,
+        &mut name.counted(),
+        FILE_DEVICE_UNKNOWN,
+        0,
+        FALSE,
+        &raw mut device,
+    ));
     assert_eq!(status, STATUS_SUCCESS);
-    // SAFETY: As above.
-    let status = unsafe { IoCreateSymbolicLink(&mut link.counted(), &mut name.counted()) };
+    let status = nt!(IoCreateSymbolicLink(
+        &mut link.counted(),
+        &mut name.counted()
+    ));
     assert_eq!(status, STATUS_SUCCESS);
-    // SAFETY: The kernel passes its driver object.
-    let object = unsafe { &mut *driver };
+    let object = object(driver);
     object.DriverUnload = Some(unload);
     for major in [IRP_MJ_CREATE, IRP_MJ_CLEANUP, IRP_MJ_CLOSE] {
         object.MajorFunction[major as usize] = Some(create_close);
@@ -75,103 +62,60 @@ unsafe extern "win64" fn driver_entry(
     STATUS_SUCCESS
 }
 
-unsafe extern "win64" fn unload(driver: *mut DRIVER_OBJECT) {
+unsafe extern "win64" fn unload(driver: PDRIVER_OBJECT) {
     let link = Text::new(r"\DosDevices\Echo");
-    // SAFETY: The string lives for the call.
-    unsafe { IoDeleteSymbolicLink(&mut link.counted()) };
-    // SAFETY: The kernel passes its driver object.
-    let device = unsafe { (*driver).DeviceObject };
-    // SAFETY: The driver has one device, which nobody uses.
-    unsafe { IoDeleteDevice(device) };
-}
-
-/// Completes an IRP.
-unsafe fn complete(irp: PIRP, status: NTSTATUS, information: u64) -> NTSTATUS {
-    // SAFETY: The caller owns the IRP.
-    unsafe {
-        (*irp).IoStatus = IO_STATUS_BLOCK {
-            Status: status,
-            Information: information,
-        }
-    };
-    // SAFETY: As above; it is given up.
-    unsafe { IofCompleteRequest(irp, 0) };
-    status
-}
-
-/// The stack location of the driver that owns an IRP (`IoGetCurrentIrpStackLocation`).
-unsafe fn stack<'a>(irp: PIRP) -> &'a mut IO_STACK_LOCATION {
-    // SAFETY: The caller owns the IRP.
-    let location = unsafe { (*irp).CurrentStackLocation };
-    // SAFETY: As above: it is the caller's.
-    unsafe { &mut *location }
+    nt!(IoDeleteSymbolicLink(&mut link.counted()));
+    nt!(IoDeleteDevice(object(driver).DeviceObject));
 }
 
 unsafe extern "win64" fn create_close(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
-    // SAFETY: The kernel passes an IRP with a stack location for this driver.
-    let major = unsafe { stack(irp) }.MajorFunction;
+    let major = stack(irp).MajorFunction;
     match u32::from(major) {
         IRP_MJ_CLEANUP => CLEANUPS.fetch_add(1, Ordering::Relaxed),
         IRP_MJ_CLOSE => CLOSES.fetch_add(1, Ordering::Relaxed),
         _ => 0,
     };
-    // SAFETY: This routine owns the IRP.
-    unsafe { complete(irp, STATUS_SUCCESS, 0) }
+    complete(irp, STATUS_SUCCESS, 0)
 }
 
 unsafe extern "win64" fn device_control(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
-    // SAFETY: The kernel passes an IRP with a stack location for this driver.
-    let parameters = unsafe { stack(irp) }.Parameters;
-    // SAFETY: It is a device control request.
-    let parameters = unsafe { parameters.DeviceIoControl };
+    let parameters = control(irp);
+    let room = parameters.OutputBufferLength;
     match parameters.IoControlCode {
-        ECHO => {
-            let length = parameters
-                .InputBufferLength
-                .min(parameters.OutputBufferLength);
-            // SAFETY: This routine owns the IRP.
-            unsafe { complete(irp, STATUS_SUCCESS, length.into()) }
-        }
+        ECHO => complete(
+            irp,
+            STATUS_SUCCESS,
+            parameters.InputBufferLength.min(room).into(),
+        ),
         DIRECT => {
             // SAFETY: The kernel has made an MDL for the output.
             let mdl = unsafe { (*irp).MdlAddress };
-            // SAFETY: As above.
-            let place = unsafe { MmMapLockedPagesSpecifyCache(mdl, 0, 1, ptr::null_mut(), 0, 0) };
+            let place = nt!(MmMapLockedPagesSpecifyCache(
+                mdl,
+                0,
+                1,
+                ptr::null_mut(),
+                0,
+                0
+            ));
             // SAFETY: The mapping has as many bytes as the output.
-            unsafe {
-                place
-                    .cast::<u8>()
-                    .write_bytes(0x5A, parameters.OutputBufferLength as usize);
-            };
-            // SAFETY: This routine owns the IRP.
-            unsafe { complete(irp, STATUS_SUCCESS, parameters.OutputBufferLength.into()) }
+            unsafe { place.cast::<u8>().write_bytes(0x5A, room as usize) };
+            complete(irp, STATUS_SUCCESS, room.into())
         }
         PEND => {
-            // SAFETY: This routine owns the IRP; `IoMarkIrpPending`.
-            unsafe { stack(irp) }.Control |= SL_PENDING_RETURNED;
-            // SAFETY: As above; `IoSetCancelRoutine`.
-            unsafe { (*irp).CancelRoutine = Some(cancel) };
+            mark_pending(irp);
+            set_cancel_routine(irp, Some(cancel));
             PENDING.fetch_add(1, Ordering::Release);
             STATUS_PENDING
         }
-        FAIL => {
-            // SAFETY: This routine owns the IRP.
-            unsafe { complete(irp, STATUS_DEVICE_BUSY, 0) }
-        }
-        _ => {
-            // SAFETY: This routine owns the IRP.
-            unsafe { complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0) }
-        }
+        FAIL => complete(irp, STATUS_DEVICE_BUSY, 0),
+        _ => complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0),
     }
 }
 
 unsafe extern "win64" fn cancel(_device: PDEVICE_OBJECT, irp: PIRP) {
-    // SAFETY: The kernel passes an IRP that is alive.
-    let irql = unsafe { (*irp).CancelIrql };
-    // SAFETY: A cancel routine is called with the cancel spin lock held at this IRQL.
-    unsafe { IoReleaseCancelSpinLock(irql) };
-    // SAFETY: A cancel routine owns the IRP.
-    unsafe { complete(irp, STATUS_CANCELLED, 0) };
+    nt!(IoReleaseCancelSpinLock(cancel_irql(irp)));
+    complete(irp, STATUS_CANCELLED, 0);
 }
 
 fn wait_until(condition: impl Fn() -> bool) {
@@ -185,8 +129,7 @@ fn wait_until(condition: impl Fn() -> bool) {
 #[test]
 fn a_driver_lives() -> Result<(), Stop> {
     let kernel = Kernel::get();
-    // SAFETY: The routines of this file are of the types that the kernel calls them by.
-    let driver = unsafe { kernel.load_in_process("echo", driver_entry) }?;
+    let driver = load_entry("echo", driver_entry)?;
 
     let missing = kernel
         .open(r"\\.\NotThere")

@@ -1,0 +1,203 @@
+//! A driver of a device that comes and goes: `AddDevice`, start, a device interface, removal.
+
+mod support;
+
+use std::{
+    ptr,
+    sync::{
+        Mutex,
+        atomic::{AtomicPtr, Ordering},
+    },
+};
+
+use nthost::{Driver, Kernel, Stop, ntddk::*, testing::expect_bug_check};
+use support::{
+    driver::{complete, forward, load_entry, object, stack, text},
+    nt,
+};
+
+const CLASS: GUID = GUID {
+    Data1: 0x8C4E_A2C0,
+    Data2: 0x7B6D,
+    Data3: 0x4B8F,
+    Data4: [1, 2, 3, 4, 5, 6, 7, 8],
+};
+
+/// What the driver keeps of its device.
+#[repr(C)]
+struct Extension {
+    lower: PDEVICE_OBJECT,
+    interface: UNICODE_STRING,
+}
+
+fn extension<'a>(device: PDEVICE_OBJECT) -> &'a mut Extension {
+    // SAFETY: The kernel passes a device of this driver.
+    let place = unsafe { (*device).DeviceExtension };
+    // SAFETY: The driver has made its devices with this extension.
+    unsafe { &mut *place.cast() }
+}
+
+/// The minor codes of the Plug and Play IRPs that arrived.
+static MINORS: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+unsafe extern "win64" fn add_device(driver: PDRIVER_OBJECT, pdo: PDEVICE_OBJECT) -> NTSTATUS {
+    let mut device = ptr::null_mut();
+    let size = u32::try_from(size_of::<Extension>()).expect("small");
+    let nobody = ptr::null_mut();
+    let status = nt!(IoCreateDevice(
+        driver,
+        size,
+        nobody,
+        FILE_DEVICE_UNKNOWN,
+        0,
+        FALSE,
+        &raw mut device
+    ));
+    assert_eq!(status, STATUS_SUCCESS);
+    let extension = extension(device);
+    extension.lower = nt!(IoAttachDeviceToDeviceStack(device, pdo));
+    assert_eq!(extension.lower, pdo);
+    let status = nt!(IoRegisterDeviceInterface(
+        pdo,
+        &CLASS,
+        nobody.cast(),
+        &raw mut extension.interface
+    ));
+    assert_eq!(status, STATUS_SUCCESS);
+    // SAFETY: The device was made above.
+    unsafe { (*device).Flags &= !DO_DEVICE_INITIALIZING };
+    STATUS_SUCCESS
+}
+
+unsafe extern "win64" fn pnp(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
+    let minor = stack(irp).MinorFunction;
+    MINORS.lock().expect("a lock").push(minor);
+    let extension = extension(device);
+    match u32::from(minor) {
+        IRP_MN_START_DEVICE => {
+            let status = nt!(IoSetDeviceInterfaceState(
+                &raw mut extension.interface,
+                TRUE
+            ));
+            assert_eq!(status, STATUS_SUCCESS);
+        }
+        IRP_MN_REMOVE_DEVICE => return remove(device, irp),
+        _ => {}
+    }
+    // SAFETY: The driver owns the IRP.
+    unsafe { (*irp).IoStatus.Status = STATUS_SUCCESS };
+    forward(extension.lower, irp)
+}
+
+fn remove(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
+    let extension = extension(device);
+    nt!(IoSetDeviceInterfaceState(
+        &raw mut extension.interface,
+        FALSE
+    ));
+    nt!(RtlFreeUnicodeString(&raw mut extension.interface));
+    let lower = extension.lower;
+    // SAFETY: The driver owns the IRP.
+    unsafe { (*irp).IoStatus.Status = STATUS_SUCCESS };
+    let status = forward(lower, irp);
+    nt!(IoDetachDevice(lower));
+    nt!(IoDeleteDevice(device));
+    status
+}
+
+unsafe extern "win64" fn succeed(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
+    complete(irp, STATUS_SUCCESS, 0)
+}
+
+unsafe extern "win64" fn refuse_removal(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
+    if u32::from(stack(irp).MinorFunction) == IRP_MN_QUERY_REMOVE_DEVICE {
+        return complete(irp, STATUS_UNSUCCESSFUL, 0);
+    }
+    // SAFETY: The contract is the same.
+    unsafe { pnp(device, irp) }
+}
+
+unsafe extern "win64" fn leaves_device(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
+    complete(irp, STATUS_SUCCESS, 0)
+}
+
+static OBJECT: AtomicPtr<DRIVER_OBJECT> = AtomicPtr::new(ptr::null_mut());
+
+unsafe extern "win64" fn entry(driver: PDRIVER_OBJECT, path: PUNICODE_STRING) -> NTSTATUS {
+    OBJECT.store(driver, Ordering::Release);
+    assert!(text(path).ends_with(r"\Services\plug"), "{}", text(path));
+    let object = object(driver);
+    object.DriverUnload = Some(unload);
+    for major in [IRP_MJ_CREATE, IRP_MJ_CLEANUP, IRP_MJ_CLOSE] {
+        object.MajorFunction[major as usize] = Some(succeed);
+    }
+    object.MajorFunction[IRP_MJ_PNP as usize] = Some(pnp);
+    // SAFETY: A driver object has an extension.
+    unsafe { (*object.DriverExtension).AddDevice = Some(add_device) };
+    STATUS_SUCCESS
+}
+
+const unsafe extern "win64" fn unload(_driver: PDRIVER_OBJECT) {}
+
+fn load() -> Driver {
+    load_entry("plug", entry).expect("a driver")
+}
+
+fn set_pnp(routine: unsafe extern "win64" fn(PDEVICE_OBJECT, PIRP) -> NTSTATUS) {
+    object(OBJECT.load(Ordering::Acquire)).MajorFunction[IRP_MJ_PNP as usize] = Some(routine);
+}
+
+/// The life of a device, in one test: the driver and what it counts are one of a kind.
+#[test]
+fn a_device_comes_and_goes() -> Result<(), Stop> {
+    let kernel = Kernel::get();
+    let driver = load();
+    let device = driver.add_device()?;
+    assert_eq!(device.instance_path(), r"ROOT\PLUG\0000");
+    assert_eq!(kernel.interfaces(CLASS).len(), 1);
+
+    let file = kernel.open(CLASS)?;
+    let busy = device.remove().err().and_then(|stop| stop.status());
+    assert_eq!(busy, Some(STATUS_DEVICE_BUSY));
+    drop(file);
+
+    set_pnp(refuse_removal);
+    let refused = device.remove().err().and_then(|stop| stop.status());
+    assert_eq!(refused, Some(STATUS_UNSUCCESSFUL));
+    let refused = driver.unload();
+    assert!(matches!(refused, Err(Stop::InUse { .. })), "{refused:?}");
+
+    set_pnp(pnp);
+    device.remove()?;
+    let again = device.remove().err().and_then(|stop| stop.status());
+    assert_eq!(again, Some(STATUS_NO_SUCH_DEVICE));
+    assert!(kernel.interfaces(CLASS).is_empty());
+    let minors = [
+        IRP_MN_START_DEVICE,
+        IRP_MN_CANCEL_REMOVE_DEVICE,
+        IRP_MN_QUERY_REMOVE_DEVICE,
+        IRP_MN_REMOVE_DEVICE,
+    ];
+    let arrived: Vec<u32> = MINORS
+        .lock()
+        .expect("a lock")
+        .iter()
+        .copied()
+        .map(u32::from)
+        .collect();
+    assert_eq!(arrived, minors);
+    assert!(kernel.leaks().is_empty(), "{}", kernel.leaks());
+    Ok(())
+}
+
+#[test]
+fn a_device_that_stays_attached_after_its_removal() {
+    let report = expect_bug_check(|| {
+        let device = load().add_device().expect("a device");
+        set_pnp(leaves_device);
+        assert!(device.remove().is_err());
+        nt!(KeGetCurrentIrql());
+    });
+    assert_eq!(report.code, bugcheck::DRIVER_VERIFIER_IOMANAGER_VIOLATION);
+    assert_eq!(report.parameters[0], 0x21D);
+}
