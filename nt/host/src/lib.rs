@@ -18,6 +18,7 @@ mod address;
 pub mod bugcheck;
 mod clock;
 mod cm;
+mod deadlock;
 mod dispatcher;
 mod dpc;
 pub mod ex;

@@ -194,15 +194,28 @@ fn a_tolerable_delay_is_that_of_another_call() {
 
 #[test]
 fn timers_expire_in_the_order_of_their_due_times() {
-    let timers: Vec<_> = (0..8).map(|_| timer(NotificationTimer)).collect();
-    for (n, timer) in (1..).zip(timers.iter().rev()) {
-        set(timer, n * 4 * MS, 0);
+    unsafe extern "win64" fn record(dpc: *mut KDPC, context: PVOID, _: PVOID, _: PVOID) {
+        // SAFETY: The context is the list, and the DPCs run one after the other on one processor.
+        unsafe { &mut *context.cast::<Vec<*mut KDPC>>() }.push(dpc);
     }
-    let objects: Vec<_> = timers.iter().map(Object::object).collect();
-    for first in (0..8).rev() {
-        let status = wait_for(&objects[..=first], _WAIT_TYPE::WaitAny, None);
-        assert_eq!(status, NTSTATUS::try_from(first).expect("a small number"));
+    let order = Object::new(Vec::<*mut KDPC>::new());
+    let timers: Vec<_> = (0..8)
+        .map(|_| (timer(NotificationTimer), Object::default()))
+        .collect();
+    for (n, (timer, dpc)) in (1..).zip(timers.iter().rev()) {
+        nt!(KeInitializeDpc(dpc.get(), Some(record), order.object()));
+        nt!(KeSetTargetProcessorDpc(dpc.get(), 0));
+        set_with(timer, n * MS, 0, dpc);
     }
+    let objects: Vec<_> = timers.iter().map(|(timer, _)| timer.object()).collect();
+    assert_eq!(
+        wait_for(&objects, _WAIT_TYPE::WaitAll, None),
+        STATUS_SUCCESS
+    );
+    nt!(KeFlushQueuedDpcs());
+    let expected: Vec<_> = timers.iter().rev().map(|(_, dpc)| dpc.get()).collect();
+    // SAFETY: All DPCs have run.
+    assert_eq!(unsafe { &*order.get() }, &expected);
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod wait;
 
 use core::{
     marker::PhantomData,
-    sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering},
 };
 
 use nt_abi::NTSTATUS;
@@ -22,7 +22,7 @@ use std::{
 
 pub use self::{
     object::{Header, Mutant, WaitBlock},
-    wait::{Deadline, WaitKind, end_thread, first_mutex, owned_mutex_in, wait},
+    wait::{Deadline, WaitKind, end_thread, first_mutex, keepers, owned_mutex_in, wait},
 };
 use crate::{
     bugcheck, kernel,
@@ -118,6 +118,8 @@ pub struct WaitState {
     /// The wait blocks, an array of `count`.
     blocks: AtomicPtr<WaitBlock>,
     count: AtomicU32,
+    /// Whether the wait has no time-out.
+    endless: AtomicBool,
 }
 
 impl WaitState {
@@ -127,6 +129,7 @@ impl WaitState {
             status: AtomicI32::new(0),
             blocks: AtomicPtr::new(core::ptr::null_mut()),
             count: AtomicU32::new(0),
+            endless: AtomicBool::new(false),
         }
     }
 }

@@ -10,7 +10,7 @@ use nt_abi::{
 
 use super::{Dispatcher, Header, Mutant, WAITING, WaitBlock};
 use crate::{
-    bugcheck, ex, kernel,
+    bugcheck, deadlock, ex, kernel,
     list::{Corrupt, ListEntry},
     thread::{self, Thread},
     verifier,
@@ -162,15 +162,25 @@ impl Dispatcher {
 
     /// Sleeps until the wait of the calling thread is over.
     fn sleep(&mut self, deadline: Deadline) -> NTSTATUS {
-        let wait = &self.thread.wait;
+        let thread = self.thread;
+        thread
+            .wait
+            .endless
+            .store(deadline == Deadline::Never, Relaxed);
+        let mut look = (deadline == Deadline::Never).then(|| Instant::now() + deadlock::PATIENCE);
         loop {
-            let status = wait.status.load(Relaxed);
+            let status = thread.wait.status.load(Relaxed);
             if status != WAITING {
                 return status;
             }
-            let timed_out = self.doze(deadline);
-            if timed_out && wait.status.load(Relaxed) == WAITING {
-                self.end(self.thread, STATUS_TIMEOUT);
+            let until = look.map_or(deadline, Deadline::At);
+            if !self.doze(until) || thread.wait.status.load(Relaxed) != WAITING {
+                continue;
+            }
+            if look.take().is_some() {
+                deadlock::check(self, thread, "KeWaitForSingleObject");
+            } else {
+                self.end(thread, STATUS_TIMEOUT);
             }
         }
     }
@@ -301,4 +311,24 @@ pub fn owned_mutex_in(caller: &'static Thread, range: &Range<u64>) -> Option<(u6
         }
     });
     found
+}
+
+/// The object that `thread` waits for, if it does for good and that is a mutex, and the owners of all those
+/// without which its wait cannot end. The caller holds the dispatcher lock.
+pub fn keepers(thread: &Thread) -> (u64, Vec<u64>) {
+    let blocks = waiting_blocks(thread);
+    let needs_all = blocks.len() == 1 || blocks.iter().any(|b| b.kind() == WaitKind::All as u8);
+    if !needs_all || !thread.wait.endless.load(Relaxed) {
+        return (0, Vec::new());
+    }
+    let mutexes = blocks.iter().filter_map(|block| {
+        // SAFETY: The block is in a wait, and the lock is held.
+        let object = unsafe { block.object() };
+        object.as_mutant().filter(|mutex| !mutex.owner().is_null())
+    });
+    let owned: Vec<_> = mutexes
+        .map(|m| (core::ptr::from_ref(m) as u64, m.owner() as u64))
+        .collect();
+    let first = owned.first().map_or(0, |owned| owned.0);
+    (first, owned.into_iter().map(|owned| owned.1).collect())
 }

@@ -123,13 +123,15 @@ impl FastMutex {
         if self.count.fetch_sub(1, AcqRel) != 1 {
             self.contention.fetch_add(1, Relaxed);
             let blocks = [WaitBlock::new()];
-            dispatcher::wait(
-                thread,
-                &[&self.event],
-                &blocks,
-                WaitKind::Any,
-                Deadline::Never,
-            );
+            thread.waiting_for(self.key(), || {
+                dispatcher::wait(
+                    thread,
+                    &[&self.event],
+                    &blocks,
+                    WaitKind::Any,
+                    Deadline::Never,
+                )
+            });
         }
         self.own(thread, rules.kind);
     }

@@ -114,7 +114,8 @@ impl AtomicPushLock {
                 .entry(self.key())
                 .or_insert_with(new_queue),
         );
-        dispatcher.wait_on(&queue, Deadline::Never);
+        thread.waiting_for(self.key(), || dispatcher.wait_on(&queue, Deadline::Never));
+        drop(dispatcher);
     }
 
     fn release(self, thread: &'static Thread, kind: LockKind, function: &'static str) {

@@ -80,17 +80,17 @@ impl SharedSpinLock<'_> {
         taken
     }
 
-    fn acquire_shared(self, thread: &Thread, function: &'static str) {
+    fn acquire_shared(self, thread: &'static Thread, function: &'static str) {
         if !self.try_shared(thread) {
             self.check_recursion(thread, function);
-            spin_until(thread, || self.try_shared(thread));
+            spin_until(thread, self.key(), function, || self.try_shared(thread));
         }
     }
 
-    fn acquire_exclusive(self, thread: &Thread, function: &'static str) {
+    fn acquire_exclusive(self, thread: &'static Thread, function: &'static str) {
         if !self.try_exclusive(thread) {
             self.check_recursion(thread, function);
-            spin_until(thread, || {
+            spin_until(thread, self.key(), function, || {
                 self.0.fetch_or(WANTED, Relaxed);
                 self.try_exclusive(thread)
             });

@@ -65,7 +65,7 @@ impl Handle {
         ptr::from_ref(self) as u64
     }
 
-    fn acquire(&self, thread: &Thread, lock: PKSPIN_LOCK, function: &'static str) {
+    fn acquire(&self, thread: &'static Thread, lock: PKSPIN_LOCK, function: &'static str) {
         // SAFETY: The driver vouches for the lock, which is only ever accessed atomically.
         let word = unsafe { AtomicU64::from_ptr(lock) };
         self.next.store(ptr::null_mut(), Relaxed);
@@ -82,12 +82,14 @@ impl Handle {
             // until it is told of the one after it.
             let previous = unsafe { &*crate::address::pointer::<Self>(seen) };
             previous.next.store(ptr::from_ref(self).cast_mut(), Release);
-            spin_until(thread, || self.lock.load(Acquire) & WAITING == 0);
+            spin_until(thread, lock as u64, function, || {
+                self.lock.load(Acquire) & WAITING == 0
+            });
         }
         thread.held.push(lock as u64, LockKind::QueuedSpin);
     }
 
-    fn release(&self, thread: &Thread, function: &'static str) {
+    fn release(&self, thread: &'static Thread, function: &'static str) {
         let lock = self.lock.load(Relaxed);
         check_held(thread, lock, function);
         thread.held.remove(lock);
@@ -100,7 +102,7 @@ impl Handle {
         {
             return;
         }
-        spin_until(thread, || !self.next.load(Acquire).is_null());
+        spin_until(thread, 0, function, || !self.next.load(Acquire).is_null());
         // SAFETY: The next handle waits until its lock no longer says so.
         let next = unsafe { &*self.next.load(Relaxed) };
         next.lock.store(lock, Release);

@@ -5,9 +5,12 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use std::time::Instant;
+
 use nt_abi::{BOOLEAN, KIRQL, PKSPIN_LOCK};
 
 use crate::{
+    deadlock,
     export::exports,
     irql::{self, DISPATCH},
     ke::irql::check_lower,
@@ -220,14 +223,14 @@ fn try_acquire(thread: &Thread, lock: &AtomicU64) -> Result<(), u64> {
 }
 
 #[inline]
-fn acquire(thread: &Thread, lock: &AtomicU64, function: &'static str) {
+fn acquire(thread: &'static Thread, lock: &AtomicU64, function: &'static str) {
     if let Err(seen) = try_acquire(thread, lock) {
         acquire_contended(thread, lock, seen, function);
     }
 }
 
 #[cold]
-fn acquire_contended(thread: &Thread, lock: &AtomicU64, seen: u64, function: &'static str) {
+fn acquire_contended(thread: &'static Thread, lock: &AtomicU64, seen: u64, function: &'static str) {
     let address = lock.as_ptr() as u64;
     if seen == owned_by(thread) {
         verifier::violation(
@@ -240,7 +243,7 @@ fn acquire_contended(thread: &Thread, lock: &AtomicU64, seen: u64, function: &'s
     if seen != 0 && seen & OWNED == 0 {
         check_even(address, seen, function);
     }
-    spin_until(thread, || {
+    spin_until(thread, address, function, || {
         lock.load(Ordering::Relaxed) == 0 && try_acquire(thread, lock).is_ok()
     });
 }
@@ -259,21 +262,34 @@ fn check_even(address: u64, seen: u64, function: &'static str) -> ! {
     verifier::violation(rule, [address, 0, 0], function, sentence)
 }
 
-/// Spins until `done`: for a moment on the processor, then giving way to other threads of the host, on
-/// which the one may be that holds the lock.
-pub fn spin_until(thread: &Thread, mut done: impl FnMut() -> bool) {
+/// Spins until `done`, for `lock`: for a moment on the processor, then giving way to other threads of the
+/// host, on which the one may be that holds the lock.
+pub fn spin_until(
+    thread: &'static Thread,
+    lock: u64,
+    function: &'static str,
+    mut done: impl FnMut() -> bool,
+) {
     /// How often it looks before it gives way.
     const LOOKS: u32 = 64;
     let mut looks = 0;
-    while !done() {
-        kernel::check_alive(thread);
-        if looks < LOOKS {
-            looks += 1;
-            core::hint::spin_loop();
-        } else {
+    let mut start = None;
+    thread.waiting_for(lock, || {
+        while !done() {
+            kernel::check_alive(thread);
+            if looks < LOOKS {
+                looks += 1;
+                core::hint::spin_loop();
+                continue;
+            }
             std::thread::yield_now();
+            let since: &mut Instant = start.get_or_insert_with(Instant::now);
+            if since.elapsed() > deadlock::PATIENCE {
+                deadlock::check_spinning(thread, function);
+                *since = Instant::now();
+            }
         }
-    }
+    });
 }
 
 #[inline]

@@ -72,6 +72,8 @@ pub struct Thread {
     wait_irql: AtomicU8,
     /// The spin locks and fast mutexes that it holds, innermost last.
     pub held: HeldLocks,
+    /// The lock that it waits for without a time-out, unless it is a dispatcher object; or 0.
+    waits_for: AtomicU64,
     /// What it waits for, under the dispatcher lock.
     pub wait: WaitState,
     /// Where it sleeps, together with the dispatcher lock.
@@ -99,6 +101,7 @@ impl Thread {
             exit: AtomicPtr::new(ptr::null_mut()),
             wait_irql: AtomicU8::new(NO_WAIT),
             held: HeldLocks::new(),
+            waits_for: AtomicU64::new(0),
             wait: WaitState::new(),
             wake: Condvar::new(),
             apc_base: AtomicI32::new(0),
@@ -289,6 +292,19 @@ impl Thread {
     /// Whether a wait was announced and has not begun.
     pub fn has_announced_wait(&self) -> bool {
         self.wait_irql.load(Ordering::Relaxed) != NO_WAIT
+    }
+
+    /// The lock that the thread waits for, or 0.
+    pub fn waits_for(&self) -> u64 {
+        self.waits_for.load(Ordering::Relaxed)
+    }
+
+    /// Says which lock the thread waits for while `wait` runs.
+    pub fn waiting_for<T>(&self, lock: u64, wait: impl FnOnce() -> T) -> T {
+        self.waits_for.store(lock, Ordering::Relaxed);
+        let result = wait();
+        self.waits_for.store(0, Ordering::Relaxed);
+        result
     }
 
     /// Announces a wait, before which the IRQL goes back to `irql`.

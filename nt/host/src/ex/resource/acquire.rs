@@ -277,6 +277,9 @@ fn acquire_shared(
 fn wait_for(dispatcher: &mut Dispatcher, resource: &ExecutiveResource, access: Access) -> BOOLEAN {
     resource.add_contention();
     resource.add_waiting(access);
-    dispatcher.wait_on(resource.queue(access), Deadline::Never);
+    let thread = dispatcher.thread();
+    thread.waiting_for(resource.key(), || {
+        dispatcher.wait_on(resource.queue(access), Deadline::Never)
+    });
     TRUE
 }

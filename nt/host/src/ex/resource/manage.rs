@@ -350,3 +350,13 @@ pub fn owned_by(thread: &'static Thread) -> Option<u64> {
     drop(dispatcher);
     found
 }
+
+/// The threads and owner pointers that own the resource at `address`, one that is initialised. The caller
+/// holds the dispatcher lock.
+pub fn owners(address: u64) -> Vec<u64> {
+    info(address)
+        .owners
+        .into_iter()
+        .map(|owner| owner.0)
+        .collect()
+}
