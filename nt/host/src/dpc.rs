@@ -146,6 +146,11 @@ impl Dpc {
         self.queue.store(core::ptr::null_mut(), Release);
     }
 
+    /// The address of the routine that the DPC calls.
+    pub fn routine(&self) -> u64 {
+        self.routine.load(Relaxed) as u64
+    }
+
     /// Says how urgent the DPC is: [`nt_abi::_KDPC_IMPORTANCE`].
     pub fn set_importance(&self, importance: u8) {
         self.importance.store(importance, Relaxed);

@@ -109,6 +109,19 @@ impl TimerQueue {
             .find(|address| range.contains(address))
     }
 
+    /// The routine in a range of memory that the DPC of a timer calls which is set.
+    ///
+    /// The caller holds the dispatcher lock.
+    pub fn find_calling(&self, range: &Range<u64>) -> Option<u64> {
+        self.set.iter().find_map(|key| {
+            // SAFETY: A timer that is set is alive, and the lock keeps it set.
+            let timer = unsafe { &*address::pointer::<Timer>(key.1) };
+            // SAFETY: The DPC of a timer that is set is alive, or null.
+            let dpc = unsafe { timer.dpc.load(Relaxed).as_ref() }?;
+            Some(dpc.routine()).filter(|routine| range.contains(routine))
+        })
+    }
+
     /// Takes the first timer off that is due at `now`.
     fn pop_due(&mut self, now: u64) -> Option<u64> {
         let first = *self.set.first()?;

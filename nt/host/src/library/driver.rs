@@ -5,17 +5,15 @@ use std::{fmt, ops::Range, sync::Arc};
 use nt_abi::{
     NT_SUCCESS, NTSTATUS, PDRIVER_INITIALIZE, PDRIVER_OBJECT, PUNICODE_STRING,
     STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_IMAGE_FORMAT,
-    bugcheck::DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS,
 };
 
 use super::{
     Device, Stop,
     images::{self, Loaded},
-    service,
+    quiet, service,
 };
 use crate::{
-    bugcheck, cm, dpc,
-    ex::worker,
+    cm,
     io::{
         driver::{self, SERVICES},
         object::{DriverObject, Text},
@@ -170,7 +168,7 @@ impl Driver {
             return Err(self.in_use(&format!("left {devices} device object(s) behind")));
         }
         if let Some(range) = self.code.range() {
-            service::enter(routine, |_| check_quiet(&range, routine))?;
+            service::enter(routine, |thread| quiet::check(thread, &range, routine))?;
         }
         let in_use = self.in_use("is imported from by another image");
         self.object.dereference();
@@ -178,26 +176,5 @@ impl Driver {
             Code::Image(loaded) => images::unload(loaded).map_err(|_| in_use),
             Code::InProcess(_) => Ok(()),
         }
-    }
-}
-
-/// Nothing may be about to run, or run, in an image that is unloaded.
-fn check_quiet(range: &Range<usize>, routine: &'static str) {
-    let stop = |address: u64, what: &str| -> ! {
-        bugcheck::raise(
-            DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS,
-            [address, 8, address, 0],
-            routine,
-            format!("The driver is unloaded while {what} of it is pending or runs."),
-        )
-    };
-    if let Some(address) = dpc::queued_in(&(range.start as u64..range.end as u64)) {
-        stop(address, "a DPC");
-    }
-    if let Some(address) = worker::pending_routines()
-        .into_iter()
-        .find(|a| range.contains(a))
-    {
-        stop(address as u64, "a work item");
     }
 }

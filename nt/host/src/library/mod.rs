@@ -29,6 +29,7 @@ mod file;
 mod images;
 mod kernel;
 mod leaks;
+mod quiet;
 mod service;
 mod stop;
 

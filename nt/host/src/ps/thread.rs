@@ -64,6 +64,7 @@ pub unsafe extern "win64" fn PsCreateSystemThread(
     let Ok(thread) = started else {
         return STATUS_INSUFFICIENT_RESOURCES;
     };
+    thread.set_start_routine(routine as *const () as u64);
     let body = thread.kthread();
     // SAFETY: `start` gave a reference, which keeps the object alive.
     let handle = unsafe { ob::insert(body.cast()) };

@@ -80,6 +80,8 @@ pub struct Thread {
     pub wake: Condvar,
     /// The `KernelApcDisable` that it started with, which is below zero for system threads.
     apc_base: AtomicI32,
+    /// The address of the routine that a driver has started it with, or 0.
+    start_routine: AtomicU64,
     origin: Origin,
     id: u64,
     name: String,
@@ -105,6 +107,7 @@ impl Thread {
             wait: WaitState::new(),
             wake: Condvar::new(),
             apc_base: AtomicI32::new(0),
+            start_routine: AtomicU64::new(0),
             origin,
             id,
             name,
@@ -236,6 +239,16 @@ impl Thread {
     /// Enters or leaves DPC context; the DPC that ran before is returned.
     pub fn set_dpc(&self, dpc: *mut KDPC) -> *mut KDPC {
         self.dpc.swap(dpc, Ordering::Relaxed)
+    }
+
+    /// The address of the routine that a driver has started the thread with, or 0.
+    pub fn start_routine(&self) -> u64 {
+        self.start_routine.load(Ordering::Relaxed)
+    }
+
+    /// Records the routine that a driver has started the thread with.
+    pub fn set_start_routine(&self, routine: u64) {
+        self.start_routine.store(routine, Ordering::Relaxed);
     }
 
     /// Where the thread comes from.

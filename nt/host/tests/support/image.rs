@@ -66,6 +66,12 @@ impl Image {
         self.call_from("ntoskrnl.exe", name)
     }
 
+    /// Adds a call of an import of the kernel, for which the code has made room on the stack.
+    pub fn call_plain(mut self, name: &'static str) -> Self {
+        let index = self.import("ntoskrnl.exe", name);
+        self.code_to(&[0xFF, 0x15], IMPORTS + 8 * index)
+    }
+
     /// Adds a call of an import.
     pub fn call_from(mut self, module: &'static str, name: &'static str) -> Self {
         let index = self.import(module, name);
