@@ -1,6 +1,6 @@
 //! What Plug and Play and the opening of devices add to the I/O manager.
 
-use crate::{ACCESS_MASK, BOOLEAN, KEVENT, LONG, PVOID, ULONG};
+use crate::{ACCESS_MASK, BOOLEAN, KEVENT, LONG, PVOID, ULONG, UNICODE_STRING};
 
 /// What `Parameters.Create.SecurityContext` points to.
 #[repr(C)]
@@ -12,6 +12,14 @@ pub struct IO_SECURITY_CONTEXT {
     pub FullCreateOptions: ULONG,
 }
 layout!(IO_SECURITY_CONTEXT, 0x18, AccessState: 8, DesiredAccess: 0x10, FullCreateOptions: 0x14);
+
+/// What `ObQueryNameString` returns; the name follows it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct OBJECT_NAME_INFORMATION {
+    pub Name: UNICODE_STRING,
+}
+layout!(OBJECT_NAME_INFORMATION, 0x10);
 
 #[repr(C)]
 #[derive(Clone, Copy)]

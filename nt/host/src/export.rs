@@ -64,6 +64,7 @@ pub const fn all() -> &'static [&'static [Export]] {
         crate::io::device::EXPORTS,
         crate::io::driver::EXPORTS,
         crate::io::interface::EXPORTS,
+        crate::io::name::EXPORTS,
         crate::io::namespace::EXPORTS,
         crate::io::packet::EXPORTS,
         crate::io::process::EXPORTS,

@@ -23,6 +23,7 @@ mod fields;
 pub mod file;
 pub mod interface;
 mod irp;
+pub mod name;
 pub mod namespace;
 pub mod object;
 pub mod packet;
@@ -41,7 +42,7 @@ pub use rules::{Rule, passive_level};
 pub mod ddk {
     pub use super::{
         attach::ddk::*, build::ddk::*, call::ddk::*, cancel::ddk::*, complete::ddk::*,
-        device::ddk::*, driver::ddk::*, interface::ddk::*, namespace::ddk::*, packet::ddk::*,
-        process::ddk::*, property::ddk::*, remove_lock::ddk::*, work_item::ddk::*,
+        device::ddk::*, driver::ddk::*, interface::ddk::*, name::ddk::*, namespace::ddk::*,
+        packet::ddk::*, process::ddk::*, property::ddk::*, remove_lock::ddk::*, work_item::ddk::*,
     };
 }

@@ -2,6 +2,7 @@
 
 use core::{
     cell::UnsafeCell,
+    fmt,
     ptr::{self, NonNull},
 };
 use std::sync::Arc;
@@ -26,6 +27,13 @@ pub static FILE_TYPE: ObjectType = ObjectType { name: "File" };
 /// UTF-16 text that lives in one place, for the strings that NT structures point to.
 #[derive(Debug)]
 pub struct Text(Box<[u16]>);
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = &self.0[..self.0.len() - 1];
+        f.write_str(&String::from_utf16_lossy(units))
+    }
+}
 
 impl Text {
     pub fn new(text: &str) -> Self {
