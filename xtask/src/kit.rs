@@ -32,6 +32,8 @@ const IMPORTS: [(&str, &str, &str); 4] = [
     ("wmilib", "wmilib.def", "km"),
     ("WdfLdr", "wdfldr.def", "wdf"),
 ];
+/// The file that wdk-macros keeps, from its build script's folder.
+const SIGNATURES: &str = "out/wdk_macros_ast_fragments/cached_function_info_map.json";
 /// Libraries that wdk-build links and nothing needs.
 const EMPTY: [&str; 2] = ["BufferOverflowFastFailK", "arm64rt"];
 
@@ -135,7 +137,7 @@ fn make_libraries(arch: Arch, llvm: &Llvm) -> Result<()> {
         write_if_changed(&km.join(format!("{library}.lib")), b"!<arch>\n")?;
     }
     make_entry_library(arch, llvm, &wdf)?;
-    forget_wdf_signatures()?;
+    forget_outdated(arch)?;
     write_if_changed(&stamp, state.as_bytes())
 }
 
@@ -202,26 +204,28 @@ fn include_folders() -> [PathBuf; 4] {
     ]
 }
 
-/// wdk-macros keeps what it read of the WDF functions beside the crate `scratch`, and never looks
-/// again: takes that away, so that changed headers count.
-fn forget_wdf_signatures() -> Result<()> {
-    let folders = Rust::folders();
-    for builds in folders
-        .iter()
-        .flat_map(|folder| ["debug", "release"].map(|profile| folder.join(profile).join("build")))
-    {
-        let Ok(entries) = fs::read_dir(builds) else {
-            continue;
-        };
-        for entry in entries.flatten() {
-            let signatures = entry
-                .path()
-                .join("out/wdk_macros_ast_fragments/cached_function_info_map.json");
-            if signatures.is_file() {
-                fs::remove_file(&signatures)
-                    .with_context(|| format!("cannot remove {}", signatures.display()))?;
+/// Removes what cargo takes for up to date although the kit below it has changed: images, since it
+/// does not watch libraries, and what wdk-macros has read of the WDF functions, which it keeps beside
+/// the crate `scratch` and never reads again.
+fn forget_outdated(arch: Arch) -> Result<()> {
+    for folder in Rust::folders() {
+        for profile in ["debug", "release"] {
+            let images = folder.join(arch.target()).join(profile).join("deps");
+            for image in ["syncstress.dll", "wdfldr.dll"] {
+                forget(&images.join(image))?;
+            }
+            let build_scripts = fs::read_dir(folder.join(profile).join("build"));
+            for build_script in build_scripts.into_iter().flatten().flatten() {
+                forget(&build_script.path().join(SIGNATURES))?;
             }
         }
+    }
+    Ok(())
+}
+
+fn forget(file: &Path) -> Result<()> {
+    if file.is_file() {
+        fs::remove_file(file).with_context(|| format!("cannot remove {}", file.display()))?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use crate::{
     arch::Arch,
@@ -177,12 +177,11 @@ fn install(purposes: &[Purpose], needs: &[Need]) -> Result<()> {
     }
     // A machine's package lists may be old, or absent: they are read anew only if that is needed.
     let attempt = || apt("installing packages", root, &install);
-    attempt()
-        .or_else(|_| {
-            apt("reading the package lists", root, &["apt-get", "update"])?;
-            attempt()
-        })
-        .with_context(|| what_is_missing(purposes))
+    let done = attempt().or_else(|_| {
+        apt("reading the package lists", root, &["apt-get", "update"])?;
+        attempt()
+    });
+    done.map_err(|error| anyhow!("{error:#}\n\nThat leaves, {}", what_is_missing(purposes)))
 }
 
 fn apt(what: &str, root: bool, words: &[&str]) -> Result<()> {
@@ -212,4 +211,34 @@ fn on_path(program: &str) -> Option<PathBuf> {
     env::split_paths(&path)
         .map(|folder| folder.join(program))
         .find(|file: &PathBuf| Path::is_file(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DEBIAN_RUST, Need, apt_get};
+
+    #[test]
+    fn packages_are_named_once_and_none_is_removed_for_them() {
+        let needs = [
+            Need {
+                what: "one".into(),
+                packages: DEBIAN_RUST,
+            },
+            Need {
+                what: "another".into(),
+                packages: &["a-package"],
+            },
+            Need {
+                what: "a third".into(),
+                packages: DEBIAN_RUST,
+            },
+        ];
+        let command = apt_get(&needs);
+        let (options, packages) = command.split_at(5);
+        assert!(options.contains(&"--no-remove"), "{command:?}");
+        assert_eq!(
+            packages,
+            ["a-package", "cargo-web", "rust-web-src", "rustc-web"]
+        );
+    }
 }

@@ -92,3 +92,62 @@ fn rewritten(mut arguments: Vec<OsString>, sources: &Path, libraries: &Path) -> 
     ]);
     arguments
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{ffi::OsString, path::Path};
+
+    use super::rewritten;
+
+    fn compiled(line: &str) -> Vec<String> {
+        let arguments = line.split(' ').map(OsString::from).collect();
+        let result = rewritten(arguments, Path::new("/sources"), Path::new("/libraries"));
+        result
+            .iter()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn a_windows_target_compiles_unchanged() {
+        for name in ["windows", "windows_future", "wdk_build"] {
+            let line = format!("--crate-name {name} src/lib.rs --target x86_64-pc-windows-gnu");
+            assert_eq!(compiled(&line).join(" "), line);
+        }
+    }
+
+    #[test]
+    fn a_host_crate_only_finds_what_wdk_build_depends_on() {
+        let words = compiled("--crate-name bindgen bindgen/lib.rs");
+        assert_eq!(
+            words,
+            [
+                "--crate-name",
+                "bindgen",
+                "bindgen/lib.rs",
+                "-L",
+                "dependency=/libraries"
+            ]
+        );
+    }
+
+    #[test]
+    fn windows_and_its_companions_come_from_the_kit() {
+        let words = compiled("--crate-name windows /registry/windows/src/lib.rs -Copt-level=0");
+        assert_eq!(words[2], "/sources/windows.rs");
+        let words = compiled("--crate-name windows_threading src/lib.rs");
+        assert_eq!(words[2], "/sources/empty.rs");
+    }
+
+    #[test]
+    fn wdk_build_gets_its_own_file_another_standard_library_and_the_cfg() {
+        let words = compiled("--crate-name wdk_build src/lib.rs");
+        assert_eq!(words[2], "src/lib.rs");
+        assert!(
+            words.contains(&"target_os=\"windows\"".to_owned()),
+            "{words:?}"
+        );
+        let std = "std=/libraries/libopenkit_host_std.rlib".to_owned();
+        assert!(words.contains(&std), "{words:?}");
+    }
+}
