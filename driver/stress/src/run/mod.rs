@@ -6,6 +6,7 @@ mod tally;
 
 use alloc::vec::Vec;
 use core::{
+    ops::Deref,
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
     time::Duration,
 };
@@ -148,11 +149,15 @@ impl Run {
         self.gate.set(irql);
     }
 
-    /// Counts a worker until the guard is dropped, and waits until all may begin.
-    pub fn enter_worker(&self, irql: &mut Irql<'_, Passive>) -> Alive<'_> {
-        self.workers.fetch_add(1, Ordering::Relaxed);
+    /// Counts a worker that is about to be started, until what this gives is dropped.
+    pub fn with_worker(run: &NonPagedArc<Self>) -> Alive {
+        run.workers.fetch_add(1, Ordering::Relaxed);
+        Alive(run.clone())
+    }
+
+    /// Waits until all workers may begin.
+    pub fn wait_at_gate(&self, irql: &mut Irql<'_, Passive>) {
         let _opened = self.gate.wait(irql, Timeout::Never);
-        Alive(&self.workers)
     }
 
     /// Waits until the run is asked to end or `duration` is over.
@@ -230,11 +235,19 @@ pub fn in_100ns(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos() / 100).unwrap_or(u64::MAX)
 }
 
-/// A worker that is counted.
-pub struct Alive<'run>(&'run AtomicU32);
+/// A worker that is counted, and its run.
+pub struct Alive(NonPagedArc<Run>);
 
-impl Drop for Alive<'_> {
+impl Deref for Alive {
+    type Target = Run;
+
+    fn deref(&self) -> &Run {
+        &self.0
+    }
+}
+
+impl Drop for Alive {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.workers.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -54,9 +54,9 @@ fn start<T: Torture>(
 ) -> Result<(), Status> {
     let workers = run.tallies().iter().enumerate();
     for (index, _) in workers.filter(|(_, tally)| tally.role() != Role::Dpc) {
-        let (run, subject) = (run.clone(), subject.clone());
+        let (run, subject) = (Run::with_worker(run), subject.clone());
         let thread = Thread::spawn(irql, move |irql| {
-            let _alive = run.enter_worker(irql);
+            run.wait_at_gate(irql);
             let tally = run.tallies().get(index)?;
             let worker = Worker::new(&run, tally, index, irql);
             worker.work(irql, |irql, worker| subject.pass(irql, worker))
