@@ -102,9 +102,9 @@ impl Dpc {
     /// # Safety
     ///
     /// `dpc` must point to memory for a DPC that stays where it is.
-    pub unsafe fn at<'a>(dpc: *mut KDPC) -> &'a Self {
+    pub unsafe fn at<'a>(dpc: *mut KDPC, function: &'static str) -> &'a Self {
         // SAFETY: The caller vouches for the memory, whose fields are accessed atomically.
-        unsafe { &*dpc.cast::<Self>() }
+        unsafe { verifier::object(dpc.cast(), function) }
     }
 
     /// An initialised DPC; other memory is bug check 0xC7 (1) of `function`.
@@ -114,7 +114,7 @@ impl Dpc {
     /// As for [`Self::at`].
     pub unsafe fn initialized<'a>(dpc: *mut KDPC, function: &'static str) -> &'a Self {
         // SAFETY: This function has the same contract.
-        let view = unsafe { Self::at(dpc) };
+        let view = unsafe { Self::at(dpc, function) };
         if view.kind.load(Relaxed) != DpcObject || view.routine.load(Relaxed).is_null() {
             let start = dpc as u64;
             bugcheck::raise(
@@ -402,11 +402,13 @@ pub fn queued_in(range: &Range<u64>) -> Option<u64> {
         let head = Queue::of(processor).lock();
         let mut entry = head.0.next();
         while !core::ptr::eq(entry, &raw const head.0) {
-            if range.contains(&(entry as u64)) {
-                return Some(entry as u64 - offset_of!(Dpc, entry) as u64);
-            }
             // SAFETY: What is on the queue are the entries of DPCs, and its lock is held.
-            entry = unsafe { &*entry }.next();
+            let dpc = unsafe { Dpc::of_entry(entry) };
+            let address = dpc.address() as u64;
+            if range.contains(&address) {
+                return Some(address);
+            }
+            entry = dpc.entry.next();
         }
         None
     })

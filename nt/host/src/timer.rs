@@ -103,10 +103,12 @@ impl TimerQueue {
 
     /// The address of a timer that is set, in a range of memory.
     pub fn find_in(&self, range: &Range<u64>) -> Option<u64> {
-        self.set
-            .iter()
-            .map(|key| key.1)
-            .find(|address| range.contains(address))
+        self.addresses().find(|address| range.contains(address))
+    }
+
+    /// The addresses of the timers that are set, the first to expire first.
+    pub fn addresses(&self) -> impl Iterator<Item = u64> {
+        self.set.iter().map(|key| key.1)
     }
 
     /// The routine in a range of memory that the DPC of a timer calls which is set.

@@ -3,6 +3,8 @@
 //! Source: the page of bug check 0xC4, `DRIVER_VERIFIER_DETECTED_VIOLATION`, for the first parameter
 //! and the meaning of the others.
 
+use core::ffi::c_void;
+
 use nt_abi::bugcheck::{
     DRIVER_VERIFIER_DETECTED_VIOLATION, KERNEL_APC_PENDING_DURING_EXIT, TIMER_OR_DPC_INVALID,
 };
@@ -37,6 +39,27 @@ pub fn violation(
 #[cold]
 pub fn rule(rule: u64, function: &'static str, sentence: impl Into<String>) -> ! {
     violation(rule, [0; 3], function, sentence)
+}
+
+/// An object at an address that a driver gives; null, or one that is not aligned, is bug check 0xC4 (0xE1).
+///
+/// # Safety
+///
+/// `address` must point to memory for an object whose fields are atomic, which stays where it is.
+#[inline]
+pub unsafe fn object<'a, T>(address: *mut c_void, function: &'static str) -> &'a T {
+    let object = address.cast::<T>();
+    if object.is_null() || !object.is_aligned() {
+        invalid_address(address as u64, function);
+    }
+    // SAFETY: The caller vouches for the memory.
+    unsafe { &*object }
+}
+
+#[cold]
+fn invalid_address(address: u64, function: &'static str) -> ! {
+    let sentence = "The address is null or not aligned: no object is there.";
+    violation(0xE1, [address, 0, 0], function, sentence)
 }
 
 /// What must not be in memory that is freed.

@@ -555,3 +555,18 @@ fn a_thread_that_ends_and_owns_one() {
     });
     assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x100A));
 }
+
+#[test]
+fn one_that_was_not_deleted_is_on_the_list_of_what_is_left() {
+    let resource = Resource::new();
+    let is_left = || {
+        let leaks = nthost::Kernel::get().leaks().entries;
+        let address = resource.get() as u64;
+        leaks
+            .iter()
+            .any(|leak| leak.kind == nthost::LeakKind::Resource && leak.address == address)
+    };
+    assert!(is_left());
+    resource.delete();
+    assert!(!is_left());
+}

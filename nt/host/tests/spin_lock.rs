@@ -197,3 +197,19 @@ fn the_irql_goes_up_by_raising_and_down_by_lowering() {
         (VERIFIER, &[0x31, 0, 1][..])
     );
 }
+
+#[test]
+fn an_address_at_which_no_lock_can_be() {
+    let report = expect_bug_check(|| {
+        nt!(KeAcquireSpinLockRaiseToDpc(core::ptr::null_mut()));
+    });
+    assert_eq!(
+        (report.code, report.parameters),
+        (VERIFIER, [0xE1, 0, 0, 0])
+    );
+    let report = expect_bug_check(|| {
+        let room = Object::new([0_u64; 2]);
+        nt!(KeInitializeSpinLock(room.get().wrapping_byte_add(4).cast()));
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0xE1));
+}

@@ -293,3 +293,19 @@ fn above_dispatch_level() {
     });
     assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x20011));
 }
+
+#[test]
+fn one_that_is_set_is_on_the_list_of_what_is_left() {
+    let timer = timer(NotificationTimer);
+    let is_left = || {
+        let leaks = nthost::Kernel::get().leaks().entries;
+        let address = timer.get() as u64;
+        leaks
+            .iter()
+            .any(|leak| leak.kind == nthost::LeakKind::Timer && leak.address == address)
+    };
+    set(&timer, 10_000 * MS, 0);
+    assert!(is_left());
+    cancel(&timer);
+    assert!(!is_left());
+}

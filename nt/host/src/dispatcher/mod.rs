@@ -98,6 +98,12 @@ pub fn abandon(thread: &Thread) {
     }
 }
 
+/// Looks at what the lock guards besides the objects, whether the kernel is alive or not. `look` must not stop
+/// the kernel.
+pub fn peek<T>(look: impl FnOnce(&State) -> T) -> T {
+    look(&LOCK.lock())
+}
+
 /// Wakes every thread that sleeps here, so that it sees that the kernel is dead.
 pub fn wake_everybody() {
     // With the lock held nobody is between looking whether the kernel is alive and going to sleep.

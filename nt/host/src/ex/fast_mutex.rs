@@ -61,9 +61,9 @@ impl FastMutex {
     /// # Safety
     ///
     /// `mutex` must point to memory for a fast mutex that stays where it is.
-    unsafe fn at<'a>(mutex: PFAST_MUTEX) -> &'a Self {
+    unsafe fn at<'a>(mutex: PFAST_MUTEX, function: &'static str) -> &'a Self {
         // SAFETY: The caller vouches for the memory, whose fields are accessed atomically.
-        unsafe { &*mutex.cast::<Self>() }
+        unsafe { verifier::object(mutex.cast(), function) }
     }
 
     fn key(&self) -> u64 {
@@ -183,7 +183,7 @@ unsafe fn acquire_raising(mutex: PFAST_MUTEX, name: &'static str) {
     let thread = thread::current();
     check_acquire(thread, mutex, name);
     // SAFETY: This function has the same contract.
-    let mutex = unsafe { FastMutex::at(mutex) };
+    let mutex = unsafe { FastMutex::at(mutex, name) };
     let old = thread.irql();
     irql::raise(thread, APC);
     mutex.acquire(
@@ -206,7 +206,7 @@ unsafe fn try_raising(mutex: PFAST_MUTEX, name: &'static str) -> BOOLEAN {
     let thread = thread::current();
     check_acquire(thread, mutex, name);
     // SAFETY: This function has the same contract.
-    let mutex = unsafe { FastMutex::at(mutex) };
+    let mutex = unsafe { FastMutex::at(mutex, name) };
     let old = thread.irql();
     irql::raise(thread, APC);
     if mutex.try_acquire(thread, LockKind::FastMutex) {
@@ -242,7 +242,7 @@ unsafe fn release_lowering(mutex: PFAST_MUTEX, name: &'static str) {
         );
     }
     // SAFETY: This function has the same contract.
-    let mutex = unsafe { FastMutex::at(mutex) };
+    let mutex = unsafe { FastMutex::at(mutex, name) };
     let old = mutex.old_irql.load(Relaxed);
     mutex.release(
         thread,
@@ -269,7 +269,7 @@ unsafe fn acquire_unsafe(mutex: PFAST_MUTEX, name: &'static str) {
     };
     check_unsafe(thread, mutex, &rules);
     // SAFETY: This function has the same contract.
-    unsafe { FastMutex::at(mutex) }.acquire(thread, &rules);
+    unsafe { FastMutex::at(mutex, name) }.acquire(thread, &rules);
 }
 
 /// Releases a mutex and leaves APCs off.
@@ -286,7 +286,7 @@ unsafe fn release_unsafe(mutex: PFAST_MUTEX, name: &'static str) {
     };
     check_unsafe(thread, mutex, &rules);
     // SAFETY: This function has the same contract.
-    unsafe { FastMutex::at(mutex) }.release(thread, &rules);
+    unsafe { FastMutex::at(mutex, name) }.release(thread, &rules);
 }
 
 /// The pages conflict on whether a critical region will do in place of `APC_LEVEL`. The function's own says
@@ -401,7 +401,7 @@ pub unsafe extern "win64" fn ExReleaseFastMutexUnsafeAndLeaveCriticalRegion(
 pub unsafe extern "win64" fn KeInitializeGuardedMutex(Mutex: PFAST_MUTEX) {
     thread::current();
     // SAFETY: This function has the same contract.
-    unsafe { FastMutex::at(Mutex) }.initialize();
+    unsafe { FastMutex::at(Mutex, "KeInitializeGuardedMutex") }.initialize();
 }
 
 /// `KeAcquireGuardedMutex`: as [`ExAcquireFastMutex`].

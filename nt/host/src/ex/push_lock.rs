@@ -49,9 +49,9 @@ impl AtomicPushLock {
     /// # Safety
     ///
     /// `lock` must point to a push lock that stays where it is while it is used.
-    const unsafe fn at(lock: *mut EX_PUSH_LOCK) -> Self {
+    unsafe fn at(lock: *mut EX_PUSH_LOCK, function: &'static str) -> Self {
         // SAFETY: The caller vouches for the pointer; the lock is only ever accessed atomically.
-        Self(unsafe { AtomicU64::from_ptr(lock) })
+        Self(unsafe { verifier::object(lock.cast(), function) })
     }
 
     fn key(self) -> u64 {
@@ -191,7 +191,9 @@ impl AtomicPushLock {
 pub unsafe extern "win64" fn ExInitializePushLock(PushLock: *mut EX_PUSH_LOCK) {
     thread::current();
     // SAFETY: This function has the same contract.
-    unsafe { AtomicPushLock::at(PushLock) }.0.store(0, Release);
+    unsafe { AtomicPushLock::at(PushLock, "ExInitializePushLock") }
+        .0
+        .store(0, Release);
 }
 
 /// `ExAcquirePushLockExclusiveEx`, behind the macro `ExAcquirePushLockExclusive`: waits for exclusive access.
@@ -207,7 +209,7 @@ pub unsafe extern "win64" fn ExAcquirePushLockExclusiveEx(
     _Flags: ULONG,
 ) {
     // SAFETY: This function has the same contract.
-    let lock = unsafe { AtomicPushLock::at(PushLock) };
+    let lock = unsafe { AtomicPushLock::at(PushLock, "ExAcquirePushLockExclusive") };
     lock.acquire(
         thread::current(),
         LockKind::PushExclusive,
@@ -225,7 +227,7 @@ pub unsafe extern "win64" fn ExAcquirePushLockExclusiveEx(
 /// `PushLock` must point to an initialised push lock.
 pub unsafe extern "win64" fn ExAcquirePushLockSharedEx(PushLock: *mut EX_PUSH_LOCK, _Flags: ULONG) {
     // SAFETY: This function has the same contract.
-    let lock = unsafe { AtomicPushLock::at(PushLock) };
+    let lock = unsafe { AtomicPushLock::at(PushLock, "ExAcquirePushLockShared") };
     lock.acquire(
         thread::current(),
         LockKind::PushShared,
@@ -246,7 +248,7 @@ pub unsafe extern "win64" fn ExReleasePushLockExclusiveEx(
     _Flags: ULONG,
 ) {
     // SAFETY: This function has the same contract.
-    let lock = unsafe { AtomicPushLock::at(PushLock) };
+    let lock = unsafe { AtomicPushLock::at(PushLock, "ExReleasePushLockExclusive") };
     lock.release(
         thread::current(),
         LockKind::PushExclusive,
@@ -263,7 +265,7 @@ pub unsafe extern "win64" fn ExReleasePushLockExclusiveEx(
 /// The caller must share the lock.
 pub unsafe extern "win64" fn ExReleasePushLockSharedEx(PushLock: *mut EX_PUSH_LOCK, _Flags: ULONG) {
     // SAFETY: This function has the same contract.
-    let lock = unsafe { AtomicPushLock::at(PushLock) };
+    let lock = unsafe { AtomicPushLock::at(PushLock, "ExReleasePushLockShared") };
     lock.release(
         thread::current(),
         LockKind::PushShared,

@@ -40,9 +40,9 @@ struct Waiting {
 /// # Safety
 ///
 /// `reference` must point to an `EX_RUNDOWN_REF` that stays where it is.
-const unsafe fn view<'a>(reference: PEX_RUNDOWN_REF) -> &'a AtomicU64 {
+unsafe fn view<'a>(reference: PEX_RUNDOWN_REF, function: &'static str) -> &'a AtomicU64 {
     // SAFETY: The caller vouches for the pointer; the one field is only ever accessed atomically.
-    unsafe { AtomicU64::from_ptr(reference.cast()) }
+    unsafe { verifier::object(reference.cast(), function) }
 }
 
 /// `ExInitializeRundownProtection`: makes a reference that is not run down. Any IRQL.
@@ -53,7 +53,7 @@ const unsafe fn view<'a>(reference: PEX_RUNDOWN_REF) -> &'a AtomicU64 {
 pub unsafe extern "win64" fn ExInitializeRundownProtection(RunRef: PEX_RUNDOWN_REF) {
     thread::current();
     // SAFETY: This function has the same contract.
-    unsafe { view(RunRef) }.store(0, Release);
+    unsafe { view(RunRef, "ExInitializeRundownProtection") }.store(0, Release);
 }
 
 /// `ExReInitializeRundownProtection`: makes a reference that was run down one that is not. Any IRQL.
@@ -66,7 +66,7 @@ pub unsafe extern "win64" fn ExInitializeRundownProtection(RunRef: PEX_RUNDOWN_R
 pub unsafe extern "win64" fn ExReInitializeRundownProtection(RunRef: PEX_RUNDOWN_REF) {
     thread::current();
     // SAFETY: This function has the same contract.
-    let reference = unsafe { view(RunRef) };
+    let reference = unsafe { view(RunRef, "ExReInitializeRundownProtection") };
     if reference
         .compare_exchange(ACTIVE, 0, AcqRel, Relaxed)
         .is_err()
@@ -88,7 +88,7 @@ pub unsafe extern "win64" fn ExReInitializeRundownProtection(RunRef: PEX_RUNDOWN
 pub unsafe extern "win64" fn ExRundownCompleted(RunRef: PEX_RUNDOWN_REF) {
     thread::current();
     // SAFETY: This function has the same contract.
-    unsafe { view(RunRef) }.store(ACTIVE, Release);
+    unsafe { view(RunRef, "ExRundownCompleted") }.store(ACTIVE, Release);
 }
 
 /// `ExAcquireRundownProtection`: protects an object, unless its rundown has begun; returns whether it did. IRQL
@@ -113,7 +113,7 @@ pub unsafe extern "win64" fn ExAcquireRundownProtectionEx(
 ) -> BOOLEAN {
     thread::current();
     // SAFETY: This function has the same contract.
-    let reference = unsafe { view(RunRef) };
+    let reference = unsafe { view(RunRef, "ExAcquireRundownProtection") };
     let protected = reference.fetch_update(Acquire, Relaxed, |seen| {
         (seen & ACTIVE == 0).then(|| seen + u64::from(Count) * STEP)
     });
@@ -150,7 +150,7 @@ pub unsafe extern "win64" fn ExReleaseRundownProtectionEx(RunRef: PEX_RUNDOWN_RE
 unsafe fn release(reference: PEX_RUNDOWN_REF, count: ULONG, function: &'static str) {
     let thread = thread::current();
     // SAFETY: This function has the same contract.
-    let reference = unsafe { view(reference) };
+    let reference = unsafe { view(reference, function) };
     let counted = reference.fetch_update(Release, Relaxed, |seen| {
         if seen & ACTIVE != 0 {
             None
@@ -191,7 +191,7 @@ pub unsafe extern "win64" fn ExWaitForRundownProtectionRelease(RunRef: PEX_RUNDO
         verifier::rule(0x20006, NAME, "IRQL must be APC_LEVEL or below.");
     }
     // SAFETY: This function has the same contract.
-    let reference = unsafe { view(RunRef) };
+    let reference = unsafe { view(RunRef, NAME) };
     let waiting = Waiting {
         left: AtomicU64::new(0),
         done: Header::uninitialized(),

@@ -44,9 +44,9 @@ impl SharedSpinLock<'_> {
     /// # Safety
     ///
     /// `lock` must point to an `EX_SPIN_LOCK` that stays where it is.
-    const unsafe fn at(lock: PEX_SPIN_LOCK) -> Self {
+    unsafe fn at(lock: PEX_SPIN_LOCK, function: &'static str) -> Self {
         // SAFETY: The caller vouches for the pointer; the lock is only ever accessed atomically.
-        Self(unsafe { AtomicU32::from_ptr(lock.cast()) })
+        Self(unsafe { verifier::object(lock.cast(), function) })
     }
 
     fn key(self) -> u64 {
@@ -198,7 +198,7 @@ pub unsafe extern "win64" fn ExAcquireSpinLockShared(SpinLock: PEX_SPIN_LOCK) ->
     const NAME: &str = "ExAcquireSpinLockShared";
     let thread = thread::current();
     // SAFETY: This function has the same contract.
-    let lock = unsafe { SharedSpinLock::at(SpinLock) };
+    let lock = unsafe { SharedSpinLock::at(SpinLock, NAME) };
     let old = raise(thread, lock, NAME);
     lock.acquire_shared(thread, NAME);
     old
@@ -214,7 +214,7 @@ pub unsafe extern "win64" fn ExAcquireSpinLockExclusive(SpinLock: PEX_SPIN_LOCK)
     const NAME: &str = "ExAcquireSpinLockExclusive";
     let thread = thread::current();
     // SAFETY: This function has the same contract.
-    let lock = unsafe { SharedSpinLock::at(SpinLock) };
+    let lock = unsafe { SharedSpinLock::at(SpinLock, NAME) };
     let old = raise(thread, lock, NAME);
     lock.acquire_exclusive(thread, NAME);
     old
@@ -229,14 +229,10 @@ pub unsafe extern "win64" fn ExAcquireSpinLockExclusive(SpinLock: PEX_SPIN_LOCK)
 ///
 /// The caller must share the lock; `OldIrql` must be what its acquisition returned.
 pub unsafe extern "win64" fn ExReleaseSpinLockShared(SpinLock: PEX_SPIN_LOCK, OldIrql: KIRQL) {
+    const NAME: &str = "ExReleaseSpinLockShared";
     // SAFETY: This function has the same contract.
-    let lock = unsafe { SharedSpinLock::at(SpinLock) };
-    release_lowering(
-        lock,
-        LockKind::SharedSpin,
-        OldIrql,
-        "ExReleaseSpinLockShared",
-    );
+    let lock = unsafe { SharedSpinLock::at(SpinLock, NAME) };
+    release_lowering(lock, LockKind::SharedSpin, OldIrql, NAME);
 }
 
 /// `ExReleaseSpinLockExclusive`: releases a lock that is held exclusively, and lowers the IRQL. IRQL =
@@ -248,14 +244,10 @@ pub unsafe extern "win64" fn ExReleaseSpinLockShared(SpinLock: PEX_SPIN_LOCK, Ol
 ///
 /// The caller must hold the lock exclusively; `OldIrql` must be what its acquisition returned.
 pub unsafe extern "win64" fn ExReleaseSpinLockExclusive(SpinLock: PEX_SPIN_LOCK, OldIrql: KIRQL) {
+    const NAME: &str = "ExReleaseSpinLockExclusive";
     // SAFETY: This function has the same contract.
-    let lock = unsafe { SharedSpinLock::at(SpinLock) };
-    release_lowering(
-        lock,
-        LockKind::ExclusiveSpin,
-        OldIrql,
-        "ExReleaseSpinLockExclusive",
-    );
+    let lock = unsafe { SharedSpinLock::at(SpinLock, NAME) };
+    release_lowering(lock, LockKind::ExclusiveSpin, OldIrql, NAME);
 }
 
 /// `ExAcquireSpinLockSharedAtDpcLevel`: acquires the lock to share it, and leaves the IRQL as it is. IRQL >=
@@ -269,7 +261,7 @@ pub unsafe extern "win64" fn ExAcquireSpinLockSharedAtDpcLevel(SpinLock: PEX_SPI
     let thread = thread::current();
     check_irql(thread.is_at_dispatch(), 0x40, thread, SpinLock as u64, NAME);
     // SAFETY: This function has the same contract.
-    unsafe { SharedSpinLock::at(SpinLock) }.acquire_shared(thread, NAME);
+    unsafe { SharedSpinLock::at(SpinLock, NAME) }.acquire_shared(thread, NAME);
 }
 
 /// `ExAcquireSpinLockExclusiveAtDpcLevel`: acquires the lock exclusively, and leaves the IRQL as it is. IRQL
@@ -283,7 +275,7 @@ pub unsafe extern "win64" fn ExAcquireSpinLockExclusiveAtDpcLevel(SpinLock: PEX_
     let thread = thread::current();
     check_irql(thread.is_at_dispatch(), 0x40, thread, SpinLock as u64, NAME);
     // SAFETY: This function has the same contract.
-    unsafe { SharedSpinLock::at(SpinLock) }.acquire_exclusive(thread, NAME);
+    unsafe { SharedSpinLock::at(SpinLock, NAME) }.acquire_exclusive(thread, NAME);
 }
 
 /// `ExReleaseSpinLockSharedFromDpcLevel`: releases a lock that is shared, and leaves the IRQL as it is. IRQL
@@ -297,7 +289,7 @@ pub unsafe extern "win64" fn ExReleaseSpinLockSharedFromDpcLevel(SpinLock: PEX_S
     let thread = thread::current();
     check_irql(thread.is_at_dispatch(), 0x41, thread, SpinLock as u64, NAME);
     // SAFETY: This function has the same contract.
-    unsafe { SharedSpinLock::at(SpinLock) }.release(thread, LockKind::SharedSpin, NAME);
+    unsafe { SharedSpinLock::at(SpinLock, NAME) }.release(thread, LockKind::SharedSpin, NAME);
 }
 
 /// `ExReleaseSpinLockExclusiveFromDpcLevel`: releases a lock that is held exclusively, and leaves the IRQL as
@@ -311,7 +303,7 @@ pub unsafe extern "win64" fn ExReleaseSpinLockExclusiveFromDpcLevel(SpinLock: PE
     let thread = thread::current();
     check_irql(thread.is_at_dispatch(), 0x41, thread, SpinLock as u64, NAME);
     // SAFETY: This function has the same contract.
-    unsafe { SharedSpinLock::at(SpinLock) }.release(thread, LockKind::ExclusiveSpin, NAME);
+    unsafe { SharedSpinLock::at(SpinLock, NAME) }.release(thread, LockKind::ExclusiveSpin, NAME);
 }
 
 /// `ExTryAcquireSpinLockSharedAtDpcLevel`: acquires the lock to share it if that is possible now, and returns
@@ -327,7 +319,7 @@ pub unsafe extern "win64" fn ExTryAcquireSpinLockSharedAtDpcLevel(
     let thread = thread::current();
     check_irql(thread.is_at_dispatch(), 0x40, thread, SpinLock as u64, NAME);
     // SAFETY: This function has the same contract.
-    LOGICAL::from(unsafe { SharedSpinLock::at(SpinLock) }.try_shared(thread))
+    LOGICAL::from(unsafe { SharedSpinLock::at(SpinLock, NAME) }.try_shared(thread))
 }
 
 /// `ExTryAcquireSpinLockExclusiveAtDpcLevel`: acquires the lock exclusively if that is possible now, and
@@ -343,7 +335,7 @@ pub unsafe extern "win64" fn ExTryAcquireSpinLockExclusiveAtDpcLevel(
     let thread = thread::current();
     check_irql(thread.is_at_dispatch(), 0x40, thread, SpinLock as u64, NAME);
     // SAFETY: This function has the same contract.
-    LOGICAL::from(unsafe { SharedSpinLock::at(SpinLock) }.try_exclusive(thread))
+    LOGICAL::from(unsafe { SharedSpinLock::at(SpinLock, NAME) }.try_exclusive(thread))
 }
 
 /// `ExTryConvertSharedSpinLockExclusive`: makes the caller, who shares the lock, hold it exclusively if nobody
@@ -361,7 +353,7 @@ pub unsafe extern "win64" fn ExTryConvertSharedSpinLockExclusive(
     let thread = thread::current();
     check_irql(thread.is_at_dispatch(), 0x40, thread, SpinLock as u64, NAME);
     // SAFETY: This function has the same contract.
-    let lock = unsafe { SharedSpinLock::at(SpinLock) };
+    let lock = unsafe { SharedSpinLock::at(SpinLock, NAME) };
     lock.check_held(thread, LockKind::SharedSpin, NAME);
     LOGICAL::from(lock.try_convert(thread))
 }

@@ -8,7 +8,7 @@ use core::{
 use nt_abi::{PVOID, PWORK_QUEUE_ITEM, WORK_QUEUE_ITEM, WORK_QUEUE_TYPE, bugcheck::WORKER_INVALID};
 
 use super::worker;
-use crate::{address, bugcheck, export::exports, list::ListEntry, thread};
+use crate::{address, bugcheck, export::exports, list::ListEntry, thread, verifier};
 
 exports!("ntoskrnl.exe"; ExQueueWorkItem);
 
@@ -34,7 +34,7 @@ impl Item {
     /// `item` must point to memory for a work item that stays where it is.
     unsafe fn at<'a>(item: PWORK_QUEUE_ITEM) -> &'a Self {
         // SAFETY: The caller vouches for the memory, whose fields are accessed atomically.
-        unsafe { &*item.cast::<Self>() }
+        unsafe { verifier::object(item.cast(), "ExQueueWorkItem") }
     }
 }
 

@@ -59,7 +59,7 @@ pub unsafe extern "win64" fn KeInitializeDpc(
     }
     let routine = DeferredRoutine.map_or(core::ptr::null_mut(), |routine| routine as *mut c_void);
     // SAFETY: This function has the same contract.
-    let dpc = unsafe { dpc::Dpc::at(Dpc) };
+    let dpc = unsafe { dpc::Dpc::at(Dpc, "KeInitializeDpc") };
     dpc.initialize(routine, DeferredContext, MEDIUM);
 }
 
@@ -204,7 +204,7 @@ impl Flush {
         let mut markers: Vec<KDPC> = (0..count).map(|_| KDPC::default()).collect();
         for (processor, marker) in (0..).zip(&mut markers) {
             // SAFETY: The marker stays where it is until it has run, for which this waits.
-            let marker = unsafe { Dpc::at(marker) };
+            let marker = unsafe { Dpc::at(marker, "KeFlushQueuedDpcs") };
             marker.initialize(Self::arrive as *mut c_void, context, MEDIUM);
             marker.enqueue(processor, [core::ptr::null_mut(); 2], false);
             dpc::announce(thread, processor);

@@ -22,9 +22,9 @@ exports!("ntoskrnl.exe";
 /// # Safety
 ///
 /// `event` must point to memory for an event that stays where it is.
-unsafe fn view<'a>(event: PRKEVENT) -> &'a Header {
-    // SAFETY: A KEVENT is a dispatcher header, whose fields are accessed atomically.
-    unsafe { &*event.cast::<Header>() }
+unsafe fn view<'a>(event: PRKEVENT, function: &'static str) -> &'a Header {
+    // SAFETY: This function has the same contract.
+    unsafe { verifier::object(event.cast(), function) }
 }
 
 /// The header of an initialised event; another object is bug check 0xC4 (0x1002).
@@ -34,7 +34,7 @@ unsafe fn view<'a>(event: PRKEVENT) -> &'a Header {
 /// As for [`view`].
 unsafe fn initialized<'a>(event: PRKEVENT, function: &'static str) -> &'a Header {
     // SAFETY: This function has the same contract.
-    let header = unsafe { view(event) };
+    let header = unsafe { view(event, function) };
     let is_event = matches!(
         header.kind(),
         object_type::NotificationEvent | object_type::SynchronizationEvent
@@ -63,7 +63,7 @@ pub unsafe extern "win64" fn KeInitializeEvent(Event: PRKEVENT, Type: EVENT_TYPE
         object_type::NotificationEvent
     };
     // SAFETY: This function has the same contract.
-    let header = unsafe { view(Event) };
+    let header = unsafe { view(Event, "KeInitializeEvent") };
     header.initialize(kind, size_of::<KEVENT>(), LONG::from(State != 0));
 }
 

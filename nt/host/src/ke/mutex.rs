@@ -20,9 +20,9 @@ exports!("ntoskrnl.exe"; KeInitializeMutex, KeReadStateMutex, KeReleaseMutex);
 /// # Safety
 ///
 /// `mutex` must point to memory for a mutex that stays where it is.
-unsafe fn view<'a>(mutex: PRKMUTEX) -> &'a Mutant {
-    // SAFETY: The caller vouches for the memory, whose fields are accessed atomically.
-    unsafe { &*mutex.cast::<Mutant>() }
+unsafe fn view<'a>(mutex: PRKMUTEX, function: &'static str) -> &'a Mutant {
+    // SAFETY: This function has the same contract.
+    unsafe { verifier::object(mutex.cast(), function) }
 }
 
 /// An initialised mutex; another object is bug check 0xC4 (0x1002).
@@ -32,7 +32,7 @@ unsafe fn view<'a>(mutex: PRKMUTEX) -> &'a Mutant {
 /// As for [`view`].
 unsafe fn initialized<'a>(mutex: PRKMUTEX, function: &'static str) -> &'a Mutant {
     // SAFETY: This function has the same contract.
-    let view = unsafe { view(mutex) };
+    let view = unsafe { view(mutex, function) };
     if view.header.kind() != object_type::Mutant || !view.header.is_waitable() {
         verifier::violation(
             0x1002,
@@ -52,7 +52,7 @@ unsafe fn initialized<'a>(mutex: PRKMUTEX, function: &'static str) -> &'a Mutant
 pub unsafe extern "win64" fn KeInitializeMutex(Mutex: PRKMUTEX, _Level: ULONG) {
     thread::current();
     // SAFETY: This function has the same contract.
-    unsafe { view(Mutex) }.initialize();
+    unsafe { view(Mutex, "KeInitializeMutex") }.initialize();
 }
 
 /// `KeReleaseMutex`: undoes one acquisition and returns the state before: 0 if the mutex is free now,

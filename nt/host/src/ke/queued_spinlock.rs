@@ -56,9 +56,9 @@ impl Handle {
     /// # Safety
     ///
     /// `handle` must point to memory for a handle that stays where it is.
-    unsafe fn at<'a>(handle: PKLOCK_QUEUE_HANDLE) -> &'a Self {
+    unsafe fn at<'a>(handle: PKLOCK_QUEUE_HANDLE, function: &'static str) -> &'a Self {
         // SAFETY: The caller vouches for the memory, whose fields are accessed atomically.
-        unsafe { &*handle.cast::<Self>() }
+        unsafe { verifier::object(handle.cast(), function) }
     }
 
     fn address(&self) -> u64 {
@@ -67,7 +67,7 @@ impl Handle {
 
     fn acquire(&self, thread: &'static Thread, lock: PKSPIN_LOCK, function: &'static str) {
         // SAFETY: The driver vouches for the lock, which is only ever accessed atomically.
-        let word = unsafe { AtomicU64::from_ptr(lock) };
+        let word: &AtomicU64 = unsafe { verifier::object(lock.cast(), function) };
         self.next.store(ptr::null_mut(), Relaxed);
         self.lock.store(lock as u64, Relaxed);
         let mut seen = 0;
@@ -170,7 +170,7 @@ pub unsafe extern "win64" fn KeAcquireInStackQueuedSpinLock(
     }
     irql::raise(thread, DISPATCH);
     // SAFETY: This function has the same contract.
-    let handle = unsafe { Handle::at(LockHandle) };
+    let handle = unsafe { Handle::at(LockHandle, NAME) };
     handle.acquire(thread, SpinLock, NAME);
     handle.old_irql.store(old, Relaxed);
 }
@@ -187,7 +187,7 @@ pub unsafe extern "win64" fn KeReleaseInStackQueuedSpinLock(LockHandle: PKLOCK_Q
     const NAME: &str = "KeReleaseInStackQueuedSpinLock";
     let thread = thread::current();
     // SAFETY: This function has the same contract.
-    let handle = unsafe { Handle::at(LockHandle) };
+    let handle = unsafe { Handle::at(LockHandle, NAME) };
     let old = handle.old_irql.load(Relaxed);
     let lock = handle.lock.load(Relaxed);
     if thread.irql() != DISPATCH {
@@ -228,7 +228,7 @@ pub unsafe extern "win64" fn KeAcquireInStackQueuedSpinLockAtDpcLevel(
         );
     }
     // SAFETY: This function has the same contract.
-    unsafe { Handle::at(LockHandle) }.acquire(thread, SpinLock, NAME);
+    unsafe { Handle::at(LockHandle, NAME) }.acquire(thread, SpinLock, NAME);
 }
 
 /// `KeReleaseInStackQueuedSpinLockFromDpcLevel`: releases the lock and leaves the IRQL as it is. IRQL >=
@@ -243,7 +243,7 @@ pub unsafe extern "win64" fn KeReleaseInStackQueuedSpinLockFromDpcLevel(
     const NAME: &str = "KeReleaseInStackQueuedSpinLockFromDpcLevel";
     let thread = thread::current();
     // SAFETY: This function has the same contract.
-    let handle = unsafe { Handle::at(LockHandle) };
+    let handle = unsafe { Handle::at(LockHandle, NAME) };
     if !thread.is_at_dispatch() {
         let lock = crate::address::pointer(handle.lock.load(Relaxed));
         wrong_irql(

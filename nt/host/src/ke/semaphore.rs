@@ -38,9 +38,9 @@ const _: () = {
 /// # Safety
 ///
 /// `semaphore` must point to memory for a semaphore that stays where it is.
-unsafe fn view<'a>(semaphore: PRKSEMAPHORE) -> &'a Semaphore {
-    // SAFETY: The caller vouches for the memory, whose fields are accessed atomically.
-    unsafe { &*semaphore.cast::<Semaphore>() }
+unsafe fn view<'a>(semaphore: PRKSEMAPHORE, function: &'static str) -> &'a Semaphore {
+    // SAFETY: This function has the same contract.
+    unsafe { verifier::object(semaphore.cast(), function) }
 }
 
 /// An initialised semaphore; another object is bug check 0xC4 (0x1002).
@@ -50,7 +50,7 @@ unsafe fn view<'a>(semaphore: PRKSEMAPHORE) -> &'a Semaphore {
 /// As for [`view`].
 unsafe fn initialized<'a>(semaphore: PRKSEMAPHORE, function: &'static str) -> &'a Semaphore {
     // SAFETY: This function has the same contract.
-    let view = unsafe { view(semaphore) };
+    let view = unsafe { view(semaphore, function) };
     if view.header.kind() != object_type::Semaphore || !view.header.is_waitable() {
         verifier::violation(
             0x1002,
@@ -74,7 +74,7 @@ pub unsafe extern "win64" fn KeInitializeSemaphore(
 ) {
     thread::current();
     // SAFETY: This function has the same contract.
-    let semaphore = unsafe { view(Semaphore) };
+    let semaphore = unsafe { view(Semaphore, "KeInitializeSemaphore") };
     semaphore
         .header
         .initialize(object_type::Semaphore, size_of::<KSEMAPHORE>(), Count);

@@ -34,9 +34,9 @@ pub const OWNED: u64 = 1;
 ///
 /// `lock` must point to a `KSPIN_LOCK` that stays where it is.
 #[inline]
-const unsafe fn view<'a>(lock: PKSPIN_LOCK) -> &'a AtomicU64 {
+unsafe fn view<'a>(lock: PKSPIN_LOCK, function: &'static str) -> &'a AtomicU64 {
     // SAFETY: The caller vouches for the pointer; a lock is only ever accessed atomically.
-    unsafe { AtomicU64::from_ptr(lock) }
+    unsafe { verifier::object(lock.cast(), function) }
 }
 
 #[inline]
@@ -50,14 +50,15 @@ fn owned_by(thread: &Thread) -> u64 {
 ///
 /// `SpinLock` must point to resident memory for a lock that nobody holds.
 pub unsafe extern "win64" fn KeInitializeSpinLock(SpinLock: PKSPIN_LOCK) {
+    const NAME: &str = "KeInitializeSpinLock";
     let thread = thread::current();
     // SAFETY: This function has the same contract.
-    let lock = unsafe { view(SpinLock) };
+    let lock = unsafe { view(SpinLock, NAME) };
     if lock.load(Ordering::Relaxed) == owned_by(thread) {
         verifier::violation(
             0x1005,
             [SpinLock as u64, 0, 0],
-            "KeInitializeSpinLock",
+            NAME,
             "The spin lock is initialised again while the calling thread holds it.",
         );
     }
@@ -88,7 +89,7 @@ pub unsafe extern "win64" fn KeAcquireSpinLockRaiseToDpc(SpinLock: PKSPIN_LOCK) 
     }
     irql::raise(thread, DISPATCH);
     // SAFETY: This function has the same contract.
-    acquire(thread, unsafe { view(SpinLock) }, NAME);
+    acquire(thread, unsafe { view(SpinLock, NAME) }, NAME);
     old
 }
 
@@ -112,7 +113,7 @@ pub unsafe extern "win64" fn KeAcquireSpinLockAtDpcLevel(SpinLock: PKSPIN_LOCK) 
         );
     }
     // SAFETY: This function has the same contract.
-    acquire(thread, unsafe { view(SpinLock) }, NAME);
+    acquire(thread, unsafe { view(SpinLock, NAME) }, NAME);
 }
 
 /// `KeTryToAcquireSpinLockAtDpcLevel`: acquires the lock if it is free, and returns whether it did. IRQL
@@ -134,7 +135,7 @@ pub unsafe extern "win64" fn KeTryToAcquireSpinLockAtDpcLevel(SpinLock: PKSPIN_L
         );
     }
     // SAFETY: This function has the same contract.
-    BOOLEAN::from(try_acquire(thread, unsafe { view(SpinLock) }).is_ok())
+    BOOLEAN::from(try_acquire(thread, unsafe { view(SpinLock, NAME) }).is_ok())
 }
 
 /// `KeTestSpinLock`: whether the lock is free now. IRQL >= `DISPATCH_LEVEL`.
@@ -145,7 +146,7 @@ pub unsafe extern "win64" fn KeTryToAcquireSpinLockAtDpcLevel(SpinLock: PKSPIN_L
 pub unsafe extern "win64" fn KeTestSpinLock(SpinLock: PKSPIN_LOCK) -> BOOLEAN {
     thread::current();
     // SAFETY: This function has the same contract.
-    BOOLEAN::from(unsafe { view(SpinLock) }.load(Ordering::Acquire) == 0)
+    BOOLEAN::from(unsafe { view(SpinLock, "KeTestSpinLock") }.load(Ordering::Acquire) == 0)
 }
 
 /// `KeReleaseSpinLock`: releases the lock and lowers the IRQL. IRQL = `DISPATCH_LEVEL`.
@@ -164,7 +165,7 @@ pub unsafe extern "win64" fn KeReleaseSpinLock(SpinLock: PKSPIN_LOCK, NewIrql: K
         wrong_irql(0x32, thread, SpinLock, NAME, "IRQL must be DISPATCH_LEVEL.");
     }
     // SAFETY: This function has the same contract.
-    let lock = unsafe { view(SpinLock) };
+    let lock = unsafe { view(SpinLock, NAME) };
     check_owner(thread, lock, NAME);
     check_lower(thread, NewIrql, NAME);
     if NewIrql < DISPATCH {
@@ -193,7 +194,7 @@ pub unsafe extern "win64" fn KeReleaseSpinLockFromDpcLevel(SpinLock: PKSPIN_LOCK
         );
     }
     // SAFETY: This function has the same contract.
-    let lock = unsafe { view(SpinLock) };
+    let lock = unsafe { view(SpinLock, NAME) };
     check_owner(thread, lock, NAME);
     release(thread, lock);
 }

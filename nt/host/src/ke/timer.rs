@@ -25,9 +25,9 @@ exports!("ntoskrnl.exe";
 /// # Safety
 ///
 /// `timer` must point to memory for a timer that stays where it is.
-unsafe fn view<'a>(timer: PKTIMER) -> &'a Timer {
-    // SAFETY: The caller vouches for the memory, whose fields are accessed atomically.
-    unsafe { &*timer.cast::<Timer>() }
+unsafe fn view<'a>(timer: PKTIMER, function: &'static str) -> &'a Timer {
+    // SAFETY: This function has the same contract.
+    unsafe { verifier::object(timer.cast(), function) }
 }
 
 /// An initialised timer; other memory is bug check 0xC4 (0x1002).
@@ -37,7 +37,7 @@ unsafe fn view<'a>(timer: PKTIMER) -> &'a Timer {
 /// As for [`view`].
 unsafe fn initialized<'a>(timer: PKTIMER, function: &'static str) -> &'a Timer {
     // SAFETY: This function has the same contract.
-    let view = unsafe { view(timer) };
+    let view = unsafe { view(timer, function) };
     if !view.is_initialized() {
         verifier::violation(
             0x1002,
@@ -107,7 +107,7 @@ pub unsafe extern "win64" fn KeInitializeTimerEx(Timer: PKTIMER, Type: TIMER_TYP
         );
     }
     // SAFETY: This function has the same contract.
-    unsafe { view(Timer) }.initialize(Type);
+    unsafe { view(Timer, NAME) }.initialize(Type);
 }
 
 /// `KeSetTimer`: as [`KeSetTimerEx`] without a period.

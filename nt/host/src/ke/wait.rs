@@ -173,7 +173,7 @@ const unsafe fn read_timeout(timeout: PLARGE_INTEGER) -> Option<LONGLONG> {
 /// `object` must point to memory of the size of a header that stays where it is.
 unsafe fn header<'a>(object: PVOID, function: &'static str) -> &'a Header {
     // SAFETY: The caller vouches for the memory, whose fields are accessed atomically.
-    let header = unsafe { &*object.cast::<Header>() };
+    let header: &Header = unsafe { verifier::object(object, function) };
     if !header.is_waitable() {
         verifier::violation(
             0x1002,

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    address::to_usize,
+    dispatcher,
     ex::pool,
     io::{device, namespace, packet, work_item},
     mm::mdl,
@@ -32,6 +34,10 @@ pub enum LeakKind {
     Mdl,
     /// A work item.
     WorkItem,
+    /// A timer that is set.
+    Timer,
+    /// An ERESOURCE that was not deleted.
+    Resource,
 }
 
 impl fmt::Display for LeakKind {
@@ -45,6 +51,8 @@ impl fmt::Display for LeakKind {
             Self::Irp => "IRP",
             Self::Mdl => "MDL",
             Self::WorkItem => "work item",
+            Self::Timer => "timer",
+            Self::Resource => "ERESOURCE",
         })
     }
 }
@@ -133,10 +141,16 @@ pub fn collect() -> Leaks {
     for (name, target) in namespace::links() {
         add(LeakKind::SymbolicLink, 0, format!("{name} -> {target}"));
     }
+    let (timers, resources) = dispatcher::peek(|state| {
+        let resources = state.resources.iter().copied().map(to_usize).collect();
+        (state.timers.addresses().map(to_usize).collect(), resources)
+    });
     let lists = [
         (LeakKind::Irp, packet::allocated_by_drivers()),
         (LeakKind::Mdl, mdl::allocated()),
         (LeakKind::WorkItem, work_item::allocated()),
+        (LeakKind::Timer, timers),
+        (LeakKind::Resource, resources),
     ];
     for (kind, addresses) in lists {
         for address in addresses {

@@ -15,6 +15,7 @@ use crate::{
     ex::worker,
     ke::dpc::ddk::KeFlushQueuedDpcs,
     thread::{self, Thread},
+    verifier,
 };
 
 /// Stops the kernel if an image that lies at `range` is still in use after `routine`, its driver's last
@@ -27,7 +28,23 @@ pub fn check(thread: &'static Thread, range: &Range<usize>, routine: &'static st
     let mut dispatcher = dispatcher::lock(thread);
     let timers = &dispatcher.state().timers;
     let (timer, called) = (timers.find_in(&range), timers.find_calling(&range));
+    let resource = dispatcher
+        .state()
+        .resources
+        .range(range.clone())
+        .next()
+        .copied();
     drop(dispatcher);
+    if let Some(resource) = resource {
+        let sentence =
+            "The driver is unloaded while its image holds an ERESOURCE that was not deleted.";
+        verifier::violation(
+            0xD2,
+            [resource, range.start, range.end - range.start],
+            routine,
+            sentence,
+        );
+    }
     if let Some(timer) = timer {
         freed(0, timer, &range, routine, "a timer that is set");
     }
