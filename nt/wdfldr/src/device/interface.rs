@@ -6,15 +6,16 @@ use super::{Device, PnpState};
 use crate::abi::{WDF_DRIVER_GLOBALS, WDFDEVICE, WDFSTRING};
 use crate::client::characters;
 use crate::kernel::{
-    IoCreateSymbolicLink, IoDeleteSymbolicLink, IoRegisterDeviceInterface,
-    IoSetDeviceInterfaceState, Outcome, RtlFreeUnicodeString, check, print, status_of,
+    IoCreateSymbolicLink, IoDeleteSymbolicLink, IoGetDeviceProperty, IoRegisterDeviceInterface,
+    IoSetDeviceInterfaceState, Outcome, RtlFreeUnicodeString, check, print, status_of, ulong,
 };
 use crate::object::lookup;
 use crate::string::StringObject;
 use crate::violation;
 use alloc::vec::Vec;
 use nt_abi::{
-    BOOLEAN, FALSE, GUID, NTSTATUS, PUNICODE_STRING, STATUS_INSUFFICIENT_RESOURCES,
+    _DEVICE_REGISTRY_PROPERTY::DevicePropertyPhysicalDeviceObjectName, BOOLEAN, FALSE, GUID,
+    NTSTATUS, PUNICODE_STRING, STATUS_BUFFER_TOO_SMALL, STATUS_INSUFFICIENT_RESOURCES,
     STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_DEVICE_STATE, STATUS_INVALID_PARAMETER,
     STATUS_OBJECT_NAME_NOT_FOUND, TRUE, UNICODE_STRING,
 };
@@ -175,12 +176,7 @@ pub unsafe extern "win64" fn WdfDeviceCreateSymbolicLink(
 }
 
 fn create_link(device: &Device, link: &[u16]) -> Outcome {
-    let name = device
-        .names
-        .with(|names| names.device.as_deref().map(copy))
-        .transpose()?;
-    // A link to a device without a name leads nowhere.
-    let mut name = name.ok_or(STATUS_INVALID_DEVICE_REQUEST)?;
+    let mut name = link_target(device)?;
     let mut link = copy(link)?;
     // SAFETY: Both strings are local.
     let status =
@@ -194,6 +190,51 @@ fn create_link(device: &Device, link: &[u16]) -> Outcome {
         names.links.push(link);
         Ok(())
     })
+}
+
+/// What links lead to: the name that the client gave the device, or that of the physical device below
+/// it.
+fn link_target(device: &Device) -> Outcome<Vec<u16>> {
+    let given = device
+        .names
+        .with(|names| names.device.as_deref().map(copy))
+        .transpose()?;
+    match given {
+        Some(name) => Ok(name),
+        // Nothing is below a control device.
+        None if device.is_control() => Err(STATUS_INVALID_DEVICE_STATE),
+        None => physical_name(device),
+    }
+}
+
+fn physical_name(device: &Device) -> Outcome<Vec<u16>> {
+    let mut bytes = 0;
+    let mut query = |buffer: &mut [u16]| {
+        // SAFETY: The physical device is the PnP manager's; the buffer is of the length that is
+        // passed, and both outputs are local.
+        let status = unsafe {
+            IoGetDeviceProperty(
+                device.pdo().0,
+                DevicePropertyPhysicalDeviceObjectName,
+                ulong(size_of_val(buffer)),
+                buffer.as_mut_ptr().cast(),
+                &raw mut bytes,
+            )
+        };
+        (status, bytes as usize / size_of::<u16>())
+    };
+    let (status, length) = query(&mut []);
+    if status != STATUS_BUFFER_TOO_SMALL {
+        return Err(STATUS_INVALID_DEVICE_STATE);
+    }
+    let mut name = Vec::new();
+    name.try_reserve_exact(length)
+        .map_err(|_| STATUS_INSUFFICIENT_RESOURCES)?;
+    name.resize(length, 0);
+    check(query(&mut name).0)?;
+    // The property ends with a zero.
+    name.pop();
+    Ok(name)
 }
 
 /// `WdfDeviceCreateDeviceInterface`. The interface is registered and enabled when the device starts,
