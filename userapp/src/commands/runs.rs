@@ -116,9 +116,9 @@ impl<'a> Runs<'a> {
     fn scenario(&self, Planned { item, values }: &Planned<'_>) -> Result<RunRecord, Error> {
         let bar = self.bars.scenario(&item.name);
         let mut look = |progress: &_| follow(&bar, progress);
-        let record = self.runner.run(item, values, &mut look);
-        bar.abandon();
-        record
+        let record = self.runner.run(item, values, &mut look)?;
+        self.bars.keep(bar, &record);
+        Ok(record)
     }
 
     /// Does `each` until one ends early or the user does not want more; the rest is put down as not

@@ -1,15 +1,22 @@
 //! Progress bars: on a terminal only, on standard error, gone when the results are there.
 
-use std::time::Duration;
+use std::{cell::RefCell, time::Duration};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use syncstress_protocol::Progress;
 
 use super::units::{count, rate};
-use crate::{fairness::ratio, record::units_of_100ns};
+use crate::{
+    fairness::ratio,
+    record::{RunRecord, units_of_100ns},
+};
 
 /// The bars of one command.
-pub struct Bars(MultiProgress);
+pub struct Bars {
+    all: MultiProgress,
+    /// Bars that are full and still shown: the terminal forgets those that are dropped.
+    full: RefCell<Vec<ProgressBar>>,
+}
 
 impl Bars {
     /// Bars that draw on a terminal, or, with `silent`, nowhere.
@@ -19,12 +26,15 @@ impl Bars {
         } else {
             ProgressDrawTarget::stderr()
         };
-        Self(MultiProgress::with_draw_target(target))
+        Self {
+            all: MultiProgress::with_draw_target(target),
+            full: RefCell::default(),
+        }
     }
 
     /// A bar that counts behaviour tests.
     pub fn tests(&self, total: usize) -> ProgressBar {
-        let bar = self.0.add(ProgressBar::new(total as u64));
+        let bar = self.all.add(ProgressBar::new(total as u64));
         bar.set_style(style(
             "  behaviour tests {bar:30.green/dim} {pos}/{len}  {msg:.dim}",
         ));
@@ -33,21 +43,33 @@ impl Bars {
 
     /// A bar that follows the time of one scenario.
     pub fn scenario(&self, name: &str) -> ProgressBar {
-        let bar = self.0.add(ProgressBar::new(0));
-        bar.set_style(style("  {prefix:28} {bar:30.cyan/dim} {msg}"));
+        let bar = self.all.add(ProgressBar::new(0));
+        bar.set_style(style("  {prefix:18} {bar:30.cyan/dim} {msg}"));
         bar.set_prefix(name.to_owned());
         bar
     }
 
+    /// Keeps the bar of a scenario that has ended, with what came out.
+    pub fn keep(&self, bar: ProgressBar, run: &RunRecord) {
+        bar.abandon_with_message(format!(
+            "{}, {} acquisitions, {}/s, {} failures",
+            run.outcome.word(),
+            count(run.totals.acquisitions),
+            rate(run.acquisitions_per_second),
+            count(run.failures),
+        ));
+        self.full.borrow_mut().push(bar);
+    }
+
     /// Prints lines above the bars.
     pub fn above(&self, print: impl FnOnce()) {
-        self.0.suspend(print);
+        self.all.suspend(print);
     }
 
     /// Takes the bars off the terminal.
     pub fn clear(&self) {
         // A terminal that cannot be cleared does no harm.
-        let _ = self.0.clear();
+        let _ = self.all.clear();
     }
 }
 
@@ -65,7 +87,7 @@ pub fn follow(bar: &ProgressBar, progress: &Progress) {
         progress.workers,
         count(progress.acquisitions),
         rate(per_second),
-        progress.failures,
+        count(progress.failures),
     ));
 }
 

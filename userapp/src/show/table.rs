@@ -20,7 +20,7 @@ const STYLE: TableStyle = TableStyle::new()
 const HEADINGS: [&str; 12] = [
     "scenario",
     "result",
-    "threads",
+    "workers",
     "time",
     "passes",
     "acquired",

@@ -10,6 +10,9 @@ use crate::{
     transport::BugCheck,
 };
 
+/// How many names of failed runs the verdict has.
+const MOST_NAMES: usize = 5;
+
 impl Screen {
     /// How it all came out: leaks, and the verdict with what it rests on.
     pub fn verdict(self, report: &Report) {
@@ -70,20 +73,22 @@ fn summary(report: &Report) -> String {
 }
 
 fn counted(runs: &[&RunRecord], what: &str) -> String {
-    let passed = runs
-        .iter()
-        .filter(|run| run.outcome == Outcome::Passed)
-        .count();
+    let with = |outcome| runs.iter().filter(|run| run.outcome == outcome).count();
+    let passed = format!("{} of {} {what} passed", with(Outcome::Passed), runs.len());
+    let stopped = match with(Outcome::Stopped) {
+        0 => String::new(),
+        stopped => format!(", {stopped} stopped"),
+    };
     let against: Vec<&str> = runs
         .iter()
         .filter(|run| run.speaks_against())
         .map(|run| run.name.as_str())
         .collect();
-    let mut text = format!("{passed} of {} {what} passed", runs.len());
-    if !against.is_empty() {
-        text.push_str(" (not ");
-        text.push_str(&against.join(", "));
-        text.push(')');
-    }
-    text
+    let named = against[..against.len().min(MOST_NAMES)].join(", ");
+    let against = match against.len() {
+        0 => String::new(),
+        count if count > MOST_NAMES => format!(" (not {named} and {} more)", count - MOST_NAMES),
+        _ => format!(" (not {named})"),
+    };
+    passed + &stopped + &against
 }

@@ -11,6 +11,8 @@ use crate::status::NtStatus;
 #[cfg(test)]
 pub mod fake;
 #[cfg(not(windows))]
+mod in_process;
+#[cfg(not(windows))]
 mod kernel;
 #[cfg(not(windows))]
 mod kit;
@@ -26,7 +28,7 @@ mod windows;
 #[cfg(windows)]
 pub use self::on_windows::HostArguments;
 #[cfg(not(windows))]
-pub use self::{kit::Images, nthost::Nthost, off_windows::HostArguments};
+pub use self::{in_process::InProcess, kit::Images, nthost::Nthost, off_windows::HostArguments};
 
 /// A loaded driver.
 pub trait Transport {
