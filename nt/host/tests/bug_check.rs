@@ -11,6 +11,17 @@ use nthost::{bugcheck, ntddk::*, testing::expect_bug_check, with_recovery};
 use support::*;
 
 #[test]
+fn a_panic_in_rust_code_says_where_it_was() {
+    let report = expect_bug_check(|| {
+        let file = "src/sample.rs";
+        let code = u32::from_be_bytes(*b"RPNC");
+        let name = file.as_ptr().expose_provenance() as u64;
+        nt!(KeBugCheckEx(code, name, file.len() as u64, 12, 34));
+    });
+    assert_eq!(report.rule, "A panic in Rust code, at src/sample.rs:12:34.");
+}
+
+#[test]
 fn every_thread_that_came_in_through_the_library_comes_back_with_the_same_report() {
     let report = expect_bug_check(|| {
         let (event, lock) = (Object::<KEVENT>::default(), Object::new(0));

@@ -191,6 +191,28 @@ fn a_device_comes_and_goes() -> Result<(), Stop> {
 }
 
 #[test]
+fn a_device_that_is_gone_is_removed_when_its_last_file_is_closed() {
+    // In a process of its own, because the driver and what it counts are one of a kind.
+    let report = expect_bug_check(|| {
+        let kernel = Kernel::get();
+        let driver = load();
+        let device = driver.add_device().expect("a device");
+        let file = kernel.open(CLASS).expect("a file");
+        device.surprise_remove().expect("a removal");
+        assert!(kernel.open(CLASS).is_err());
+        let removed =
+            |minors: &[u8]| minors.last().copied().map(u32::from) == Some(IRP_MN_REMOVE_DEVICE);
+        assert!(!removed(&MINORS.lock().expect("a lock")));
+        drop(file);
+        assert!(removed(&MINORS.lock().expect("a lock")));
+        driver.unload().expect("nothing is left");
+        assert!(kernel.leaks().is_empty(), "{}", kernel.leaks());
+        nt!(KeBugCheckEx(0x600D, 0, 0, 0, 0));
+    });
+    assert_eq!(report.code, 0x600D);
+}
+
+#[test]
 fn a_device_that_stays_attached_after_its_removal() {
     let report = expect_bug_check(|| {
         let device = load().add_device().expect("a device");

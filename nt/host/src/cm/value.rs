@@ -11,6 +11,7 @@ use nt_abi::{
 use super::{Value, key::with_path};
 use crate::{
     io::{Rule, passive_level},
+    irql::PASSIVE,
     rtl,
 };
 
@@ -141,7 +142,7 @@ pub unsafe extern "win64" fn ZwDeleteValueKey(
     KeyHandle: HANDLE,
     ValueName: PUNICODE_STRING,
 ) -> NTSTATUS {
-    passive_level(Rule::ZW_PASSIVE, "ZwDeleteValueKey");
+    rtl::pageable!(PASSIVE, ZwDeleteValueKey);
     // SAFETY: Valid by the contract of this function.
     let name = unsafe { rtl::to_string(ValueName) };
     match with_path(KeyHandle, |path| super::remove_value(path, &name)) {

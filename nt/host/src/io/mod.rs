@@ -1,7 +1,7 @@
 //! The I/O manager: driver, device and file objects, requests, and what Plug and Play needs.
 //!
 //! The structures have NT's layout and are in drivers' hands; what the kernel keeps beside them is its
-//! own ([`object`]). A request goes from [`file`] as an IRP ([`irp`], [`packet`]) to a driver
+//! own ([`object`]). A request goes from [`mod@file`] as an IRP ([`irp`], [`packet`]) to a driver
 //! ([`call`]) and comes back ([`complete`]) to whoever sent it ([`request`]). [`pnp`] is the bus that
 //! finds devices, [`namespace`] and [`interface`] are how they are found.
 #![allow(
@@ -36,7 +36,7 @@ mod rules;
 mod violation;
 pub mod work_item;
 
-pub use rules::{Rule, passive_level};
+pub use rules::{Rule, dispatch_level, passive_level};
 
 /// The functions of this component, for [`crate::ntddk`].
 pub mod ddk {

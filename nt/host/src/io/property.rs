@@ -6,10 +6,8 @@ use nt_abi::{
     STATUS_OBJECT_NAME_NOT_FOUND, STATUS_SUCCESS, ULONG,
 };
 
-use super::{
-    pnp::{self, Node},
-    rules::{Rule, passive_level},
-};
+use super::pnp::{self, Node};
+use crate::{irql::PASSIVE, rtl};
 
 fn text(text: &str) -> Vec<u8> {
     text.encode_utf16()
@@ -53,7 +51,7 @@ pub unsafe extern "win64" fn IoGetDeviceProperty(
     PropertyBuffer: PVOID,
     ResultLength: PULONG,
 ) -> NTSTATUS {
-    passive_level(Rule::IO_PASSIVE_5, "IoGetDeviceProperty");
+    rtl::pageable!(PASSIVE, IoGetDeviceProperty);
     // SAFETY: Valid by the contract of this function.
     let device = unsafe { super::object::DeviceObject::new(DeviceObject) };
     let Some(node) = device.and_then(pnp::node) else {

@@ -10,10 +10,14 @@ use nt_abi::{
     IO_REMOVE_LOCK, NTSTATUS, PVOID, STATUS_DELETE_PENDING, STATUS_SUCCESS, TRUE, ULONG,
 };
 
-use super::rules::{Rule, dispatch_level, passive_level};
-use crate::ke::{
-    event::ddk::{KeInitializeEvent, KeSetEvent},
-    wait::ddk::KeWaitForSingleObject,
+use super::rules::dispatch_level;
+use crate::{
+    irql::PASSIVE,
+    ke::{
+        event::ddk::{KeInitializeEvent, KeSetEvent},
+        wait::ddk::KeWaitForSingleObject,
+    },
+    rtl,
 };
 
 /// The count of a lock: one, and one for each acquisition.
@@ -52,7 +56,7 @@ pub unsafe extern "win64" fn IoInitializeRemoveLockEx(
     _HighWatermark: ULONG,
     _RemlockSize: ULONG,
 ) {
-    passive_level(Rule::IO_PASSIVE_5, "IoInitializeRemoveLockEx");
+    rtl::pageable!(PASSIVE, IoInitializeRemoveLockEx);
     // SAFETY: Valid for a write by the contract of this function.
     unsafe { Lock.write(IO_REMOVE_LOCK::default()) };
     // SAFETY: The lock was written just now.
@@ -120,7 +124,7 @@ pub unsafe extern "win64" fn IoReleaseRemoveLockAndWaitEx(
     _Tag: PVOID,
     _RemlockSize: ULONG,
 ) {
-    passive_level(Rule::IO_PASSIVE_5, "IoReleaseRemoveLockAndWaitEx");
+    rtl::pageable!(PASSIVE, IoReleaseRemoveLockAndWaitEx);
     // SAFETY: The lock is alive, by the contract of this function.
     unsafe { removed(RemoveLock) }.store(TRUE, Ordering::Release);
     // The caller's acquisition and the lock's own.

@@ -2,7 +2,7 @@
 
 use nt_abi::{ULONG, ULONG_PTR};
 
-use crate::{bugcheck, export::exports, thread};
+use crate::{address, bugcheck, export::exports, mm::address::is_accessible, thread};
 
 exports!("ntoskrnl.exe"; KeBugCheck, KeBugCheckEx);
 
@@ -38,5 +38,23 @@ pub unsafe extern "win64" fn KeBugCheckEx(
         BugCheckParameter3,
         BugCheckParameter4,
     ];
-    bugcheck::raise(BugCheckCode, parameters, "KeBugCheckEx", ASKED_FOR)
+    let sentence = rust_panic(BugCheckCode, parameters).unwrap_or_else(|| ASKED_FOR.to_owned());
+    bugcheck::raise(BugCheckCode, parameters, "KeBugCheckEx", sentence)
+}
+
+/// What a panic in Rust code says: the crate `wdk-panic` stops the system with a code of its own and, as
+/// parameters, the address and length of the file's name, the line and the column.
+fn rust_panic(code: ULONG, parameters: [ULONG_PTR; 4]) -> Option<String> {
+    const CODE: ULONG = ULONG::from_be_bytes(*b"RPNC");
+    const LONGEST_NAME: usize = 4096;
+    let [name, length, line, column] = parameters;
+    let (name, length) = (address::pointer::<u8>(name), address::to_usize(length));
+    let readable = length <= LONGEST_NAME && is_accessible(name, length, false);
+    if code != CODE || !readable {
+        return None;
+    }
+    // SAFETY: So many bytes are readable there, and the driver that names its file leaves them alone.
+    let name = unsafe { core::slice::from_raw_parts(name, length) };
+    let name = String::from_utf8_lossy(name);
+    Some(format!("A panic in Rust code, at {name}:{line}:{column}."))
 }

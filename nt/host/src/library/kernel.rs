@@ -188,11 +188,16 @@ impl Kernel {
         io::interface::enabled(&class)
     }
 
-    /// What is allocated, open or running at this moment. After all drivers are unloaded, what is
+    /// What is allocated, open or running at this moment; nothing once a bug check has stopped the kernel,
+    /// whose state says nothing any more. After all drivers are unloaded, what is
     /// listed was left behind.
     #[must_use]
     pub fn leaks(self) -> Leaks {
-        leaks::collect()
+        if kernel::is_dead() {
+            Leaks::default()
+        } else {
+            leaks::collect()
+        }
     }
 
     /// Runs `service` in the kernel as the calling thread, as a system service would run.

@@ -14,7 +14,7 @@ use nt_abi::{
 use parking_lot::Mutex;
 
 use super::address::is_accessible;
-use crate::{bugcheck, irql::DISPATCH, thread, verifier};
+use crate::{bugcheck, io::dispatch_level};
 
 /// The MDLs that exist, with the layout of their memory.
 static MDLS: Mutex<BTreeMap<usize, Layout>> = Mutex::new(BTreeMap::new());
@@ -141,17 +141,6 @@ unsafe fn next_in_chain(place: *mut PMDL) -> Option<*mut PMDL> {
     (!mdl.is_null()).then(|| unsafe { &raw mut (*mdl).Next })
 }
 
-fn check_irql(function: &'static str) {
-    let irql = thread::current().irql();
-    if irql > DISPATCH && verifier::is_on() {
-        verifier::rule(
-            0x2001A,
-            function,
-            format!("Called at IRQL {irql}, above DISPATCH_LEVEL."),
-        );
-    }
-}
-
 /// Allocates an MDL for a buffer and adds it to an IRP, if one is given. `<= DISPATCH_LEVEL`. DDI:
 /// `IoAllocateMdl`.
 ///
@@ -165,7 +154,7 @@ pub unsafe extern "win64" fn IoAllocateMdl(
     _ChargeQuota: BOOLEAN,
     Irp: PIRP,
 ) -> PMDL {
-    check_irql("IoAllocateMdl");
+    dispatch_level("IoAllocateMdl");
     let mdl = allocate(VirtualAddress.cast(), Length as usize);
     if Irp.is_null() || mdl.is_null() {
         return mdl;
@@ -188,7 +177,7 @@ pub unsafe extern "win64" fn IoAllocateMdl(
 ///
 /// Nobody may use the MDL any more.
 pub unsafe extern "win64" fn IoFreeMdl(Mdl: PMDL) {
-    check_irql("IoFreeMdl");
+    dispatch_level("IoFreeMdl");
     if !free(Mdl) {
         bugcheck::raise(
             DRIVER_VERIFIER_DETECTED_VIOLATION,
@@ -206,7 +195,7 @@ pub unsafe extern "win64" fn IoFreeMdl(Mdl: PMDL) {
 ///
 /// The MDL must be alive and describe such a buffer.
 pub unsafe extern "win64" fn MmBuildMdlForNonPagedPool(MemoryDescriptorList: PMDL) {
-    check_irql("MmBuildMdlForNonPagedPool");
+    dispatch_level("MmBuildMdlForNonPagedPool");
     map(MemoryDescriptorList);
     set_flags(MemoryDescriptorList, MDL_SOURCE_IS_NONPAGED_POOL, 0);
 }
@@ -226,7 +215,7 @@ pub unsafe extern "win64" fn MmProbeAndLockPages(
     Operation: i32,
 ) {
     const NAME: &str = "MmProbeAndLockPages";
-    check_irql(NAME);
+    dispatch_level(NAME);
     let (start, length) = buffer(MemoryDescriptorList);
     let write = Operation != 0;
     if !is_accessible(start, length, write) {
@@ -254,7 +243,7 @@ pub unsafe extern "win64" fn MmProbeAndLockPages(
 ///
 /// The MDL must be alive.
 pub unsafe extern "win64" fn MmUnlockPages(MemoryDescriptorList: PMDL) {
-    check_irql("MmUnlockPages");
+    dispatch_level("MmUnlockPages");
     if flags(MemoryDescriptorList) & MDL_PAGES_LOCKED == 0 {
         bugcheck::raise(
             PFN_LIST_CORRUPT,
@@ -284,7 +273,7 @@ pub unsafe extern "win64" fn MmMapLockedPagesSpecifyCache(
     _BugCheckOnFailure: ULONG,
     _Priority: ULONG,
 ) -> PVOID {
-    check_irql("MmMapLockedPagesSpecifyCache");
+    dispatch_level("MmMapLockedPagesSpecifyCache");
     set_flags(MemoryDescriptorList, MDL_MAPPED_TO_SYSTEM_VA, 0);
     map(MemoryDescriptorList)
 }
@@ -295,7 +284,7 @@ pub unsafe extern "win64" fn MmMapLockedPagesSpecifyCache(
 ///
 /// The MDL must be alive, and the mapping not used any more.
 pub unsafe extern "win64" fn MmUnmapLockedPages(_BaseAddress: PVOID, MemoryDescriptorList: PMDL) {
-    check_irql("MmUnmapLockedPages");
+    dispatch_level("MmUnmapLockedPages");
     set_flags(MemoryDescriptorList, 0, MDL_MAPPED_TO_SYSTEM_VA);
 }
 
