@@ -208,18 +208,18 @@ fn every_acquisition_of_a_resource_enters_a_region_and_every_end_of_one_leaves_i
 fn a_wait_that_times_out_gives_no_guard() {
     at_passive_level(|irql| {
         let mutex = Arc::new(NonPaged::pin_init(Mutex::new(0)).unwrap());
-        let owned = Arc::new(NonPaged::pin_init(Event::new(Signal::Notification, false)).unwrap());
+        let taken = Arc::new(NonPaged::pin_init(Event::new(Signal::Notification, false)).unwrap());
         let done = Arc::new(NonPaged::pin_init(Event::new(Signal::Notification, false)).unwrap());
         let owner = {
-            let (mutex, owned, done) = (Arc::clone(&mutex), Arc::clone(&owned), Arc::clone(&done));
+            let (mutex, taken, done) = (Arc::clone(&mutex), Arc::clone(&taken), Arc::clone(&done));
             Thread::spawn(irql, move |irql| {
                 let mut guard = mutex.lock(irql).unwrap();
-                owned.set(guard.irql());
+                taken.set(guard.irql());
                 let _signaled = done.wait(guard.irql(), Timeout::Never);
             })
             .unwrap()
         };
-        assert_eq!(owned.wait(irql, Timeout::Never), WaitStatus::Acquired);
+        assert_eq!(taken.wait(irql, Timeout::Never), WaitStatus::Acquired);
         let soon = Timeout::After(Duration::from_millis(2));
         assert!(matches!(mutex.wait(irql, soon), Wait::TimedOut));
         assert!(mutex.try_lock(irql).is_none());
@@ -292,7 +292,7 @@ fn a_timer_with_a_callback_dropped_above_passive_level_stops_the_system() {
 fn a_timer_without_a_callback_may_be_dropped_at_dispatch_level_while_it_is_set() {
     at_passive_level(|irql| {
         let timer = NonPaged::pin_init(WaitableTimer::new(Signal::Notification)).unwrap();
-        timer.set(irql, DueTime::After(Duration::from_secs(3600)), None);
+        timer.set(irql, DueTime::After(Duration::from_hours(1)), None);
         irql.at_dispatch_level(|_irql| drop(timer));
     });
 }
@@ -373,18 +373,17 @@ fn no_update_is_lost_under_any_of_the_locks() {
 
 #[test]
 fn storage_that_cannot_be_had_is_a_status() {
-    // More than any pool has: the request must come back as a status.
-    struct Huge([u8; 1 << 46]);
-    let huge = NonPaged::<Huge>::pin_init(HugeInit);
-    assert_eq!(huge.err(), Some(Status::INSUFFICIENT_RESOURCES));
-
-    struct HugeInit;
-    // SAFETY: Never reached: the allocation fails first.
-    unsafe impl pinned_init::PinInit<Huge> for HugeInit {
+    /// More than any pool has: the request must come back as a status.
+    type Huge = [u8; 1 << 46];
+    struct Zeroed;
+    // SAFETY: All bytes zero are the value; and this is never reached: the allocation fails first.
+    unsafe impl pinned_init::PinInit<Huge> for Zeroed {
         unsafe fn __pinned_init(self, slot: *mut Huge) -> Result<(), core::convert::Infallible> {
             // SAFETY: The slot is valid for writes.
             unsafe { slot.cast::<u8>().write_bytes(0, size_of::<Huge>()) };
             Ok(())
         }
     }
+    let huge = NonPaged::<Huge>::pin_init(Zeroed);
+    assert_eq!(huge.err(), Some(Status::INSUFFICIENT_RESOURCES));
 }
