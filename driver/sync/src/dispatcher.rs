@@ -5,6 +5,8 @@ use core::{cell::UnsafeCell, marker::PhantomPinned};
 
 use pinned_init::{PinInit, pin_init_from_closure};
 
+use crate::nt;
+
 /// An object of the kernel, initialised in place, that the kernel alone reads and writes.
 #[repr(transparent)]
 pub struct KernelObject<T> {
@@ -54,4 +56,16 @@ impl<T> KernelObject<T> {
     pub const fn get(&self) -> *mut T {
         self.object.get()
     }
+}
+
+/// A type that is, or stands for, a dispatcher object. Private to the crate, so that
+/// [`Waitable`](crate::Waitable) can be implemented here alone.
+///
+/// # Safety
+///
+/// The object is initialised, stays resident while the value is borrowed, and may be waited for by
+/// any thread: a wait that it satisfies makes nobody its owner.
+pub unsafe trait DispatcherObject {
+    /// The object, as `KeWaitForXxx` take it.
+    fn object(&self) -> nt::PVOID;
 }

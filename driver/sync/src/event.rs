@@ -3,8 +3,8 @@
 use pinned_init::{PinInit, pin_data, pin_init};
 
 use crate::{
-    Alertable, Irql, Timeout, WaitStatus,
-    dispatcher::KernelObject,
+    Alertable, Irql, Timeout, WaitStatus, Waitable,
+    dispatcher::{DispatcherObject, KernelObject},
     irql::{Apc, AtMost, Dispatch},
     nt,
     wait::wait_for,
@@ -113,6 +113,16 @@ impl Event {
         unsafe { wait_for(self.raw.get().cast(), timeout, alertable) }
     }
 }
+
+// SAFETY: The object is initialised, pinned where the initialisers of this crate ask for resident
+// storage, and has no owner.
+unsafe impl DispatcherObject for Event {
+    fn object(&self) -> nt::PVOID {
+        self.raw.get().cast()
+    }
+}
+
+impl Waitable for Event {}
 
 impl core::fmt::Debug for Event {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

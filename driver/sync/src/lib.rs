@@ -4,12 +4,20 @@
 //! |---|---|---|---|
 //! | [`SpinLock`] | `KSPIN_LOCK` | `<= DISPATCH_LEVEL` | `DISPATCH_LEVEL` |
 //! | [`Mutex`], [`RecursiveMutex`] | `KMUTEX` | `<= APC_LEVEL` | unchanged |
+//! | [`lock_any`], [`lock_all`] | `KMUTEX`, several | `<= APC_LEVEL` | unchanged |
 //! | [`FastMutex`] | `FAST_MUTEX` | `<= APC_LEVEL` | `APC_LEVEL` |
 //! | [`Resource`] | `ERESOURCE` | `<= APC_LEVEL` | unchanged, in a critical region |
-//! | [`Event`] | `KEVENT` | `<= APC_LEVEL` to wait | |
-//! | [`Timer`], [`WaitableTimer`] | `KTIMER`, `KDPC` | `<= APC_LEVEL` to wait | |
 //! | [`CriticalRegion`], [`GuardedRegion`] | `KeEnterCriticalRegion`, ... | `<= APC_LEVEL` | unchanged |
-//! | [`Thread`] | `PsCreateSystemThread` | `PASSIVE_LEVEL` to start | |
+//!
+//! | type | NT | IRQL to signal or queue | IRQL to wait, or of the callback |
+//! |---|---|---|---|
+//! | [`Event`] | `KEVENT` | `<= DISPATCH_LEVEL` | `<= APC_LEVEL` |
+//! | [`Semaphore`] | `KSEMAPHORE` | `<= DISPATCH_LEVEL` | `<= APC_LEVEL` |
+//! | [`WaitableTimer`] | `KTIMER` | `<= DISPATCH_LEVEL` | `<= APC_LEVEL` |
+//! | [`Timer`] | `KTIMER`, `KDPC` | `<= DISPATCH_LEVEL` | `DISPATCH_LEVEL` |
+//! | [`Thread`] | `PsCreateSystemThread` | `PASSIVE_LEVEL` | `<= APC_LEVEL`; runs at `PASSIVE_LEVEL` |
+//! | [`wait_any`], [`wait_all`] | `KeWaitForMultipleObjects` | | `<= APC_LEVEL` |
+//! | [`sleep`], [`stall`] | `KeDelayExecutionThread`, `KeStallExecutionProcessor` | | `<= APC_LEVEL`, any |
 //!
 //! # The level is in the type
 //!
@@ -32,10 +40,10 @@
 //!
 //! # What stops the system
 //!
-//! A lock that is dropped while it is held (its guard was given to [`core::mem::forget`]), a timer
-//! dropped above `PASSIVE_LEVEL` and a thread dropped above `APC_LEVEL` are bug check 0xC4 with
-//! 0x100B, the address of the object, a number for its kind and the IRQL: going on would free memory
-//! that the kernel still uses. Nothing else in this crate stops the system, and nothing panics.
+//! A lock that is dropped while it is held (its guard was given to [`core::mem::forget`]), a timer dropped above `PASSIVE_LEVEL`, and a
+//! thread dropped above `APC_LEVEL` are bug check 0xC4 with 0x100B, the address of the
+//! object, a number for its kind and the IRQL: going on would free memory that the kernel still uses.
+//! Nothing else in this crate stops the system, and nothing panics.
 //!
 //! # Where it runs
 //!
@@ -53,12 +61,14 @@ mod event;
 mod fast_mutex;
 mod held;
 mod irql;
+mod lock_multiple;
 mod mutex;
 mod nt;
 mod processor;
 mod recursive_mutex;
 mod region;
 mod resource;
+mod semaphore;
 mod spin_lock;
 mod status;
 mod storage;
@@ -68,20 +78,26 @@ mod thread;
 mod time;
 mod timer;
 mod wait;
+mod wait_multiple;
 
 pub use arc::NonPagedArc;
 pub use event::{Event, Signal};
 pub use fast_mutex::{AtApcLevel, FastAcquisition, FastMutex, FastMutexGuard, Raising};
 pub use irql::{Apc, AtMost, Dispatch, Irql, Level, Passive, current_irql};
+pub use lock_multiple::{LockAny, MutexGuards, lock_all, lock_any};
 pub use mutex::{AlreadyOwned, Mutex, MutexGuard, Wait};
-pub use processor::active_processors;
+pub use processor::{active_processors, stall};
 pub use recursive_mutex::{RecursiveMutex, RecursiveMutexGuard};
 pub use region::{CriticalRegion, GuardedRegion, are_all_apcs_disabled, are_apcs_disabled};
 pub use resource::{ExclusiveGuard, Resource, SharedGuard};
+pub use semaphore::{LimitExceeded, Semaphore};
 pub use spin_lock::{Acquisition, AtDpcLevel, Raised, SpinLock, SpinLockGuard};
 pub use status::Status;
 pub use storage::NonPaged;
 pub use thread::Thread;
 pub use time::{DueTime, Instant, Period, Timeout};
 pub use timer::{Timer, TimerCallback, TimerWas, WaitableTimer};
-pub use wait::{Alertable, WaitStatus, sleep, yield_now};
+pub use wait::{
+    Alertable, WaitStatus, Waitable, sleep, sleep_alertable, wait_in_user_mode, yield_now,
+};
+pub use wait_multiple::{WaitAny, wait_all, wait_all_alertable, wait_any, wait_any_alertable};

@@ -223,12 +223,27 @@ impl<T: ?Sized> Mutex<T> {
         }
     }
 
-    fn take<L: Level>(&self) -> MutexGuard<'_, T, L> {
+    /// The guard of an acquisition by this thread.
+    pub(crate) fn take<L: Level>(&self) -> MutexGuard<'_, T, L> {
         self.owned.set(true);
         MutexGuard {
             mutex: self,
             irql: Irql::new(),
         }
+    }
+
+    /// The mutex, as `KeWaitForXxx` take it.
+    pub(crate) const fn object(&self) -> nt::PVOID {
+        self.raw.get().cast()
+    }
+
+    /// Whether this thread owns the mutex.
+    pub(crate) fn is_owned_by_this_thread(&self) -> bool {
+        // SAFETY: `OwnerThread` is a member of the mutex, declared in `wdm.h`.
+        let owner = unsafe { &raw const (*self.raw.get()).OwnerThread };
+        // SAFETY: It holds a pointer, which is read whole while others change it. A thread sees
+        // itself there exactly if it owns the mutex: nobody else writes its address.
+        unsafe { owner.read_volatile() }.cast() == nt::current_thread()
     }
 
     /// Releases one acquisition of this thread.

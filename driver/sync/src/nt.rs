@@ -28,22 +28,27 @@ pub use functions::{
     KeAcquireSpinLockAtDpcLevel, KeAcquireSpinLockRaiseToDpc, KeAreAllApcsDisabled,
     KeAreApcsDisabled, KeBugCheckEx, KeCancelTimer, KeClearEvent, KeDelayExecutionThread,
     KeEnterCriticalRegion, KeEnterGuardedRegion, KeFlushQueuedDpcs, KeGetCurrentIrql,
-    KeInitializeDpc, KeInitializeEvent, KeInitializeMutex, KeInitializeTimerEx,
-    KeLeaveCriticalRegion, KeLeaveGuardedRegion, KeLowerIrql, KeQueryActiveProcessorCountEx,
-    KeQueryPerformanceCounter, KeRaiseIrqlToDpcLevel, KeReadStateEvent, KeReadStateMutex,
-    KeReadStateTimer, KeReleaseMutex, KeReleaseSpinLock, KeReleaseSpinLockFromDpcLevel,
-    KeResetEvent, KeSetCoalescableTimer, KeSetEvent, KeSetTimerEx,
-    KeTryToAcquireSpinLockAtDpcLevel, KeWaitForSingleObject, KfRaiseIrql,
+    KeInitializeDpc, KeInitializeEvent, KeInitializeMutex, KeInitializeSemaphore,
+    KeInitializeTimerEx, KeLeaveCriticalRegion, KeLeaveGuardedRegion, KeLowerIrql,
+    KeQueryActiveProcessorCountEx, KeQueryPerformanceCounter, KeRaiseIrqlToDpcLevel,
+    KeReadStateEvent, KeReadStateMutex, KeReadStateSemaphore, KeReadStateTimer, KeReleaseMutex,
+    KeReleaseSemaphore, KeReleaseSpinLock, KeReleaseSpinLockFromDpcLevel, KeResetEvent,
+    KeSetCoalescableTimer, KeSetEvent, KeSetTimerEx, KeStallExecutionProcessor,
+    KeTryToAcquireSpinLockAtDpcLevel, KeWaitForMultipleObjects, KeWaitForSingleObject, KfRaiseIrql,
     ObReferenceObjectByHandle, ObfDereferenceObject, PsCreateSystemThread, PsTerminateSystemThread,
     ZwClose,
 };
 pub use kernel::{
-    _EVENT_TYPE, _KWAIT_REASON, _TIMER_TYPE, BOOLEAN, ERESOURCE, FAST_MUTEX, HANDLE, KDPC, KEVENT,
-    KIRQL, KMUTEX, KPROCESSOR_MODE, KSPIN_LOCK, KTIMER, LARGE_INTEGER, OBJECT_ATTRIBUTES, PVOID,
+    _EVENT_TYPE, _KWAIT_REASON, _TIMER_TYPE, _WAIT_TYPE, BOOLEAN, ERESOURCE, FAST_MUTEX, HANDLE,
+    KDPC, KEVENT, KIRQL, KMUTEX, KPROCESSOR_MODE, KSEMAPHORE, KSPIN_LOCK, KTIMER, KWAIT_BLOCK,
+    LARGE_INTEGER, OBJECT_ATTRIBUTES, PVOID, WAIT_TYPE,
 };
 
 /// `KernelMode`. The enumerator of the headers has another type than the arguments.
 pub const KERNEL_MODE: KPROCESSOR_MODE = 0;
+
+/// `UserMode`.
+pub const USER_MODE: KPROCESSOR_MODE = 1;
 
 /// `FALSE`. The constants of the headers have another type than the arguments.
 pub const FALSE: BOOLEAN = 0;

@@ -1,5 +1,7 @@
 //! Processors.
 
+use core::time::Duration;
+
 use crate::nt;
 
 /// How many processors are active, over all groups.
@@ -11,4 +13,25 @@ pub fn active_processors() -> u32 {
     const ALL_GROUPS: u16 = 0xFFFF;
     // SAFETY: The function has no preconditions.
     unsafe { nt::KeQueryActiveProcessorCountEx(ALL_GROUPS) }
+}
+
+/// Keeps the processor busy for `duration`, in steps of 1 us that are rounded up.
+///
+/// Nothing of the level or below it runs on this processor meanwhile: the page asks for less than
+/// 50 us. Threads have [`sleep`](crate::sleep).
+///
+/// IRQL: any. Page: `KeStallExecutionProcessor`.
+///
+/// ```
+/// use core::time::Duration;
+/// use wdk_sync::{Instant, stall};
+///
+/// let start = Instant::now();
+/// stall(Duration::from_micros(20));
+/// assert!(start.elapsed() >= Duration::from_micros(20));
+/// ```
+pub fn stall(duration: Duration) {
+    let microseconds = duration.as_nanos().div_ceil(1000);
+    // SAFETY: The function has no preconditions.
+    unsafe { nt::KeStallExecutionProcessor(u32::try_from(microseconds).unwrap_or(u32::MAX)) };
 }

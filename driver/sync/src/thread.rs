@@ -3,7 +3,8 @@
 use core::{cell::UnsafeCell, fmt, mem, ptr};
 
 use crate::{
-    Alertable, Irql, Level, NonPaged, Passive, Status, Timeout,
+    Alertable, Irql, Level, NonPaged, Passive, Status, Timeout, WaitStatus, Waitable,
+    dispatcher::DispatcherObject,
     held::{self, Held},
     irql::{Apc, AtMost},
     nt,
@@ -103,10 +104,17 @@ impl<R: Send + 'static> Thread<R> {
 }
 
 impl<R> Thread<R> {
+    /// Waits for the end of the thread until the time-out.
+    ///
+    /// IRQL: `<= APC_LEVEL`. Page: `KeWaitForSingleObject`.
+    pub fn wait<L: AtMost<Apc>>(&self, _irql: &mut Irql<'_, L>, timeout: Timeout) -> WaitStatus {
+        // SAFETY: The object is referenced, and the token says that the IRQL is at most APC_LEVEL.
+        unsafe { wait_for(self.object, timeout, Alertable::No) }
+    }
+
     /// Whether the thread has ended.
-    pub fn has_ended<L: AtMost<Apc>>(&self, _irql: &mut Irql<'_, L>) -> bool {
-        // SAFETY: The object is referenced, and a wait that does not wait is allowed here.
-        unsafe { wait_for(self.object, Timeout::ZERO, Alertable::No) }.is_satisfied()
+    pub fn has_ended<L: AtMost<Apc>>(&self, irql: &mut Irql<'_, L>) -> bool {
+        self.wait(irql, Timeout::ZERO).is_satisfied()
     }
 
     fn wait_for_end(&self) {
@@ -127,6 +135,16 @@ impl<R> Drop for Thread<R> {
         unsafe { nt::ObfDereferenceObject(self.object) };
     }
 }
+
+// SAFETY: A thread object is initialised and resident, is referenced while the handle is there, and
+// has no owner.
+unsafe impl<R> DispatcherObject for Thread<R> {
+    fn object(&self) -> nt::PVOID {
+        self.object
+    }
+}
+
+impl<R> Waitable for Thread<R> {}
 
 impl<R> fmt::Debug for Thread<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -13,8 +13,8 @@ use pinned_init::{PinInit, pin_data, pin_init, pinned_drop};
 
 use crate::{
     Alertable, Dispatch, DueTime, Irql, Level, NonPaged, Passive, Period, Signal, Timeout,
-    WaitStatus,
-    dispatcher::KernelObject,
+    WaitStatus, Waitable,
+    dispatcher::{DispatcherObject, KernelObject},
     held::{self, Held},
     irql::{Apc, AtMost},
     nt,
@@ -226,6 +226,16 @@ impl PinnedDrop for WaitableTimer {
     }
 }
 
+// SAFETY: The object is initialised, pinned where the initialisers of this crate ask for resident
+// storage, and has no owner.
+unsafe impl DispatcherObject for WaitableTimer {
+    fn object(&self) -> nt::PVOID {
+        self.timer.get().cast()
+    }
+}
+
+impl Waitable for WaitableTimer {}
+
 impl fmt::Debug for WaitableTimer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WaitableTimer").finish_non_exhaustive()
@@ -351,6 +361,15 @@ impl<F> Deref for Timer<F> {
         &self.control
     }
 }
+
+// SAFETY: As for the timer that it is made of.
+unsafe impl<F> DispatcherObject for Timer<F> {
+    fn object(&self) -> nt::PVOID {
+        self.control.object()
+    }
+}
+
+impl<F> Waitable for Timer<F> {}
 
 impl<F> fmt::Debug for Timer<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
