@@ -101,7 +101,7 @@ impl<T: ?Sized> FastMutex<T> {
     ) -> Result<FastMutexGuard<'a, T, Raising>, AlreadyOwned> {
         // Who owns it matters only to a thread that would wait, so that a free mutex costs one call.
         if !self.acquire_at_once(irql) {
-            self.refuse_owner()?;
+            self.raw.refuse_owner()?;
             // SAFETY: The mutex is initialised and resident, and the token says that the IRQL is at
             // most APC_LEVEL.
             unsafe { nt::ExAcquireFastMutex(self.raw.get()) };
@@ -134,7 +134,7 @@ impl<T: ?Sized> FastMutex<T> {
         &'a self,
         _irql: &'a mut Irql<'_, Apc>,
     ) -> Result<FastMutexGuard<'a, T, AtApcLevel>, AlreadyOwned> {
-        self.refuse_owner()?;
+        self.raw.refuse_owner()?;
         // SAFETY: The mutex is initialised and resident, and the token says that the IRQL is
         // APC_LEVEL.
         unsafe { nt::ExAcquireFastMutexUnsafe(self.raw.get()) };
@@ -161,10 +161,13 @@ impl<T: ?Sized> FastMutex<T> {
         // APC_LEVEL.
         unsafe { nt::ExTryToAcquireFastMutex(self.raw.get()) != 0 }
     }
+}
 
-    fn refuse_owner(&self) -> Result<(), AlreadyOwned> {
+impl KernelObject<nt::FAST_MUTEX> {
+    /// Refuses if this thread owns the mutex.
+    pub fn refuse_owner(&self) -> Result<(), AlreadyOwned> {
         // SAFETY: `Owner` is a member of the mutex, declared in `wdm.h`.
-        let owner = unsafe { &raw const (*self.raw.get()).Owner };
+        let owner = unsafe { &raw const (*self.get()).Owner };
         // SAFETY: It holds a pointer, which is read whole while others change it. A thread sees
         // itself there exactly if it owns the mutex: nobody else writes its address.
         if unsafe { owner.read_volatile() }.cast() == nt::current_thread() {
@@ -172,17 +175,22 @@ impl<T: ?Sized> FastMutex<T> {
         }
         Ok(())
     }
+
+    /// Stops the system unless the mutex is free, before it is dropped.
+    pub fn require_free(&self, kind: Held) {
+        // SAFETY: `Count` is a member of the mutex.
+        let count = unsafe { &raw const (*self.get()).Count };
+        // SAFETY: It holds an integer, and nobody changes it: the mutex is borrowed by nobody.
+        if unsafe { count.read_volatile() } != FREE {
+            held::stop(kind, self.get().cast());
+        }
+    }
 }
 
 #[pinned_drop]
 impl<T: ?Sized> PinnedDrop for FastMutex<T> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: `Count` is a member of the mutex.
-        let count = unsafe { &raw const (*self.raw.get()).Count };
-        // SAFETY: It holds an integer, and nobody changes it: the mutex is borrowed by nobody.
-        if unsafe { count.read_volatile() } != FREE {
-            held::stop(Held::FastMutex, self.raw.get().cast());
-        }
+        self.raw.require_free(Held::FastMutex);
     }
 }
 
@@ -207,9 +215,9 @@ pub trait FastAcquisition: sealed::Sealed {
     unsafe fn release(&self, mutex: *mut nt::FAST_MUTEX);
 }
 
-/// Acquired with the level raised to `APC_LEVEL`.
+/// Acquired with the level raised; the lock itself, or its queue handle, keeps the one before.
 #[derive(Debug)]
-pub struct Raising(());
+pub struct Raising(pub(crate) ());
 
 impl sealed::Sealed for Raising {}
 impl FastAcquisition for Raising {
@@ -221,7 +229,7 @@ impl FastAcquisition for Raising {
 
 /// Acquired at `APC_LEVEL`, which stays: the `Unsafe` form.
 #[derive(Debug)]
-pub struct AtApcLevel(());
+pub struct AtApcLevel(pub(crate) ());
 
 impl sealed::Sealed for AtApcLevel {}
 impl FastAcquisition for AtApcLevel {

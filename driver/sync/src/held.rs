@@ -29,6 +29,10 @@ pub enum Held {
     Timer = 5,
     /// A system thread, which may be running.
     Thread = 6,
+    /// A queued spin lock, or the handle of an acquisition of one.
+    QueuedSpinLock = 7,
+    /// `EX_SPIN_LOCK`.
+    RwSpinLock = 8,
 }
 
 /// Stops the system: bug check 0xC4 (0x100B, address of the object, its [`Held`], current IRQL).

@@ -3,6 +3,8 @@
 //! | type | NT | IRQL to acquire | IRQL while held |
 //! |---|---|---|---|
 //! | [`SpinLock`] | `KSPIN_LOCK` | `<= DISPATCH_LEVEL` | `DISPATCH_LEVEL` |
+//! | [`QueuedSpinLock`] | `KSPIN_LOCK`, `KLOCK_QUEUE_HANDLE` | `<= DISPATCH_LEVEL` | `DISPATCH_LEVEL` |
+//! | [`RwSpinLock`] | `EX_SPIN_LOCK` | `<= DISPATCH_LEVEL` | `DISPATCH_LEVEL` |
 //! | [`Mutex`], [`RecursiveMutex`] | `KMUTEX` | `<= APC_LEVEL` | unchanged |
 //! | [`lock_any`], [`lock_all`] | `KMUTEX`, several | `<= APC_LEVEL` | unchanged |
 //! | [`FastMutex`] | `FAST_MUTEX` | `<= APC_LEVEL` | `APC_LEVEL` |
@@ -35,12 +37,13 @@
 //!
 //! # Storage
 //!
-//! A [`SpinLock`] is `const`. The other objects are initialised in place, in [`NonPaged`] memory, and
+//! The three kinds of spin lock are `const`. The other objects are initialised in place, in [`NonPaged`] memory, and
 //! stay there; several in one structure by `#[pin_data]` of the crate `pinned-init`.
 //!
 //! # What stops the system
 //!
-//! A lock that is dropped while it is held (its guard was given to [`core::mem::forget`]), a timer dropped above `PASSIVE_LEVEL`, and a
+//! A lock that is dropped while it is held (its guard was given to [`core::mem::forget`]), a queue
+//! handle dropped or used again while it is in use, a timer dropped above `PASSIVE_LEVEL`, and a
 //! thread dropped above `APC_LEVEL` are bug check 0xC4 with 0x100B, the address of the
 //! object, a number for its kind and the IRQL: going on would free memory that the kernel still uses.
 //! Nothing else in this crate stops the system, and nothing panics.
@@ -65,9 +68,11 @@ mod lock_multiple;
 mod mutex;
 mod nt;
 mod processor;
+mod queued_spin_lock;
 mod recursive_mutex;
 mod region;
 mod resource;
+mod rw_spin_lock;
 mod semaphore;
 mod spin_lock;
 mod status;
@@ -87,9 +92,11 @@ pub use irql::{Apc, AtMost, Dispatch, Irql, Level, Passive, current_irql};
 pub use lock_multiple::{LockAny, MutexGuards, lock_all, lock_any};
 pub use mutex::{AlreadyOwned, Mutex, MutexGuard, Wait};
 pub use processor::{active_processors, stall};
+pub use queued_spin_lock::{QueueHandle, QueuedAcquisition, QueuedSpinLock, QueuedSpinLockGuard};
 pub use recursive_mutex::{RecursiveMutex, RecursiveMutexGuard};
 pub use region::{CriticalRegion, GuardedRegion, are_all_apcs_disabled, are_apcs_disabled};
 pub use resource::{ExclusiveGuard, Resource, SharedGuard};
+pub use rw_spin_lock::{RwAcquisition, RwExclusiveGuard, RwSharedGuard, RwSpinLock};
 pub use semaphore::{LimitExceeded, Semaphore};
 pub use spin_lock::{Acquisition, AtDpcLevel, Raised, SpinLock, SpinLockGuard};
 pub use status::Status;

@@ -167,8 +167,8 @@ pub trait Acquisition: sealed::Sealed {
 }
 
 /// Acquired with the level raised from this one.
-#[derive(Debug)]
-pub struct Raised(nt::KIRQL);
+#[derive(Clone, Copy, Debug)]
+pub struct Raised(pub(crate) nt::KIRQL);
 
 impl sealed::Sealed for Raised {}
 impl Acquisition for Raised {
@@ -179,8 +179,8 @@ impl Acquisition for Raised {
 }
 
 /// Acquired at `DISPATCH_LEVEL`, which stays.
-#[derive(Debug)]
-pub struct AtDpcLevel(());
+#[derive(Clone, Copy, Debug)]
+pub struct AtDpcLevel(pub(crate) ());
 
 impl sealed::Sealed for AtDpcLevel {}
 impl Acquisition for AtDpcLevel {
