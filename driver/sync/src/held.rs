@@ -33,6 +33,10 @@ pub enum Held {
     QueuedSpinLock = 7,
     /// `EX_SPIN_LOCK`.
     RwSpinLock = 8,
+    /// `KDPC`, which may be queued or running.
+    Dpc = 9,
+    /// A work item, which may be queued or running.
+    WorkItem = 12,
 }
 
 /// Stops the system: bug check 0xC4 (0x100B, address of the object, its [`Held`], current IRQL).

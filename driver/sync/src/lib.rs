@@ -9,6 +9,7 @@
 //! | [`lock_any`], [`lock_all`] | `KMUTEX`, several | `<= APC_LEVEL` | unchanged |
 //! | [`FastMutex`] | `FAST_MUTEX` | `<= APC_LEVEL` | `APC_LEVEL` |
 //! | [`Resource`] | `ERESOURCE` | `<= APC_LEVEL` | unchanged, in a critical region |
+//! | [`Rundown`] | `EX_RUNDOWN_REF` | `<= DISPATCH_LEVEL`; to run down `<= APC_LEVEL` | unchanged |
 //! | [`CriticalRegion`], [`GuardedRegion`] | `KeEnterCriticalRegion`, ... | `<= APC_LEVEL` | unchanged |
 //!
 //! | type | NT | IRQL to signal or queue | IRQL to wait, or of the callback |
@@ -17,6 +18,8 @@
 //! | [`Semaphore`] | `KSEMAPHORE` | `<= DISPATCH_LEVEL` | `<= APC_LEVEL` |
 //! | [`WaitableTimer`] | `KTIMER` | `<= DISPATCH_LEVEL` | `<= APC_LEVEL` |
 //! | [`Timer`] | `KTIMER`, `KDPC` | `<= DISPATCH_LEVEL` | `DISPATCH_LEVEL` |
+//! | [`Dpc`] | `KDPC` | any | `DISPATCH_LEVEL` |
+//! | [`WorkItem`] | `IO_WORKITEM` | `<= DISPATCH_LEVEL` | `PASSIVE_LEVEL` |
 //! | [`Thread`] | `PsCreateSystemThread` | `PASSIVE_LEVEL` | `<= APC_LEVEL`; runs at `PASSIVE_LEVEL` |
 //! | [`wait_any`], [`wait_all`] | `KeWaitForMultipleObjects` | | `<= APC_LEVEL` |
 //! | [`sleep`], [`stall`] | `KeDelayExecutionThread`, `KeStallExecutionProcessor` | | `<= APC_LEVEL`, any |
@@ -43,8 +46,8 @@
 //! # What stops the system
 //!
 //! A lock that is dropped while it is held (its guard was given to [`core::mem::forget`]), a queue
-//! handle dropped or used again while it is in use, a timer dropped above `PASSIVE_LEVEL`, and a
-//! thread dropped above `APC_LEVEL` are bug check 0xC4 with 0x100B, the address of the
+//! handle dropped or used again while it is in use, a timer or DPC dropped above `PASSIVE_LEVEL`, and a
+//! thread or work item dropped above `APC_LEVEL` are bug check 0xC4 with 0x100B, the address of the
 //! object, a number for its kind and the IRQL: going on would free memory that the kernel still uses.
 //! Nothing else in this crate stops the system, and nothing panics.
 //!
@@ -60,6 +63,7 @@
 
 mod arc;
 mod dispatcher;
+mod dpc;
 mod event;
 mod fast_mutex;
 mod held;
@@ -72,6 +76,7 @@ mod queued_spin_lock;
 mod recursive_mutex;
 mod region;
 mod resource;
+mod rundown;
 mod rw_spin_lock;
 mod semaphore;
 mod spin_lock;
@@ -84,8 +89,10 @@ mod time;
 mod timer;
 mod wait;
 mod wait_multiple;
+mod work_item;
 
 pub use arc::NonPagedArc;
+pub use dpc::{Dpc, DpcCallback, DpcControl, DpcWas, Importance};
 pub use event::{Event, Signal};
 pub use fast_mutex::{AtApcLevel, FastAcquisition, FastMutex, FastMutexGuard, Raising};
 pub use irql::{Apc, AtMost, Dispatch, Irql, Level, Passive, current_irql};
@@ -96,6 +103,7 @@ pub use queued_spin_lock::{QueueHandle, QueuedAcquisition, QueuedSpinLock, Queue
 pub use recursive_mutex::{RecursiveMutex, RecursiveMutexGuard};
 pub use region::{CriticalRegion, GuardedRegion, are_all_apcs_disabled, are_apcs_disabled};
 pub use resource::{ExclusiveGuard, Resource, SharedGuard};
+pub use rundown::{RunDown, Rundown, RundownGuard};
 pub use rw_spin_lock::{RwAcquisition, RwExclusiveGuard, RwSharedGuard, RwSpinLock};
 pub use semaphore::{LimitExceeded, Semaphore};
 pub use spin_lock::{Acquisition, AtDpcLevel, Raised, SpinLock, SpinLockGuard};
@@ -108,3 +116,4 @@ pub use wait::{
     Alertable, WaitStatus, Waitable, sleep, sleep_alertable, wait_in_user_mode, yield_now,
 };
 pub use wait_multiple::{WaitAny, wait_all, wait_all_alertable, wait_any, wait_any_alertable};
+pub use work_item::{WorkItem, WorkItemCallback, WorkItemControl, WorkItemWas};

@@ -370,8 +370,10 @@ pub const MDL_MAPPED_TO_SYSTEM_VA: CSHORT = 0x0001;
 pub const MDL_PAGES_LOCKED: CSHORT = 0x0002;
 pub const MDL_SOURCE_IS_NONPAGED_POOL: CSHORT = 0x0004;
 
+/// An `IO_WORKITEM`, of which drivers know nothing.
+pub type PIO_WORKITEM = PVOID;
 pub type PIO_WORKITEM_ROUTINE_EX =
-    Option<unsafe extern "win64" fn(IoObject: PVOID, Context: PVOID, IoWorkItem: PVOID)>;
+    Option<unsafe extern "win64" fn(IoObject: PVOID, Context: PVOID, IoWorkItem: PIO_WORKITEM)>;
 pub type PIO_WORKITEM_ROUTINE = Option<unsafe extern "win64" fn(PDEVICE_OBJECT, PVOID)>;
 
 pub mod _WORK_QUEUE_TYPE {
