@@ -35,6 +35,10 @@ pub enum Held {
     RwSpinLock = 8,
     /// `KDPC`, which may be queued or running.
     Dpc = 9,
+    /// `KGUARDED_MUTEX`.
+    GuardedMutex = 10,
+    /// `EX_PUSH_LOCK`.
+    PushLock = 11,
     /// A work item, which may be queued or running.
     WorkItem = 12,
 }

@@ -8,7 +8,9 @@
 //! | [`Mutex`], [`RecursiveMutex`] | `KMUTEX` | `<= APC_LEVEL` | unchanged |
 //! | [`lock_any`], [`lock_all`] | `KMUTEX`, several | `<= APC_LEVEL` | unchanged |
 //! | [`FastMutex`] | `FAST_MUTEX` | `<= APC_LEVEL` | `APC_LEVEL` |
+//! | [`GuardedMutex`] | `KGUARDED_MUTEX` | `<= APC_LEVEL` | `APC_LEVEL` |
 //! | [`Resource`] | `ERESOURCE` | `<= APC_LEVEL` | unchanged, in a critical region |
+//! | [`PushLock`] | `EX_PUSH_LOCK` | `<= APC_LEVEL` | unchanged, in a critical region |
 //! | [`Rundown`] | `EX_RUNDOWN_REF` | `<= DISPATCH_LEVEL`; to run down `<= APC_LEVEL` | unchanged |
 //! | [`CriticalRegion`], [`GuardedRegion`] | `KeEnterCriticalRegion`, ... | `<= APC_LEVEL` | unchanged |
 //!
@@ -66,12 +68,14 @@ mod dispatcher;
 mod dpc;
 mod event;
 mod fast_mutex;
+mod guarded_mutex;
 mod held;
 mod irql;
 mod lock_multiple;
 mod mutex;
 mod nt;
 mod processor;
+mod push_lock;
 mod queued_spin_lock;
 mod recursive_mutex;
 mod region;
@@ -95,14 +99,16 @@ pub use arc::NonPagedArc;
 pub use dpc::{Dpc, DpcCallback, DpcControl, DpcWas, Importance};
 pub use event::{Event, Signal};
 pub use fast_mutex::{AtApcLevel, FastAcquisition, FastMutex, FastMutexGuard, Raising};
+pub use guarded_mutex::{GuardedAcquisition, GuardedMutex, GuardedMutexGuard};
 pub use irql::{Apc, AtMost, Dispatch, Irql, Level, Passive, current_irql};
 pub use lock_multiple::{LockAny, MutexGuards, lock_all, lock_any};
 pub use mutex::{AlreadyOwned, Mutex, MutexGuard, Wait};
 pub use processor::{active_processors, stall};
+pub use push_lock::{PushExclusiveGuard, PushLock, PushSharedGuard};
 pub use queued_spin_lock::{QueueHandle, QueuedAcquisition, QueuedSpinLock, QueuedSpinLockGuard};
 pub use recursive_mutex::{RecursiveMutex, RecursiveMutexGuard};
 pub use region::{CriticalRegion, GuardedRegion, are_all_apcs_disabled, are_apcs_disabled};
-pub use resource::{ExclusiveGuard, Resource, SharedGuard};
+pub use resource::{ExclusiveGuard, HandedOver, Resource, ResourceHolder, SharedGuard};
 pub use rundown::{RunDown, Rundown, RundownGuard};
 pub use rw_spin_lock::{RwAcquisition, RwExclusiveGuard, RwSharedGuard, RwSpinLock};
 pub use semaphore::{LimitExceeded, Semaphore};

@@ -1,21 +1,25 @@
 //! ERESOURCE: shared or exclusive, with every way that the executive has to acquire one.
 
+mod guard;
+
 use core::{
     cell::{Cell, UnsafeCell},
     fmt, mem,
-    ops::{Deref, DerefMut},
     pin::Pin,
 };
 
 use pinned_init::{PinInit, pin_data, pinned_drop, try_pin_init};
 
 use crate::{
-    AlreadyOwned, Irql, Level, Status,
+    AlreadyOwned, Irql, Level, NonPaged, NonPagedArc, Status,
     dispatcher::KernelObject,
     held::{self, Held},
     irql::{Apc, AtMost, Dispatch},
     nt,
+    region::{enter_critical_region, leave_critical_region},
 };
+
+pub use guard::{ExclusiveGuard, HandedOver, ResourceHolder, SharedGuard};
 
 /// Data behind an `ERESOURCE`: many readers or one writer.
 ///
@@ -210,6 +214,21 @@ impl<T: ?Sized> Resource<T> {
         }
     }
 
+    /// Waits for exclusive access and makes it one of no thread, which may be sent to another thread
+    /// and released there. No critical region is entered for longer than the call.
+    ///
+    /// IRQL: `<= APC_LEVEL`. Pages: `ExAcquireResourceExclusiveLite`, `ExSetResourceOwnerPointer`.
+    ///
+    /// # Errors
+    ///
+    /// [`AlreadyOwned`] if this thread has access of either kind.
+    pub fn exclusive_handed_over<L: AtMost<Apc>>(
+        &self,
+        irql: &mut Irql<'_, L>,
+    ) -> Result<HandedOver<&Self>, AlreadyOwned> {
+        HandedOver::acquire(self, irql)
+    }
+
     /// Runs `f` with the data, shared. Unlike a guard, this cannot be forgotten.
     ///
     /// IRQL: `<= APC_LEVEL`.
@@ -242,6 +261,56 @@ impl<T: ?Sized> Resource<T> {
         let mut guard = self.exclusive(irql)?;
         let (data, irql) = guard.parts();
         Ok(f(data, irql))
+    }
+
+    /// As [`exclusive_handed_over`](Self::exclusive_handed_over), for a thread that outlives the
+    /// function: the access keeps the resource alive.
+    ///
+    /// IRQL: `<= APC_LEVEL`. Pages: `ExAcquireResourceExclusiveLite`, `ExSetResourceOwnerPointer`.
+    ///
+    /// # Errors
+    ///
+    /// [`AlreadyOwned`] if this thread has access of either kind.
+    ///
+    /// ```
+    /// use wdk_sync::{NonPagedArc, Resource, Thread};
+    ///
+    /// # wdk_sync::testing::at_passive_level(|irql| {
+    /// let table = NonPagedArc::pin_init(Resource::new([0u32; 8]))?;
+    /// let mut access = Resource::exclusive_handed_over_by_arc(table.clone(), irql)
+    ///     .expect("not owned by this thread");
+    /// let thread = Thread::spawn(irql, move |_irql| access[0] = 1)?;
+    /// // Waits until the other thread has released what this one acquired.
+    /// assert_eq!(table.shared(irql).expect("not owned by this thread")[0], 1);
+    /// thread.join(irql);
+    /// # Ok::<(), wdk_sync::Status>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn exclusive_handed_over_by_arc<L: AtMost<Apc>>(
+        resource: NonPagedArc<Self>,
+        irql: &mut Irql<'_, L>,
+    ) -> Result<HandedOver<NonPagedArc<Self>>, AlreadyOwned>
+    where
+        T: Sized,
+    {
+        HandedOver::acquire(resource, irql)
+    }
+
+    /// Makes the resource as it was when it was new, but for the memory that contention gave it: a
+    /// deletion, and an initialisation that cannot fail. The contention count is zero again.
+    ///
+    /// The data stays. A resource that is owned, by a guard that was forgotten, is bug check 0xC4
+    /// (0x100B) as in its drop.
+    ///
+    /// IRQL: `<= DISPATCH_LEVEL`. Page: `ExReinitializeResourceLite`.
+    pub fn reinitialize<L: AtMost<Dispatch>>(resource: &mut NonPaged<Self>, _irql: &Irql<'_, L>)
+    where
+        T: Sized,
+    {
+        resource.require_free();
+        // SAFETY: The resource is initialised, nobody owns it, and nobody can be waiting, since it is
+        // borrowed by nobody else. The function succeeds always.
+        let _success = unsafe { nt::ExReinitializeResourceLite(resource.raw.get()) };
     }
 
     /// How many wait for shared access; an estimate by the time that it is read.
@@ -284,6 +353,12 @@ impl<T: ?Sized> Resource<T> {
             .field(mem::offset_of!(nt::ERESOURCE, ContentionCount))
     }
 
+    fn require_free(&self) {
+        if self.raw.is_owned() {
+            held::stop(Held::Resource, self.raw.get().cast());
+        }
+    }
+
     /// Refuses, and leaves the critical region, if this thread is an owner.
     fn refuse_owner(&self) -> Result<(), AlreadyOwned> {
         // SAFETY: The resource is initialised.
@@ -297,10 +372,7 @@ impl<T: ?Sized> Resource<T> {
     /// A guard of the shared access that was just acquired, unless this thread has exclusive access:
     /// the kernel lets that owner in.
     fn shared_guard<L: Level>(&self) -> Result<SharedGuard<'_, T, L>, AlreadyOwned> {
-        let guard = SharedGuard {
-            resource: self,
-            irql: Irql::new(),
-        };
+        let guard = SharedGuard::new(self);
         if self.exclusive.get() {
             Err(AlreadyOwned)
         } else {
@@ -325,10 +397,7 @@ impl<T: ?Sized> Resource<T> {
             leave_critical_region();
             return Err(AlreadyOwned);
         }
-        Ok(ExclusiveGuard {
-            resource: self,
-            irql: Irql::new(),
-        })
+        Ok(ExclusiveGuard::new(self))
     }
 }
 
@@ -336,9 +405,7 @@ impl<T: ?Sized> Resource<T> {
 impl<T: ?Sized> PinnedDrop for Resource<T> {
     fn drop(self: Pin<&mut Self>) {
         held::require_irql(Apc::IRQL, Held::Resource, self.raw.get().cast());
-        if self.raw.is_owned() {
-            held::stop(Held::Resource, self.raw.get().cast());
-        }
+        self.require_free();
         // SAFETY: The resource is initialised, nobody owns it, and nobody can be waiting, since it is
         // borrowed by nobody.
         let _success = unsafe { nt::ExDeleteResourceLite(self.raw.get()) };
@@ -348,138 +415,6 @@ impl<T: ?Sized> PinnedDrop for Resource<T> {
 impl<T: ?Sized> fmt::Debug for Resource<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Resource").finish_non_exhaustive()
-    }
-}
-
-/// Enters the critical region that an acquisition needs.
-fn enter_critical_region<L: AtMost<Apc>>(_irql: &mut Irql<'_, L>) {
-    // SAFETY: The token says that the IRQL is at most APC_LEVEL.
-    unsafe { nt::KeEnterCriticalRegion() };
-}
-
-/// Leaves the critical region of an acquisition that came to nothing, or of a guard.
-fn leave_critical_region() {
-    // SAFETY: Private to the ends of acquisitions that entered a region on this thread; the IRQL is
-    // what it was then.
-    unsafe { nt::KeLeaveCriticalRegion() };
-}
-
-/// Shared access to the data of a [`Resource`]. Released, and the critical region left, when
-/// dropped.
-#[must_use = "the access is released as soon as the guard is dropped"]
-pub struct SharedGuard<'a, T: ?Sized, L: Level> {
-    resource: &'a Resource<T>,
-    irql: Irql<'a, L>,
-}
-
-// SAFETY: A shared guard gives out `&T` alone; its token is reached through `&mut`.
-unsafe impl<T: ?Sized + Sync, L: Level> Sync for SharedGuard<'_, T, L> {}
-
-impl<'a, T: ?Sized, L: Level> SharedGuard<'a, T, L> {
-    /// The token, for what is to be done under the lock.
-    pub const fn irql(&mut self) -> &mut Irql<'a, L> {
-        &mut self.irql
-    }
-
-    /// Data and token at once.
-    pub const fn parts(&mut self) -> (&T, &mut Irql<'a, L>) {
-        // SAFETY: The guard has shared access, so nobody changes the data.
-        let data = unsafe { &*self.resource.data.get() };
-        (data, &mut self.irql)
-    }
-}
-
-impl<T: ?Sized, L: Level> Deref for SharedGuard<'_, T, L> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: The guard has shared access, so nobody changes the data.
-        unsafe { &*self.resource.data.get() }
-    }
-}
-
-impl<T: ?Sized, L: Level> Drop for SharedGuard<'_, T, L> {
-    fn drop(&mut self) {
-        self.resource.raw.release();
-        leave_critical_region();
-    }
-}
-
-impl<T: ?Sized + fmt::Debug, L: Level> fmt::Debug for SharedGuard<'_, T, L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-/// Exclusive access to the data of a [`Resource`]. Released, and the critical region left, when
-/// dropped.
-#[must_use = "the access is released as soon as the guard is dropped"]
-pub struct ExclusiveGuard<'a, T: ?Sized, L: Level> {
-    resource: &'a Resource<T>,
-    irql: Irql<'a, L>,
-}
-
-// SAFETY: A shared guard gives out `&T` alone; its token is reached through `&mut`.
-unsafe impl<T: ?Sized + Sync, L: Level> Sync for ExclusiveGuard<'_, T, L> {}
-
-impl<'a, T: ?Sized, L: Level> ExclusiveGuard<'a, T, L> {
-    /// Goes from exclusive to shared access without letting go: others who wait for shared access
-    /// come in.
-    ///
-    /// IRQL: `<= APC_LEVEL`, as when it was acquired. Page: `ExConvertExclusiveToSharedLite`.
-    pub fn downgrade(self) -> SharedGuard<'a, T, L> {
-        let resource = self.resource;
-        mem::forget(self);
-        resource.exclusive.set(false);
-        // SAFETY: This thread has exclusive access, acquired once, at an IRQL of at most APC_LEVEL
-        // that has not changed.
-        unsafe { nt::ExConvertExclusiveToSharedLite(resource.raw.get()) };
-        SharedGuard {
-            resource,
-            irql: Irql::new(),
-        }
-    }
-
-    /// The token, for what is to be done under the lock.
-    pub const fn irql(&mut self) -> &mut Irql<'a, L> {
-        &mut self.irql
-    }
-
-    /// Data and token at once.
-    pub const fn parts(&mut self) -> (&mut T, &mut Irql<'a, L>) {
-        // SAFETY: This is the only guard, so nothing else reaches the data, and it is borrowed
-        // through `&mut self`.
-        let data = unsafe { &mut *self.resource.data.get() };
-        (data, &mut self.irql)
-    }
-}
-
-impl<T: ?Sized, L: Level> Deref for ExclusiveGuard<'_, T, L> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: This is the only guard, so nothing else changes the data.
-        unsafe { &*self.resource.data.get() }
-    }
-}
-
-impl<T: ?Sized, L: Level> DerefMut for ExclusiveGuard<'_, T, L> {
-    fn deref_mut(&mut self) -> &mut T {
-        self.parts().0
-    }
-}
-
-impl<T: ?Sized, L: Level> Drop for ExclusiveGuard<'_, T, L> {
-    fn drop(&mut self) {
-        self.resource.exclusive.set(false);
-        self.resource.raw.release();
-        leave_critical_region();
-    }
-}
-
-impl<T: ?Sized + fmt::Debug, L: Level> fmt::Debug for ExclusiveGuard<'_, T, L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
     }
 }
 
@@ -519,6 +454,11 @@ impl KernelObject<nt::ERESOURCE> {
         // SAFETY: Private to the guards and refusals of this module, each of which has acquired on
         // this thread and releases once.
         unsafe { nt::ExReleaseResourceLite(self.get()) };
+    }
+
+    /// The address of the resource with both low bits set, which tell an owner pointer from a thread.
+    const fn owner_pointer(&self) -> nt::PVOID {
+        self.get().wrapping_byte_add(3).cast()
     }
 
     /// Whether any thread owns the resource. The kernel has no function that asks for all threads;
