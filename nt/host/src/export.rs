@@ -50,6 +50,7 @@ pub const fn all() -> &'static [&'static [Export]] {
         crate::cm::value::EXPORTS,
         crate::ex::exception::EXPORTS,
         crate::ex::fast_mutex::EXPORTS,
+        crate::ex::interlocked::EXPORTS,
         crate::ex::pool::EXPORTS,
         crate::ex::push_lock::EXPORTS,
         crate::ex::resource::EXPORTS,

@@ -56,6 +56,11 @@ impl ListEntry {
         self.flink.load(Ordering::Relaxed)
     }
 
+    /// The entry before this one.
+    pub fn previous(&self) -> *mut Self {
+        self.blink.load(Ordering::Relaxed)
+    }
+
     /// Whether both neighbours point back here: what Windows checks before it unlinks an entry.
     ///
     /// # Safety

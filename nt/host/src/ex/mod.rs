@@ -7,6 +7,7 @@
 
 pub mod exception;
 pub mod fast_mutex;
+pub mod interlocked;
 pub mod pool;
 pub mod push_lock;
 pub mod resource;
