@@ -25,6 +25,7 @@
 //! | [`Thread`] | `PsCreateSystemThread` | `PASSIVE_LEVEL` | `<= APC_LEVEL`; runs at `PASSIVE_LEVEL` |
 //! | [`wait_any`], [`wait_all`] | `KeWaitForMultipleObjects` | | `<= APC_LEVEL` |
 //! | [`sleep`], [`stall`] | `KeDelayExecutionThread`, `KeStallExecutionProcessor` | | `<= APC_LEVEL`, any |
+//! | [`InterlockedList`] | `ExInterlockedInsertTailList`, ... | any | |
 //!
 //! # The level is in the type
 //!
@@ -70,6 +71,7 @@ mod event;
 mod fast_mutex;
 mod guarded_mutex;
 mod held;
+mod interlocked_list;
 mod irql;
 mod lock_multiple;
 mod mutex;
@@ -100,6 +102,7 @@ pub use dpc::{Dpc, DpcCallback, DpcControl, DpcWas, Importance};
 pub use event::{Event, Signal};
 pub use fast_mutex::{AtApcLevel, FastAcquisition, FastMutex, FastMutexGuard, Raising};
 pub use guarded_mutex::{GuardedAcquisition, GuardedMutex, GuardedMutexGuard};
+pub use interlocked_list::{InterlockedList, ListNode};
 pub use irql::{Apc, AtMost, Dispatch, Irql, Level, Passive, current_irql};
 pub use lock_multiple::{LockAny, MutexGuards, lock_all, lock_any};
 pub use mutex::{AlreadyOwned, Mutex, MutexGuard, Wait};

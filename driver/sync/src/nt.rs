@@ -26,6 +26,7 @@ pub use functions::{
     ExAcquireSpinLockSharedAtDpcLevel, ExAllocatePool2, ExConvertExclusiveToSharedLite,
     ExDeleteResourceLite, ExFreePoolWithTag, ExGetExclusiveWaiterCount, ExGetSharedWaiterCount,
     ExInitializePushLock, ExInitializeResourceLite, ExInitializeRundownProtection,
+    ExInterlockedInsertHeadList, ExInterlockedInsertTailList, ExInterlockedRemoveHeadList,
     ExIsResourceAcquiredExclusiveLite, ExIsResourceAcquiredSharedLite,
     ExReInitializeRundownProtection, ExReinitializeResourceLite, ExReleaseFastMutex,
     ExReleaseFastMutexUnsafe, ExReleasePushLockExclusiveEx, ExReleasePushLockSharedEx,
@@ -56,8 +57,8 @@ pub use kernel::{
     _EVENT_TYPE, _KDPC_IMPORTANCE, _KWAIT_REASON, _TIMER_TYPE, _WAIT_TYPE, _WORK_QUEUE_TYPE,
     BOOLEAN, ERESOURCE, ERESOURCE_THREAD, EX_PUSH_LOCK, EX_RUNDOWN_REF, EX_SPIN_LOCK, FAST_MUTEX,
     HANDLE, KDPC, KDPC_IMPORTANCE, KEVENT, KIRQL, KLOCK_QUEUE_HANDLE, KMUTEX, KPROCESSOR_MODE,
-    KSEMAPHORE, KSPIN_LOCK, KTIMER, KWAIT_BLOCK, LARGE_INTEGER, OBJECT_ATTRIBUTES, PDEVICE_OBJECT,
-    PIO_WORKITEM, PIO_WORKITEM_ROUTINE_EX, PROCESSOR_NUMBER, PVOID, WAIT_TYPE,
+    KSEMAPHORE, KSPIN_LOCK, KTIMER, KWAIT_BLOCK, LARGE_INTEGER, LIST_ENTRY, OBJECT_ATTRIBUTES,
+    PDEVICE_OBJECT, PIO_WORKITEM, PIO_WORKITEM_ROUTINE_EX, PROCESSOR_NUMBER, PVOID, WAIT_TYPE,
 };
 
 /// `KernelMode`. The enumerator of the headers has another type than the arguments.

@@ -4,9 +4,13 @@ use core::cell::Cell;
 
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 use wdk_sync::{
-    AtDpcLevel, Dispatch, Event, ExclusiveGuard, FastMutex, FastMutexGuard, Irql, Mutex,
-    MutexGuard, NonPaged, Passive, Raised, Raising, RecursiveMutex, RecursiveMutexGuard, Resource,
-    SharedGuard, SpinLock, SpinLockGuard, Thread, WaitableTimer,
+    AtDpcLevel, Dispatch, DpcControl, Event, ExclusiveGuard, FastMutex, FastMutexGuard,
+    GuardedMutex, GuardedMutexGuard, HandedOver, InterlockedList, Irql, ListNode, Mutex,
+    MutexGuard, MutexGuards, NonPaged, Passive, PushExclusiveGuard, PushLock, PushSharedGuard,
+    QueueHandle, QueuedSpinLock, QueuedSpinLockGuard, Raised, Raising, RecursiveMutex,
+    RecursiveMutexGuard, Resource, RunDown, Rundown, RundownGuard, RwExclusiveGuard, RwSharedGuard,
+    RwSpinLock, Semaphore, SharedGuard, SpinLock, SpinLockGuard, Thread, WaitableTimer,
+    WorkItemControl,
 };
 
 type NotSend = *mut u8;
@@ -17,16 +21,31 @@ assert_impl_all!(SpinLock<SendNotSync>: Send, Sync);
 assert_impl_all!(Mutex<SendNotSync>: Send, Sync);
 assert_impl_all!(RecursiveMutex<SendNotSync>: Send, Sync);
 assert_impl_all!(FastMutex<SendNotSync>: Send, Sync);
+assert_impl_all!(QueuedSpinLock<SendNotSync>: Send, Sync);
+assert_impl_all!(GuardedMutex<SendNotSync>: Send, Sync);
+assert_impl_all!(InterlockedList<SendNotSync>: Send, Sync);
+assert_not_impl_any!(QueuedSpinLock<NotSend>: Send, Sync);
+assert_not_impl_any!(GuardedMutex<NotSend>: Send, Sync);
+assert_not_impl_any!(InterlockedList<NotSend>: Send, Sync);
 assert_not_impl_any!(SpinLock<NotSend>: Send, Sync);
 assert_not_impl_any!(Mutex<NotSend>: Send, Sync);
 assert_not_impl_any!(RecursiveMutex<NotSend>: Send, Sync);
 assert_not_impl_any!(FastMutex<NotSend>: Send, Sync);
 
-// Readers of an ERESOURCE look at the data together: it must be Sync, too.
+// Readers and users look at the data together: it must be Sync, too.
 assert_impl_all!(Resource<u8>: Send, Sync);
 assert_impl_all!(Resource<SendNotSync>: Send);
 assert_not_impl_any!(Resource<SendNotSync>: Sync);
 assert_not_impl_any!(Resource<NotSend>: Send, Sync);
+assert_impl_all!(RwSpinLock<u8>: Send, Sync);
+assert_not_impl_any!(RwSpinLock<SendNotSync>: Sync);
+assert_not_impl_any!(RwSpinLock<NotSend>: Send, Sync);
+assert_impl_all!(PushLock<u8>: Send, Sync);
+assert_not_impl_any!(PushLock<SendNotSync>: Sync);
+assert_not_impl_any!(PushLock<NotSend>: Send, Sync);
+assert_impl_all!(Rundown<u8>: Send, Sync);
+assert_not_impl_any!(Rundown<SendNotSync>: Sync);
+assert_not_impl_any!(Rundown<NotSend>: Send, Sync);
 
 // Guards are released by the thread that acquired; tokens speak of one thread.
 assert_not_impl_any!(Irql<'static, Passive>: Send, Sync);
@@ -38,16 +57,39 @@ assert_not_impl_any!(RecursiveMutexGuard<'static, u8, Passive>: Send, Sync);
 assert_not_impl_any!(FastMutexGuard<'static, u8, Raising>: Send);
 assert_not_impl_any!(SharedGuard<'static, u8, Passive>: Send);
 assert_not_impl_any!(ExclusiveGuard<'static, u8, Passive>: Send);
+assert_not_impl_any!(QueuedSpinLockGuard<'static, u8, Raising>: Send);
+assert_not_impl_any!(QueueHandle: Send, Sync, Unpin);
+assert_not_impl_any!(RwSharedGuard<'static, u8, Raised>: Send);
+assert_not_impl_any!(RwExclusiveGuard<'static, u8, Raised>: Send);
+assert_not_impl_any!(GuardedMutexGuard<'static, u8, Raising>: Send);
+assert_not_impl_any!(PushSharedGuard<'static, u8, Passive>: Send);
+assert_not_impl_any!(PushExclusiveGuard<'static, u8, Passive>: Send);
+assert_not_impl_any!(MutexGuards<'static, u8, Passive, 2>: Send);
 assert_impl_all!(SpinLockGuard<'static, u8, Raised>: Sync);
+assert_impl_all!(MutexGuards<'static, u8, Passive, 2>: Sync);
+assert_not_impl_any!(MutexGuards<'static, SendNotSync, Passive, 2>: Sync);
 assert_impl_all!(MutexGuard<'static, u8, Passive>: Sync);
 assert_not_impl_any!(SpinLockGuard<'static, SendNotSync, Raised>: Sync);
 assert_not_impl_any!(MutexGuard<'static, SendNotSync, Passive>: Sync);
+
+// What the kernel counts without an owner may be released by any thread.
+assert_impl_all!(RundownGuard<'static, u8>: Send, Sync);
+assert_impl_all!(RunDown<'static, u8>: Send, Sync);
+assert_impl_all!(HandedOver<&'static Resource<u8>>: Send, Sync);
+assert_not_impl_any!(RundownGuard<'static, SendNotSync>: Send, Sync);
+assert_not_impl_any!(HandedOver<&'static Resource<SendNotSync>>: Send, Sync);
 
 // Storage is as its content; waitable objects belong to nobody.
 assert_impl_all!(NonPaged<Mutex<u8>>: Send, Sync);
 assert_not_impl_any!(NonPaged<NotSend>: Send, Sync);
 assert_impl_all!(Event: Send, Sync);
 assert_impl_all!(WaitableTimer: Send, Sync);
+assert_impl_all!(Semaphore: Send, Sync);
+assert_impl_all!(DpcControl: Send, Sync);
+assert_impl_all!(WorkItemControl: Send, Sync);
+assert_impl_all!(ListNode<SendNotSync>: Send);
+assert_not_impl_any!(ListNode<SendNotSync>: Sync);
+assert_not_impl_any!(ListNode<NotSend>: Send, Sync);
 assert_impl_all!(Thread<u8>: Send, Sync);
 assert_not_impl_any!(Thread<NotSend>: Send, Sync);
 
@@ -58,6 +100,13 @@ assert_not_impl_any!(FastMutex<u8>: Unpin);
 assert_not_impl_any!(Resource<u8>: Unpin);
 assert_not_impl_any!(Event: Unpin);
 assert_not_impl_any!(WaitableTimer: Unpin);
+assert_not_impl_any!(GuardedMutex<u8>: Unpin);
+assert_not_impl_any!(PushLock<u8>: Unpin);
+assert_not_impl_any!(Rundown<u8>: Unpin);
+assert_not_impl_any!(Semaphore: Unpin);
+assert_not_impl_any!(DpcControl: Unpin);
+assert_not_impl_any!(WorkItemControl: Unpin);
+assert_not_impl_any!(InterlockedList<u8>: Unpin);
 
 #[test]
 fn a_token_and_an_at_dpc_acquisition_take_no_room() {
@@ -67,4 +116,9 @@ fn a_token_and_an_at_dpc_acquisition_take_no_room() {
         size_of::<&u8>(),
         "a guard that saves no IRQL is a pointer"
     );
+    assert_eq!(
+        size_of::<PushSharedGuard<'static, u8, Passive>>(),
+        size_of::<&u8>()
+    );
+    assert_eq!(size_of::<RundownGuard<'static, u8>>(), size_of::<&u8>());
 }

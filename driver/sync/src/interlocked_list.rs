@@ -1,0 +1,195 @@
+//! `ExInterlockedXxxList`: a list that any level may put into and take out of.
+
+use core::{
+    fmt,
+    marker::PhantomData,
+    ops::{Deref, DerefMut},
+    pin::Pin,
+};
+
+use pinned_init::{PinInit, pin_data, pin_init, pinned_drop};
+
+use crate::{NonPaged, Status, dispatcher::KernelObject, nt};
+
+/// A list of values in nonpaged pool, under a spin lock of its own.
+///
+/// | | |
+/// |---|---|
+/// | all operations | any IRQL; they allocate nothing and cannot fail |
+/// | order | first in, first out by [`push_back`](Self::push_back); a stack by [`push_front`](Self::push_front) |
+/// | for | what DPCs leave for threads, and spare blocks that both take |
+///
+/// The value is in a node that the caller has allocated and gets back, so an element moves from list
+/// to list without memory being allocated. Dropping the list drops what is in it.
+///
+/// Pages: `ExInterlockedInsertHeadList`, `ExInterlockedInsertTailList`,
+/// `ExInterlockedRemoveHeadList`. There is no form with an `SLIST_HEADER`: what initialises that is an
+/// inline function of the headers.
+///
+/// ```
+/// use wdk_sync::{InterlockedList, ListNode, NonPaged};
+///
+/// let requests = NonPaged::pin_init(InterlockedList::new())?;
+/// requests.push_back(ListNode::new(1)?);
+/// requests.push_back(ListNode::new(2)?);
+/// requests.push_front(ListNode::new(0)?);
+/// assert_eq!(requests.pop_front().map(|node| *node), Some(0));
+/// assert_eq!(requests.pop_front().map(|node| *node), Some(1));
+/// # Ok::<(), wdk_sync::Status>(())
+/// ```
+#[pin_data(PinnedDrop)]
+pub struct InterlockedList<T> {
+    #[pin]
+    head: KernelObject<nt::LIST_ENTRY>,
+    #[pin]
+    lock: KernelObject<nt::KSPIN_LOCK>,
+    owns: PhantomData<ListNode<T>>,
+}
+
+// SAFETY: The list hands each value from whoever puts it in to whoever takes it out and gives no
+// access to it in between, so it may be shared if the values may be sent.
+unsafe impl<T: Send> Sync for InterlockedList<T> {}
+
+impl<T> InterlockedList<T> {
+    /// An initialiser of an empty list; see [`NonPaged`].
+    pub fn new() -> impl PinInit<Self> {
+        let empty = |head: *mut nt::LIST_ENTRY| {
+            let linked_to_itself = nt::LIST_ENTRY {
+                Flink: head,
+                Blink: head,
+            };
+            // SAFETY: The place is valid for a LIST_ENTRY.
+            unsafe { head.write(linked_to_itself) };
+        };
+        let free = |lock: *mut nt::KSPIN_LOCK| {
+            // SAFETY: The place is valid for a KSPIN_LOCK, and zero is a free one.
+            unsafe { lock.write(0) };
+        };
+        pin_init!(Self {
+            // SAFETY: An empty list is a head that is linked to itself.
+            head <- unsafe { KernelObject::new(empty) },
+            // SAFETY: The closure writes the whole lock.
+            lock <- unsafe { KernelObject::new(free) },
+            owns: PhantomData,
+        })
+    }
+
+    /// Puts a node at the end.
+    ///
+    /// IRQL: any. Page: `ExInterlockedInsertTailList`.
+    pub fn push_back(&self, node: ListNode<T>) {
+        let entry = node.into_entry();
+        // SAFETY: List and lock are initialised and resident, the lock is used for these functions
+        // alone, and the entry is in no list and stays until it is taken out.
+        unsafe { nt::ExInterlockedInsertTailList(self.head.get(), entry, self.lock.get()) };
+    }
+
+    /// Puts a node at the beginning.
+    ///
+    /// IRQL: any. Page: `ExInterlockedInsertHeadList`.
+    pub fn push_front(&self, node: ListNode<T>) {
+        let entry = node.into_entry();
+        // SAFETY: As for `push_back`.
+        unsafe { nt::ExInterlockedInsertHeadList(self.head.get(), entry, self.lock.get()) };
+    }
+
+    /// Takes the first node out, if there is one.
+    ///
+    /// IRQL: any. Page: `ExInterlockedRemoveHeadList`.
+    pub fn pop_front(&self) -> Option<ListNode<T>> {
+        // SAFETY: As for `push_back`.
+        let entry = unsafe { nt::ExInterlockedRemoveHeadList(self.head.get(), self.lock.get()) };
+        // SAFETY: What is in the list was put in by this type, and it was taken out just now.
+        (!entry.is_null()).then(|| unsafe { ListNode::from_entry(entry) })
+    }
+}
+
+#[pinned_drop]
+impl<T> PinnedDrop for InterlockedList<T> {
+    fn drop(self: Pin<&mut Self>) {
+        while let Some(node) = self.pop_front() {
+            drop(node);
+        }
+    }
+}
+
+impl<T> fmt::Debug for InterlockedList<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InterlockedList").finish_non_exhaustive()
+    }
+}
+
+/// A value with a place for a `LIST_ENTRY`, in nonpaged pool.
+pub struct ListNode<T>(NonPaged<Linked<T>>);
+
+/// The entry comes first, so that its address is that of the whole.
+#[repr(C)]
+struct Linked<T> {
+    entry: nt::LIST_ENTRY,
+    value: T,
+}
+
+// SAFETY: While there is a `ListNode`, its entry is in no list and points to nothing that is used.
+unsafe impl<T: Send> Send for Linked<T> {}
+// SAFETY: As above; shared, it gives out `&T` alone.
+unsafe impl<T: Sync> Sync for Linked<T> {}
+
+impl<T> ListNode<T> {
+    /// Allocates a node for `value`.
+    ///
+    /// IRQL: `<= DISPATCH_LEVEL`.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::INSUFFICIENT_RESOURCES`] if the pool is exhausted.
+    pub fn new(value: T) -> Result<Self, Status> {
+        let entry = nt::LIST_ENTRY::default();
+        NonPaged::new(Linked { entry, value }).map(Self)
+    }
+
+    /// Takes the value out and frees the node.
+    ///
+    /// IRQL: `<= DISPATCH_LEVEL`.
+    #[must_use]
+    pub fn into_inner(self) -> T {
+        // SAFETY: The entry is in no list, so nothing points to the node.
+        unsafe { self.0.into_inner() }.value
+    }
+
+    const fn into_entry(self) -> *mut nt::LIST_ENTRY {
+        let entry = self.0.as_ptr().cast();
+        core::mem::forget(self);
+        entry
+    }
+
+    /// # Safety
+    ///
+    /// The entry is of a node that was given away by [`into_entry`](Self::into_entry), and it is
+    /// taken over once.
+    const unsafe fn from_entry(entry: *mut nt::LIST_ENTRY) -> Self {
+        // SAFETY: The entry is at the address of the whole; the caller vouches for the rest.
+        Self(unsafe { NonPaged::from_ptr(entry.cast()) })
+    }
+}
+
+impl<T> Deref for ListNode<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0.value
+    }
+}
+
+impl<T> DerefMut for ListNode<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: The node is owned, so nothing else reaches its value, and it is borrowed through
+        // `&mut self`.
+        unsafe { &mut (*self.0.as_ptr()).value }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for ListNode<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
