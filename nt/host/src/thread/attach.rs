@@ -114,11 +114,12 @@ fn detach() {
     let Some(thread) = (unsafe { CURRENT.get().as_ref() }) else {
         return;
     };
+    // Before it is signalled: whoever has waited for its end must not find it alive.
+    THREADS.lock().retain(|entry| !ptr::eq(entry.0, thread));
     if !kernel::is_dead() {
         dispatcher::end_thread(thread);
     }
     CURRENT.set(ptr::null());
-    THREADS.lock().retain(|entry| !ptr::eq(entry.0, thread));
     gs::uninstall();
     ob::dereference_typed(thread);
 }
