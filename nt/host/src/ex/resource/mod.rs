@@ -5,7 +5,7 @@
 //! kernel of Windows does: after an exclusive owner come all who wait to share it, after the last of those
 //! who share it comes one who waits for exclusive access. So neither kind can starve the other.
 //!
-//! [`state`] holds the structure and its owners, [`acquire`], [`release`] and [`manage`] the functions.
+//! `state` holds the structure and its owners, `acquire`, `release` and `manage` the functions.
 
 mod acquire;
 mod manage;
