@@ -124,3 +124,39 @@ macro_rules! check {
     };
 }
 pub(crate) use check;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_is_written_down_and_counted() {
+        let mut log = Log::new().unwrap();
+        assert!(check!(log, 1 + 1, 2));
+        assert_eq!(log.failures(), 0);
+        assert!(!check!(log, 1 + 1, 3));
+        assert_eq!(log.failures(), 1);
+        let text = core::str::from_utf8(log.text()).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines[0].starts_with("ok     log.rs:"));
+        assert!(lines[0].ends_with(": 1 + 1 is 2"));
+        assert!(lines[1].starts_with("FAILED log.rs:"));
+        assert!(lines[1].ends_with(": 1 + 1 is 2, expected 3"));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted_and_no_character_is_cut() {
+        let mut log = Log::new().unwrap();
+        let line = "äöü";
+        for _ in 0..4_000 {
+            log.note(format_args!("{line}"));
+        }
+        let written = log.text().len();
+        assert!(written <= LOG_BYTES as usize);
+        assert!(written > LOG_BYTES as usize - 4);
+        assert!(core::str::from_utf8(log.text()).is_ok());
+        assert_eq!(written + log.lost() as usize, 4_000 * 7);
+        log.note(format_args!(""));
+        assert_eq!(log.text().len(), written, "nothing comes after a loss");
+    }
+}

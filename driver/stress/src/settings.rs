@@ -41,7 +41,7 @@ parameter_ids! {
     /// How long the lock is held.
     Hold = 4, "hold", Microseconds, "How long each holder keeps the lock, busy.";
     /// How long a worker pauses between two passes.
-    Think = 5, "think", Microseconds, "How long each worker does something else between passes.";
+    Think = 5, "think", Microseconds, "Pause of each worker between passes; busy below 1 ms.";
     /// How often a worker gives up when the lock is not free.
     Try = 6, "try", Percent, "How often a worker that finds the lock taken gives up.";
     /// How often a worker waits with a time-out.
@@ -183,6 +183,46 @@ impl Settings {
     fn set(&mut self, id: ParameterId, value: u64) {
         if let Some(place) = self.0.get_mut(id as usize) {
             *place = value;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARAMETERS: &[Parameter] = &[Parameter::threads(2, 8), Parameter::seconds()];
+
+    fn value(id: ParameterId, value: u64) -> ParameterValue {
+        ParameterValue {
+            id: id as u32,
+            reserved: 0,
+            value,
+        }
+    }
+
+    #[test]
+    fn what_is_not_given_has_its_default() {
+        let settings = Settings::new(PARAMETERS, &[value(ParameterId::Threads, 3)]).unwrap();
+        assert_eq!(settings.get(ParameterId::Threads), 3);
+        assert_eq!(settings.get(ParameterId::Seconds), 5);
+        assert_eq!(settings.get(ParameterId::Hold), 0, "not taken");
+    }
+
+    #[test]
+    fn both_ends_of_a_range_are_in_it() {
+        for (count, is_in) in [(1, false), (2, true), (256, true), (257, false)] {
+            let settings = Settings::new(PARAMETERS, &[value(ParameterId::Threads, count)]);
+            assert_eq!(settings.is_ok(), is_in, "{count}");
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_or_twice_is_refused() {
+        let threads = value(ParameterId::Threads, 3);
+        for given in [&[threads, threads][..], &[value(ParameterId::Hold, 0)]] {
+            let refused = Settings::new(PARAMETERS, given).err();
+            assert_eq!(refused, Some(Status::INVALID_PARAMETER));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use wdk_sync::{AtMost, Dispatch, Instant, Irql, Passive};
+use wdk_sync::{AtMost, Dispatch, Instant, Irql, Passive, sleep};
 
 use super::violation::Violation;
 use crate::{
@@ -60,7 +60,7 @@ impl<'run> Worker<'run> {
                 self.found(Violation::StateAfterwards { expected, actual });
             }
             self.tally.count(Count::Passes);
-            stay_busy(think);
+            pause(irql, think);
         }
         self.first
     }
@@ -135,6 +135,15 @@ impl<'run> Worker<'run> {
         self.tally.count(Count::Failures);
         let pass = self.tally.get(Count::Passes);
         self.first.get_or_insert((pass, violation));
+    }
+}
+
+/// Lets time go by between two passes, busy if it is too short for a sleep.
+fn pause(irql: &mut Irql<'_, Passive>, duration: Duration) {
+    if duration < Duration::from_millis(1) {
+        stay_busy(duration);
+    } else {
+        sleep(irql, duration);
     }
 }
 
