@@ -69,7 +69,9 @@ impl<T> NonPagedArc<T> {
             references: AtomicUsize::new(1),
             value <- init,
         }? E))?;
-        let address = NonNull::from(&*counted);
+        // SAFETY: The address of a value is not null. It is not taken from a reference, because the last
+        // owner frees through it.
+        let address = unsafe { NonNull::new_unchecked(counted.as_ptr()) };
         // The owners have it now.
         mem::forget(counted);
         Ok(Self {
