@@ -3,7 +3,7 @@
 //!
 //! A command line becomes a [`transport::Transport`] (which driver, on which host), the transport
 //! gives a [`transport::Handle`], the handle a [`client::Client`] that speaks the protocol in types.
-//! Above it a command plans runs, [`run`] carries each out, [`record`] keeps the result, and `show`
+//! Above it a command plans runs, `run` carries each out, `record` keeps the result, and `show`
 //! prints it. What the driver sends is data from outside: sizes, counts and text are checked before
 //! they are used.
 
