@@ -93,6 +93,7 @@ pub mod testing;
 mod thread;
 mod time;
 mod timer;
+mod track;
 mod wait;
 mod wait_multiple;
 mod work_item;
