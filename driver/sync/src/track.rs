@@ -12,6 +12,7 @@
 )]
 #![allow(
     clippy::unused_self,
+    clippy::extra_unused_type_parameters,
     clippy::needless_pass_by_ref_mut,
     reason = "the shape is that of the features, which use what is ignored here"
 )]
