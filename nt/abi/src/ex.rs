@@ -1,8 +1,8 @@
 //! The executive: ERESOURCE, fast mutexes, push locks, rundown protection, pool, work items.
 
 use crate::{
-    KEVENT, KSEMAPHORE, KSPIN_LOCK, LIST_ENTRY, LONG, PKEVENT, PVOID, SHORT, ULONG, ULONG_PTR,
-    ULONG64, USHORT,
+    KEVENT, KSEMAPHORE, KSPIN_LOCK, LIST_ENTRY, LONG, PKEVENT, PVOID, SHORT, SIZE_T, ULONG,
+    ULONG_PTR, ULONG64, USHORT,
 };
 
 pub type ERESOURCE_THREAD = ULONG_PTR;
@@ -92,6 +92,10 @@ pub mod _POOL_TYPE {
     pub const NonPagedPoolNx: Type = 512;
 }
 pub type POOL_TYPE = _POOL_TYPE::Type;
+/// With a pool type: a quota that is exceeded is a null pointer and not an exception.
+pub const POOL_QUOTA_FAIL_INSTEAD_OF_RAISE: POOL_TYPE = 8;
+/// With a pool type: no memory is an exception and not a null pointer.
+pub const POOL_RAISE_IF_ALLOCATION_FAILURE: POOL_TYPE = 16;
 
 pub type PWORKER_THREAD_ROUTINE = Option<unsafe extern "win64" fn(Parameter: PVOID)>;
 
@@ -104,3 +108,96 @@ pub struct WORK_QUEUE_ITEM {
 }
 pub type PWORK_QUEUE_ITEM = *mut WORK_QUEUE_ITEM;
 layout!(WORK_QUEUE_ITEM, 0x20, WorkerRoutine: 0x10, Parameter: 0x18);
+
+/// An entry of a sequenced singly linked list.
+#[repr(C, align(16))]
+#[derive(Clone, Copy)]
+pub struct SLIST_ENTRY {
+    pub Next: *mut SLIST_ENTRY,
+}
+pub type PSLIST_ENTRY = *mut SLIST_ENTRY;
+layout!(SLIST_ENTRY, 0x10, Next: 0);
+
+/// The head of a sequenced singly linked list, opaque: `Alignment` holds the depth in its low 16 bits
+/// and a sequence above, `Region` the first entry.
+#[repr(C, align(16))]
+#[derive(Clone, Copy)]
+pub struct SLIST_HEADER {
+    pub Alignment: ULONG64,
+    pub Region: ULONG64,
+}
+pub type PSLIST_HEADER = *mut SLIST_HEADER;
+layout!(SLIST_HEADER, 0x10, Alignment: 0, Region: 8);
+
+pub type PALLOCATE_FUNCTION = Option<
+    unsafe extern "win64" fn(PoolType: POOL_TYPE, NumberOfBytes: SIZE_T, Tag: ULONG) -> PVOID,
+>;
+pub type PFREE_FUNCTION = Option<unsafe extern "win64" fn(Buffer: PVOID)>;
+pub type PALLOCATE_FUNCTION_EX = Option<
+    unsafe extern "win64" fn(
+        PoolType: POOL_TYPE,
+        NumberOfBytes: SIZE_T,
+        Tag: ULONG,
+        Lookaside: PLOOKASIDE_LIST_EX,
+    ) -> PVOID,
+>;
+pub type PFREE_FUNCTION_EX =
+    Option<unsafe extern "win64" fn(Buffer: PVOID, Lookaside: PLOOKASIDE_LIST_EX)>;
+
+/// What all lookaside lists have in common (`GENERAL_LOOKASIDE_LAYOUT`).
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct GENERAL_LOOKASIDE_POOL {
+    pub ListHead: SLIST_HEADER,
+    pub Depth: USHORT,
+    pub MaximumDepth: USHORT,
+    pub TotalAllocates: ULONG,
+    pub AllocateMisses: ULONG,
+    pub TotalFrees: ULONG,
+    pub FreeMisses: ULONG,
+    pub Type: POOL_TYPE,
+    pub Tag: ULONG,
+    pub Size: ULONG,
+    /// [`PALLOCATE_FUNCTION`], or [`PALLOCATE_FUNCTION_EX`] in a [`LOOKASIDE_LIST_EX`].
+    pub Allocate: PVOID,
+    /// [`PFREE_FUNCTION`], or [`PFREE_FUNCTION_EX`] in a [`LOOKASIDE_LIST_EX`].
+    pub Free: PVOID,
+    pub ListEntry: LIST_ENTRY,
+    pub LastTotalAllocates: ULONG,
+    pub LastAllocateMisses: ULONG,
+    pub Future: [ULONG; 2],
+}
+layout!(
+    GENERAL_LOOKASIDE_POOL, 0x60, Depth: 0x10, TotalAllocates: 0x14, TotalFrees: 0x1C, Type: 0x24,
+    Tag: 0x28, Size: 0x2C, Allocate: 0x30, Free: 0x38, ListEntry: 0x40, Future: 0x58,
+);
+
+/// On a cache line of its own, which the kernel's headers take to be 64 bytes.
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+pub struct NPAGED_LOOKASIDE_LIST {
+    pub L: GENERAL_LOOKASIDE_POOL,
+}
+pub type PNPAGED_LOOKASIDE_LIST = *mut NPAGED_LOOKASIDE_LIST;
+layout!(NPAGED_LOOKASIDE_LIST, 0x80);
+
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+pub struct PAGED_LOOKASIDE_LIST {
+    pub L: GENERAL_LOOKASIDE_POOL,
+}
+pub type PPAGED_LOOKASIDE_LIST = *mut PAGED_LOOKASIDE_LIST;
+layout!(PAGED_LOOKASIDE_LIST, 0x80);
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct LOOKASIDE_LIST_EX {
+    pub L: GENERAL_LOOKASIDE_POOL,
+}
+pub type PLOOKASIDE_LIST_EX = *mut LOOKASIDE_LIST_EX;
+layout!(LOOKASIDE_LIST_EX, 0x60);
+
+/// `ExInitializeLookasideListEx`: a failed allocation raises an exception.
+pub const EX_LOOKASIDE_LIST_EX_FLAGS_RAISE_ON_FAIL: ULONG = 1;
+/// `ExInitializeLookasideListEx`: an allocation that the list cannot serve fails at once.
+pub const EX_LOOKASIDE_LIST_EX_FLAGS_FAIL_NO_RAISE: ULONG = 2;

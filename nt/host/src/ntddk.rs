@@ -9,9 +9,9 @@ pub use nt_abi::*;
 pub use crate::{
     cm::ddk::*,
     ex::{
-        exception::ddk::*, fast_mutex::ddk::*, interlocked::ddk::*, pool::ddk::*,
-        push_lock::ddk::*, resource::ddk::*, rundown::ddk::*, shared_spinlock::ddk::*,
-        work::ddk::*,
+        exception::ddk::*, fast_mutex::ddk::*, interlocked::ddk::*, lookaside::ddk::*,
+        pool::ddk::*, push_lock::ddk::*, resource::ddk::*, rundown::ddk::*,
+        shared_spinlock::ddk::*, slist::ddk::*, work::ddk::*,
     },
     io::ddk::*,
     ke::{

@@ -176,3 +176,29 @@ fn writing_past_the_end() {
         (VERIFIER, 0x52, 24)
     );
 }
+
+#[test]
+fn no_memory_is_a_null_pointer_or_an_exception() {
+    /// More than an address space holds.
+    const TOO_MUCH: SIZE_T = 1 << 60;
+    let tag = u32::from_le_bytes(*b"quot");
+    let null = core::ptr::null_mut();
+    assert_eq!(nt!(ExAllocatePoolWithTag(0, TOO_MUCH, tag)), null);
+    let quiet = POOL_QUOTA_FAIL_INSTEAD_OF_RAISE;
+    assert_eq!(nt!(ExAllocatePoolWithQuotaTag(quiet, TOO_MUCH, tag)), null);
+    let by_quota = expect_bug_check(|| {
+        nt!(ExAllocatePoolWithQuotaTag(0, TOO_MUCH, tag));
+    });
+    let by_flag = expect_bug_check(|| {
+        let loud = POOL_RAISE_IF_ALLOCATION_FAILURE;
+        nt!(ExAllocatePoolWithTag(loud, TOO_MUCH, tag));
+    });
+    for report in [by_quota, by_flag] {
+        assert_eq!(report.code, bugcheck::KMODE_EXCEPTION_NOT_HANDLED);
+        let status = i64::from(STATUS_INSUFFICIENT_RESOURCES).cast_unsigned();
+        assert_eq!(report.parameters[0], status);
+    }
+    let block = nt!(ExAllocatePoolWithQuotaTag(0, 0x20, tag));
+    assert!(!block.is_null());
+    nt!(ExFreePoolWithTag(block, tag));
+}

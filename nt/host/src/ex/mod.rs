@@ -8,10 +8,12 @@
 pub mod exception;
 pub mod fast_mutex;
 pub mod interlocked;
+pub mod lookaside;
 pub mod pool;
 pub mod push_lock;
 pub mod resource;
 pub mod rundown;
 pub mod shared_spinlock;
+pub mod slist;
 pub mod work;
 pub mod worker;

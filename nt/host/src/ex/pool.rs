@@ -13,7 +13,8 @@ use std::{
 use nt_abi::{
     _POOL_TYPE, PAGE_SIZE, POOL_FLAG_CACHE_ALIGNED, POOL_FLAG_NON_PAGED,
     POOL_FLAG_NON_PAGED_EXECUTE, POOL_FLAG_PAGED, POOL_FLAG_RAISE_ON_FAILURE,
-    POOL_FLAG_UNINITIALIZED, POOL_FLAGS, POOL_TYPE, PVOID, SIZE_T, STATUS_INSUFFICIENT_RESOURCES,
+    POOL_FLAG_UNINITIALIZED, POOL_FLAGS, POOL_QUOTA_FAIL_INSTEAD_OF_RAISE,
+    POOL_RAISE_IF_ALLOCATION_FAILURE, POOL_TYPE, PVOID, SIZE_T, STATUS_INSUFFICIENT_RESOURCES,
     STATUS_INVALID_PARAMETER, ULONG, bugcheck::BAD_POOL_CALLER,
 };
 use parking_lot::Mutex;
@@ -29,7 +30,7 @@ use crate::{
 };
 
 exports!("ntoskrnl.exe";
-    ExAllocatePool2, ExAllocatePoolWithTag, ExFreePool, ExFreePool2, ExFreePoolWithTag,
+    ExAllocatePool2, ExAllocatePoolWithQuotaTag, ExAllocatePoolWithTag, ExFreePool, ExFreePool2, ExFreePoolWithTag,
 );
 
 /// A block that is allocated.
@@ -188,8 +189,9 @@ pub unsafe extern "win64" fn ExAllocatePool2(
 /// `ExAllocatePoolWithTag`: allocates pool memory, not zeroed; the predecessor of
 /// [`ExAllocatePool2`], with its IRQL and its bug checks; a tag of zero is 0xC2 (0x9B).
 ///
-/// Returns null if there is no memory. `NonPagedPool`, `NonPagedPoolNx` and their cache-aligned and
-/// must-succeed variants are nonpaged; a type with the lowest bit set is paged.
+/// Returns null if there is no memory, or raises an exception with `POOL_RAISE_IF_ALLOCATION_FAILURE` in
+/// `PoolType`. `NonPagedPool`, `NonPagedPoolNx` and their cache-aligned and must-succeed variants are nonpaged; a
+/// type with the lowest bit set is paged.
 ///
 /// # Safety
 ///
@@ -199,21 +201,58 @@ pub unsafe extern "win64" fn ExAllocatePoolWithTag(
     NumberOfBytes: SIZE_T,
     Tag: ULONG,
 ) -> PVOID {
-    const NAME: &str = "ExAllocatePoolWithTag";
-    let paged = PoolType & _POOL_TYPE::PagedPool != 0;
-    if Tag == 0 {
+    let raise = PoolType & POOL_RAISE_IF_ALLOCATION_FAILURE != 0;
+    allocate_typed(PoolType, NumberOfBytes, Tag, raise, "ExAllocatePoolWithTag")
+}
+
+/// `ExAllocatePoolWithQuotaTag`: as [`ExAllocatePoolWithTag`], counted against the quota of the process, which
+/// here is without limit.
+///
+/// Without memory it raises an exception, or returns null with `POOL_QUOTA_FAIL_INSTEAD_OF_RAISE` in `PoolType`.
+///
+/// # Safety
+///
+/// None beyond that of every call into the kernel.
+pub unsafe extern "win64" fn ExAllocatePoolWithQuotaTag(
+    PoolType: POOL_TYPE,
+    NumberOfBytes: SIZE_T,
+    Tag: ULONG,
+) -> PVOID {
+    let raise = PoolType & POOL_QUOTA_FAIL_INSTEAD_OF_RAISE == 0;
+    allocate_typed(
+        PoolType,
+        NumberOfBytes,
+        Tag,
+        raise,
+        "ExAllocatePoolWithQuotaTag",
+    )
+}
+
+fn allocate_typed(
+    kind: POOL_TYPE,
+    bytes: SIZE_T,
+    tag: ULONG,
+    raise: bool,
+    function: &'static str,
+) -> PVOID {
+    let paged = kind & _POOL_TYPE::PagedPool != 0;
+    if tag == 0 {
         bugcheck::raise(
             BAD_POOL_CALLER,
-            [0x9B, pool_type(paged), NumberOfBytes, 0],
-            NAME,
+            [0x9B, pool_type(paged), bytes, 0],
+            function,
             "Pool is asked for with a tag of zero.",
         );
     }
-    check_request(thread::current(), NumberOfBytes, paged, NAME);
-    let size = to_usize(NumberOfBytes);
+    check_request(thread::current(), bytes, paged, function);
+    let size = to_usize(bytes);
     // The variants with this bit are the cache-aligned ones.
-    let align = align_of(size, PoolType & 4 != 0);
-    allocate(size, align, Tag, paged, false).map_or(ptr::null_mut(), |block| block.as_ptr().cast())
+    let align = align_of(size, kind & 4 != 0);
+    match allocate(size, align, tag, paged, false) {
+        Some(block) => block.as_ptr().cast(),
+        None if raise => exception::raise(STATUS_INSUFFICIENT_RESOURCES, function),
+        None => ptr::null_mut(),
+    }
 }
 
 /// Whether the block is paged, as the `POOL_TYPE` that bug checks report.
