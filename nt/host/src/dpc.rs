@@ -3,7 +3,8 @@
 //! A DPC that is queued to the processor that the caller holds runs when the IRQL there falls below
 //! `DISPATCH_LEVEL`; one for a processor that nobody holds runs at once if the caller is on it, and
 //! otherwise on that processor's idle thread. So every DPC runs on its processor, at `DISPATCH_LEVEL`, and
-//! those of one processor run one after the other.
+//! those of one processor run one after the other. Threaded DPCs have queues of their own, which a thread of
+//! each processor empties at `PASSIVE_LEVEL`, unless the kernel is configured to take them for ordinary ones.
 
 use core::{
     mem::offset_of,
@@ -17,14 +18,15 @@ use std::sync::OnceLock;
 
 use nt_abi::{
     _KDPC_IMPORTANCE::HighImportance,
-    DpcObject, KDPC, PVOID,
+    DpcObject, KDPC, KIRQL, PVOID, ThreadedDpcObject,
     bugcheck::{IRQL_UNEXPECTED_VALUE, TIMER_OR_DPC_INVALID},
 };
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     bugcheck,
-    irql::{self, DISPATCH},
+    irql::{self, DISPATCH, PASSIVE},
+    kernel,
     list::{Corrupt, ListEntry},
     processor, ps,
     thread::{self, Origin, Thread},
@@ -59,7 +61,7 @@ const _: () = {
     assert!(offset_of!(Dpc, queue) == offset_of!(KDPC, DpcData));
 };
 
-/// The DPCs of one processor.
+/// The DPCs of one processor, ordinary or threaded ones.
 pub struct Queue {
     head: Mutex<Head>,
     /// The DPC that runs.
@@ -71,16 +73,23 @@ struct Head(ListEntry);
 
 const MAXIMUM: usize = crate::Config::MAXIMUM_PROCESSORS as usize;
 
-static QUEUES: [Queue; MAXIMUM] = [const {
-    Queue {
-        head: Mutex::new(Head(ListEntry::unlinked())),
-        running: AtomicPtr::new(core::ptr::null_mut()),
-    }
-}; MAXIMUM];
+static QUEUES: [Queue; MAXIMUM] = [const { Queue::new() }; MAXIMUM];
+static THREADED_QUEUES: [Queue; MAXIMUM] = [const { Queue::new() }; MAXIMUM];
 
 impl Queue {
+    const fn new() -> Self {
+        Self {
+            head: Mutex::new(Head(ListEntry::unlinked())),
+            running: AtomicPtr::new(core::ptr::null_mut()),
+        }
+    }
+
     fn of(processor: u32) -> &'static Self {
         &QUEUES[processor as usize]
+    }
+
+    fn threaded(processor: u32) -> &'static Self {
+        &THREADED_QUEUES[processor as usize]
     }
 
     const fn address(&self) -> *mut Self {
@@ -115,7 +124,8 @@ impl Dpc {
     pub unsafe fn initialized<'a>(dpc: *mut KDPC, function: &'static str) -> &'a Self {
         // SAFETY: This function has the same contract.
         let view = unsafe { Self::at(dpc, function) };
-        if view.kind.load(Relaxed) != DpcObject || view.routine.load(Relaxed).is_null() {
+        let is_dpc = [DpcObject, ThreadedDpcObject].contains(&view.kind.load(Relaxed));
+        if !is_dpc || view.routine.load(Relaxed).is_null() {
             let start = dpc as u64;
             bugcheck::raise(
                 TIMER_OR_DPC_INVALID,
@@ -131,9 +141,9 @@ impl Dpc {
         core::ptr::from_ref(self).cast_mut().cast()
     }
 
-    /// Makes this a DPC.
-    pub fn initialize(&self, routine: PVOID, context: PVOID, importance: u8) {
-        self.kind.store(DpcObject, Relaxed);
+    /// Makes this a DPC of a kind, `DpcObject` or `ThreadedDpcObject`.
+    pub fn initialize(&self, kind: u8, routine: PVOID, context: PVOID, importance: u8) {
+        self.kind.store(kind, Relaxed);
         self.importance.store(importance, Relaxed);
         self.target.store(0, Relaxed);
         self.by_timer.store(0, Relaxed);
@@ -166,15 +176,30 @@ impl Dpc {
         self.target.load(Relaxed).checked_sub(1).map(u32::from)
     }
 
-    /// Whether the DPC runs on `processor` now.
-    pub fn runs_on(&self, processor: u32) -> bool {
-        core::ptr::eq(Queue::of(processor).running.load(Acquire), self)
+    /// Whether a thread is to run the DPC.
+    fn is_threaded(&self) -> bool {
+        self.kind.load(Relaxed) == ThreadedDpcObject && kernel::config().threaded_dpcs
     }
 
-    /// Puts the DPC on the queue of `processor`; false if it is on one already. Nobody is told yet: see
-    /// [`announce`].
+    /// The queue of `processor` that the DPC belongs on.
+    fn queue_of(&self, processor: u32) -> &'static Queue {
+        if self.is_threaded() {
+            Queue::threaded(processor)
+        } else {
+            Queue::of(processor)
+        }
+    }
+
+    /// Whether the DPC runs on `processor` now.
+    pub fn runs_on(&self, processor: u32) -> bool {
+        core::ptr::eq(self.queue_of(processor).running.load(Acquire), self)
+    }
+
+    /// Puts the DPC on the queue of `processor`; false if it is on one already. The processor is not told yet:
+    /// see [`announce`].
     pub fn enqueue(&self, processor: u32, arguments: [PVOID; 2], by_timer: bool) -> bool {
-        let queue = Queue::of(processor);
+        let threaded = self.is_threaded();
+        let queue = self.queue_of(processor);
         let head = queue.lock();
         let free = core::ptr::null_mut();
         if self
@@ -198,6 +223,9 @@ impl Dpc {
             unsafe { head.0.insert_tail(&self.entry) };
         }
         drop(head);
+        if threaded {
+            THREADED.wake(processor);
+        }
         true
     }
 
@@ -256,59 +284,107 @@ pub fn announce(thread: &'static Thread, processor: u32) {
     wake_idle(processor);
 }
 
-/// Wakes the idle thread of `processor`, which lives from the first time that it is needed.
-pub fn wake_idle(processor: u32) {
-    static IDLE: [OnceLock<std::thread::Thread>; MAXIMUM] = [const { OnceLock::new() }; MAXIMUM];
-    IDLE[processor as usize]
-        .get_or_init(|| start_idle(processor))
-        .unpark();
+/// Threads of the kernel, one for each processor, that live from the first time that they are needed.
+struct Helpers {
+    name: &'static str,
+    priority: i32,
+    /// Does what there is to do, and returns when there is nothing.
+    work: fn(&'static Thread, u32),
+    threads: [OnceLock<std::thread::Thread>; MAXIMUM],
 }
 
-fn start_idle(processor: u32) -> std::thread::Thread {
-    let (send, receive) = std::sync::mpsc::channel();
-    let started = ps::thread::start(Origin::Kernel, "idle", move || {
-        // The creator waits for this message.
-        let _ = send.send(std::thread::current());
-        idle(thread::current(), processor);
-    });
-    match started.and_then(|_| receive.recv().map_err(std::io::Error::other)) {
-        Ok(host_thread) => host_thread,
-        Err(error) => panic!("the host cannot start the idle thread of a processor: {error}"),
+/// Those that run the DPCs of a processor that nobody holds.
+static IDLE: Helpers = Helpers {
+    name: "idle",
+    priority: 0,
+    work: idle,
+    threads: [const { OnceLock::new() }; MAXIMUM],
+};
+
+/// Those that run threaded DPCs, at the highest priority.
+static THREADED: Helpers = Helpers {
+    name: "threaded DPCs",
+    priority: 31,
+    work: drain_threaded,
+    threads: [const { OnceLock::new() }; MAXIMUM],
+};
+
+impl Helpers {
+    fn wake(&'static self, processor: u32) {
+        self.threads[processor as usize]
+            .get_or_init(|| self.start(processor))
+            .unpark();
     }
-}
 
-fn idle(thread: &'static Thread, processor: u32) {
-    thread.set_system_affinity(1 << processor);
-    thread.prefer(processor);
-    loop {
-        if processor::is_pending(processor) {
-            irql::raise(thread, DISPATCH);
-            irql::lower(thread, irql::PASSIVE);
-        } else {
+    fn start(&'static self, processor: u32) -> std::thread::Thread {
+        let (send, receive) = std::sync::mpsc::channel();
+        let started = ps::thread::start(Origin::Kernel, self.name, move || {
+            // The creator waits for this message.
+            let _ = send.send(std::thread::current());
+            self.run(thread::current(), processor);
+        });
+        match started.and_then(|_| receive.recv().map_err(std::io::Error::other)) {
+            Ok(host_thread) => host_thread,
+            Err(error) => panic!("the host cannot start the thread of a processor: {error}"),
+        }
+    }
+
+    fn run(&self, thread: &'static Thread, processor: u32) {
+        thread.set_system_affinity(1 << processor);
+        thread.prefer(processor);
+        thread.set_priority(self.priority);
+        loop {
+            (self.work)(thread, processor);
             std::thread::park();
         }
     }
 }
 
+/// Wakes the idle thread of `processor`.
+pub fn wake_idle(processor: u32) {
+    IDLE.wake(processor);
+}
+
+fn idle(thread: &'static Thread, processor: u32) {
+    while processor::is_pending(processor) {
+        irql::raise(thread, DISPATCH);
+        irql::lower(thread, PASSIVE);
+    }
+}
+
+fn drain_threaded(thread: &'static Thread, processor: u32) {
+    Queue::threaded(processor).drain(thread, PASSIVE);
+}
+
 /// Runs the DPCs on the queue of `processor`, which `thread` holds at `DISPATCH_LEVEL`.
 pub fn drain(thread: &'static Thread, processor: u32) {
-    let queue = Queue::of(processor);
-    loop {
-        let head = queue.lock();
-        if head.0.is_empty() {
-            return;
+    Queue::of(processor).drain(thread, DISPATCH);
+}
+
+/// Whether a threaded DPC was ever queued to `processor`.
+pub fn has_threaded(processor: u32) -> bool {
+    THREADED.threads[processor as usize].get().is_some()
+}
+
+impl Queue {
+    /// Runs the DPCs on the queue at `level`, at which the thread is.
+    fn drain(&self, thread: &'static Thread, level: KIRQL) {
+        loop {
+            let head = self.lock();
+            if head.0.is_empty() {
+                return;
+            }
+            // SAFETY: What is on the queue are the entries of DPCs, and its lock is held.
+            let dpc = unsafe { Dpc::of_entry(head.0.next()) };
+            let call = dpc.call();
+            self.running
+                .store(core::ptr::from_ref(dpc).cast_mut(), Release);
+            let unlinked = dpc.unlink();
+            drop(head);
+            unlinked.unwrap_or_else(Corrupt::stop);
+            call.run(thread, level);
+            self.running.store(core::ptr::null_mut(), Release);
         }
-        // SAFETY: What is on the queue are the entries of DPCs, and its lock is held.
-        let dpc = unsafe { Dpc::of_entry(head.0.next()) };
-        let call = dpc.call();
-        queue
-            .running
-            .store(core::ptr::from_ref(dpc).cast_mut(), Release);
-        let unlinked = dpc.unlink();
-        drop(head);
-        unlinked.unwrap_or_else(Corrupt::stop);
-        call.run(thread);
-        queue.running.store(core::ptr::null_mut(), Release);
     }
 }
 
@@ -322,31 +398,32 @@ struct Call {
 }
 
 impl Call {
-    fn run(self, thread: &Thread) {
+    fn run(self, thread: &Thread, level: KIRQL) {
         // SAFETY: It was stored by `Dpc::initialize`, from a routine of this type.
         let routine = unsafe { core::mem::transmute::<PVOID, Routine>(self.routine) };
-        let outer = thread.set_dpc(self.dpc);
+        let outer = if level == DISPATCH {
+            thread.set_dpc(self.dpc)
+        } else {
+            thread.set_in_threaded_dpc(true);
+            thread.dpc()
+        };
         let apcs = thread.object.combined_apc_disable();
         let locks = thread.held.iter().count();
         // SAFETY: The driver that queued the DPC vouches for routine, context and arguments.
         unsafe { routine(self.dpc, self.context, self.arguments[0], self.arguments[1]) };
-        self.check(thread, apcs, locks);
+        self.check(thread, level, apcs, locks);
         thread.set_dpc(outer);
+        thread.set_in_threaded_dpc(false);
     }
 
     /// Checks that the routine left everything as it was.
-    fn check(&self, thread: &Thread, apcs: u64, locks: usize) {
+    fn check(&self, thread: &Thread, level: KIRQL, apcs: u64, locks: usize) {
         const FUNCTION: &str = "KiRetireDpcList";
         let irql = thread.irql();
-        if irql != DISPATCH {
+        if irql != level {
             bugcheck::raise(
                 IRQL_UNEXPECTED_VALUE,
-                [
-                    u64::from(irql) << 16 | u64::from(DISPATCH) << 8 | 2,
-                    0,
-                    0,
-                    0,
-                ],
+                [u64::from(irql) << 16 | u64::from(level) << 8 | 2, 0, 0, 0],
                 FUNCTION,
                 format!(
                     "The DPC routine at {:p} returned at IRQL {irql}.",
@@ -398,8 +475,13 @@ impl Dpc {
 
 /// The address of a DPC that is queued, in a range of memory.
 pub fn queued_in(range: &Range<u64>) -> Option<u64> {
-    (0..processor::count()).find_map(|processor| {
-        let head = Queue::of(processor).lock();
+    let count = 0..processor::count();
+    let mut queues = count
+        .clone()
+        .map(Queue::of)
+        .chain(count.map(Queue::threaded));
+    queues.find_map(|queue| {
+        let head = queue.lock();
         let mut entry = head.0.next();
         while !core::ptr::eq(entry, &raw const head.0) {
             // SAFETY: What is on the queue are the entries of DPCs, and its lock is held.

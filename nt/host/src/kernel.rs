@@ -12,6 +12,9 @@ pub struct Config {
     pub processors: u32,
     /// Whether the rules of Driver Verifier are enforced, beyond what a free build checks.
     pub verifier: bool,
+    /// Whether threaded DPCs run at `PASSIVE_LEVEL`, each processor's on a thread of their own, or as ordinary
+    /// ones do at `DISPATCH_LEVEL`: what `ThreadDpcEnable` in the registry says on Windows.
+    pub threaded_dpcs: bool,
 }
 
 impl Config {
@@ -20,7 +23,7 @@ impl Config {
 }
 
 impl Default for Config {
-    /// As many processors as the host has, and at least four, with Driver Verifier on.
+    /// As many processors as the host has, and at least four, with Driver Verifier and threaded DPCs on.
     fn default() -> Self {
         let host = std::thread::available_parallelism().map_or(1, |n| {
             u32::try_from(n.get()).unwrap_or(Self::MAXIMUM_PROCESSORS)
@@ -28,6 +31,7 @@ impl Default for Config {
         Self {
             processors: host.clamp(4, Self::MAXIMUM_PROCESSORS),
             verifier: true,
+            threaded_dpcs: true,
         }
     }
 }

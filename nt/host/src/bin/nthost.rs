@@ -190,6 +190,7 @@ impl Run {
         let kernel = Kernel::boot(Config {
             processors: self.processors.unwrap_or(default.processors),
             verifier: self.verifier,
+            ..default
         })?;
         if self.debugger {
             kernel.attach_debugger();

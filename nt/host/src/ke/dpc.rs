@@ -2,13 +2,13 @@
 
 use core::{
     ffi::c_void,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use nt_abi::{
     _KDPC_IMPORTANCE::{MediumHighImportance, MediumImportance},
-    BOOLEAN, CCHAR, KDPC, KDPC_IMPORTANCE, KEVENT, NTSTATUS, PKDEFERRED_ROUTINE, PPROCESSOR_NUMBER,
-    PRKDPC, PVOID, STATUS_INVALID_PARAMETER, STATUS_SUCCESS,
+    BOOLEAN, CCHAR, DpcObject, KDPC, KDPC_IMPORTANCE, KEVENT, NTSTATUS, PKDEFERRED_ROUTINE,
+    PPROCESSOR_NUMBER, PRKDPC, PVOID, STATUS_INVALID_PARAMETER, STATUS_SUCCESS, ThreadedDpcObject,
     bugcheck::TIMER_OR_DPC_INVALID,
     object_type,
 };
@@ -24,7 +24,7 @@ use crate::{
 };
 
 exports!("ntoskrnl.exe";
-    KeFlushQueuedDpcs, KeInitializeDpc, KeInsertQueueDpc, KeRemoveQueueDpc, KeSetImportanceDpc,
+    KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeThreadedDpc, KeInsertQueueDpc, KeRemoveQueueDpc, KeSetImportanceDpc,
     KeSetTargetProcessorDpc, KeSetTargetProcessorDpcEx,
 );
 
@@ -46,21 +46,72 @@ pub unsafe extern "win64" fn KeInitializeDpc(
     DeferredRoutine: PKDEFERRED_ROUTINE,
     DeferredContext: PVOID,
 ) {
+    // SAFETY: This function has the same contract.
+    unsafe {
+        initialize(
+            Dpc,
+            DpcObject,
+            DeferredRoutine,
+            DeferredContext,
+            "KeInitializeDpc",
+        );
+    };
+}
+
+/// `KeInitializeThreadedDpc`: makes a DPC whose routine a thread of high priority calls at `PASSIVE_LEVEL`. Any IRQL.
+///
+/// Where that is turned off ([`Config::threaded_dpcs`](crate::Config::threaded_dpcs)) it is as
+/// [`KeInitializeDpc`].
+///
+/// The routine must do nothing that it may not do at `DISPATCH_LEVEL`: a wait is bug check 0xB8 at either level.
+///
+/// # Safety
+///
+/// As for [`KeInitializeDpc`].
+pub unsafe extern "win64" fn KeInitializeThreadedDpc(
+    Dpc: PRKDPC,
+    DeferredRoutine: PKDEFERRED_ROUTINE,
+    DeferredContext: PVOID,
+) {
+    // SAFETY: This function has the same contract.
+    unsafe {
+        initialize(
+            Dpc,
+            ThreadedDpcObject,
+            DeferredRoutine,
+            DeferredContext,
+            "KeInitializeThreadedDpc",
+        );
+    };
+}
+
+/// Makes a DPC of a kind.
+///
+/// # Safety
+///
+/// As for [`KeInitializeDpc`].
+unsafe fn initialize(
+    dpc: PRKDPC,
+    kind: u8,
+    routine: PKDEFERRED_ROUTINE,
+    context: PVOID,
+    function: &'static str,
+) {
     thread::current();
-    let address = Dpc as u64;
+    let address = dpc as u64;
     let end = address + size_of::<KDPC>() as u64;
     if dpc::queued_in(&(address..end)).is_some() {
         bugcheck::raise(
             TIMER_OR_DPC_INVALID,
             [1, address, address, end],
-            "KeInitializeDpc",
+            function,
             "The DPC is initialised again while it is queued.",
         );
     }
-    let routine = DeferredRoutine.map_or(core::ptr::null_mut(), |routine| routine as *mut c_void);
+    let routine = routine.map_or(core::ptr::null_mut(), |routine| routine as *mut c_void);
     // SAFETY: This function has the same contract.
-    let dpc = unsafe { dpc::Dpc::at(Dpc, "KeInitializeDpc") };
-    dpc.initialize(routine, DeferredContext, MEDIUM);
+    let dpc = unsafe { dpc::Dpc::at(dpc, function) };
+    dpc.initialize(kind, routine, context, MEDIUM);
 }
 
 /// `KeInsertQueueDpc`: queues a DPC to its target processor, or to the current one; false if it is queued
@@ -183,29 +234,34 @@ pub unsafe extern "win64" fn KeFlushQueuedDpcs() {
     Flush::run(thread);
 }
 
-/// A marker at the end of each queue: when all have run, so has what was before them.
+/// A marker at the end of each queue that was ever used: when all have run, so has what was before them.
 struct Flush {
     /// An event that the last marker signals.
     done: Header,
-    left: AtomicU32,
+    left: AtomicUsize,
 }
 
 impl Flush {
     fn run(thread: &'static Thread) {
-        let count = processor::count();
+        let processors = 0..processor::count();
+        let threaded = processors.clone().filter(|&n| dpc::has_threaded(n));
+        let targets: Vec<(u32, u8)> = processors
+            .map(|n| (n, DpcObject))
+            .chain(threaded.map(|n| (n, ThreadedDpcObject)))
+            .collect();
+        let mut markers = vec![KDPC::default(); targets.len()];
         let flush = Self {
             done: Header::uninitialized(),
-            left: AtomicU32::new(count),
+            left: AtomicUsize::new(targets.len()),
         };
         flush
             .done
             .initialize(object_type::NotificationEvent, size_of::<KEVENT>(), 0);
         let context: PVOID = core::ptr::from_ref(&flush).cast_mut().cast();
-        let mut markers: Vec<KDPC> = (0..count).map(|_| KDPC::default()).collect();
-        for (processor, marker) in (0..).zip(&mut markers) {
+        for ((processor, kind), marker) in targets.into_iter().zip(&mut markers) {
             // SAFETY: The marker stays where it is until it has run, for which this waits.
             let marker = unsafe { Dpc::at(marker, "KeFlushQueuedDpcs") };
-            marker.initialize(Self::arrive as *mut c_void, context, MEDIUM);
+            marker.initialize(kind, Self::arrive as *mut c_void, context, MEDIUM);
             marker.enqueue(processor, [core::ptr::null_mut(); 2], false);
             dpc::announce(thread, processor);
         }

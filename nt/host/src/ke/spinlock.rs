@@ -20,9 +20,9 @@ use crate::{
 };
 
 exports!("ntoskrnl.exe";
-    KeAcquireSpinLockAtDpcLevel, KeAcquireSpinLockRaiseToDpc, KeInitializeSpinLock,
-    KeReleaseSpinLock, KeReleaseSpinLockFromDpcLevel, KeTestSpinLock,
-    KeTryToAcquireSpinLockAtDpcLevel,
+    KeAcquireSpinLockAtDpcLevel, KeAcquireSpinLockForDpc, KeAcquireSpinLockRaiseToDpc,
+    KeInitializeSpinLock, KeReleaseSpinLock, KeReleaseSpinLockForDpc,
+    KeReleaseSpinLockFromDpcLevel, KeTestSpinLock, KeTryToAcquireSpinLockAtDpcLevel,
 );
 
 /// Set in a lock that is held by a thread whose address the other bits are.
@@ -91,6 +91,28 @@ pub unsafe extern "win64" fn KeAcquireSpinLockRaiseToDpc(SpinLock: PKSPIN_LOCK) 
     // SAFETY: This function has the same contract.
     acquire(thread, unsafe { view(SpinLock, NAME) }, NAME);
     old
+}
+
+/// `KeAcquireSpinLockForDpc`: for a threaded DPC, which runs at `PASSIVE_LEVEL` or at `DISPATCH_LEVEL`; as
+/// [`KeAcquireSpinLockRaiseToDpc`].
+///
+/// # Safety
+///
+/// `SpinLock` must point to an initialised lock, which must be released with the returned IRQL by
+/// [`KeReleaseSpinLockForDpc`].
+pub unsafe extern "win64" fn KeAcquireSpinLockForDpc(SpinLock: PKSPIN_LOCK) -> KIRQL {
+    // SAFETY: This function has the same contract.
+    unsafe { KeAcquireSpinLockRaiseToDpc(SpinLock) }
+}
+
+/// `KeReleaseSpinLockForDpc`: releases what [`KeAcquireSpinLockForDpc`] acquired; as [`KeReleaseSpinLock`].
+///
+/// # Safety
+///
+/// The caller must hold the lock; `OldIrql` must be what its acquisition returned.
+pub unsafe extern "win64" fn KeReleaseSpinLockForDpc(SpinLock: PKSPIN_LOCK, OldIrql: KIRQL) {
+    // SAFETY: This function has the same contract.
+    unsafe { KeReleaseSpinLock(SpinLock, OldIrql) };
 }
 
 /// `KeAcquireSpinLockAtDpcLevel`: acquires the lock and leaves the IRQL as it is. IRQL >=

@@ -134,7 +134,7 @@ pub unsafe extern "win64" fn KeDelayExecutionThread(
     let thread = thread::current();
     // SAFETY: This function has the same contract.
     let interval = unsafe { read_timeout(Interval) };
-    if !thread.dpc().is_null() {
+    if !thread.dpc().is_null() || thread.is_in_threaded_dpc() {
         switch_from_dpc(thread, NAME);
     }
     if thread.irql() >= DISPATCH {
@@ -192,6 +192,9 @@ fn check_irql(
     address: PLARGE_INTEGER,
     function: &'static str,
 ) {
+    if thread.is_in_threaded_dpc() && timeout != Some(0) {
+        switch_from_dpc(thread, function);
+    }
     // An announced wait is at the IRQL of the call that announced it.
     if !thread.is_at_dispatch() || thread.has_announced_wait() {
         return;

@@ -59,8 +59,10 @@ pub struct Thread {
     /// On which processors a driver wants it to run, bit n for processor n; 0 if none does.
     system_affinity: AtomicU64,
     priority: AtomicI32,
-    /// The DPC that runs on it.
+    /// The DPC that runs on it at `DISPATCH_LEVEL`.
     dpc: AtomicPtr<KDPC>,
+    /// Whether a DPC runs on it at `PASSIVE_LEVEL`.
+    in_threaded_dpc: AtomicBool,
     /// Whether it holds the dispatcher lock of the host; a bug check lets go of it.
     pub in_dispatcher: AtomicBool,
     /// The innermost place that it can be brought back to.
@@ -98,6 +100,7 @@ impl Thread {
             system_affinity: AtomicU64::new(0),
             priority: AtomicI32::new(DEFAULT_PRIORITY),
             dpc: AtomicPtr::new(ptr::null_mut()),
+            in_threaded_dpc: AtomicBool::new(false),
             in_dispatcher: AtomicBool::new(false),
             recovery: AtomicPtr::new(ptr::null_mut()),
             exit: AtomicPtr::new(ptr::null_mut()),
@@ -239,6 +242,16 @@ impl Thread {
     /// Enters or leaves DPC context; the DPC that ran before is returned.
     pub fn set_dpc(&self, dpc: *mut KDPC) -> *mut KDPC {
         self.dpc.swap(dpc, Ordering::Relaxed)
+    }
+
+    /// Whether a threaded DPC runs on this thread, at `PASSIVE_LEVEL`.
+    pub fn is_in_threaded_dpc(&self) -> bool {
+        self.in_threaded_dpc.load(Ordering::Relaxed)
+    }
+
+    /// Enters or leaves a threaded DPC.
+    pub fn set_in_threaded_dpc(&self, inside: bool) {
+        self.in_threaded_dpc.store(inside, Ordering::Relaxed);
     }
 
     /// The address of the routine that a driver has started the thread with, or 0.
