@@ -95,11 +95,12 @@ fn no_entry_is_lost_or_taken_twice() {
     let (list, items) = (list(), items(8 * EACH));
     let taken = Mutex::new(Vec::new());
     thread::scope(|scope| {
+        let (list, taken) = (&list, &taken);
         for mine in items.chunks(EACH) {
-            scope.spawn(|| {
+            scope.spawn(move || {
                 for item in mine {
-                    push(&list, item.get());
-                    taken.lock().expect("no panic").extend(pop(&list));
+                    push(list, item.get());
+                    taken.lock().expect("no panic").extend(pop(list));
                 }
             });
         }
