@@ -39,7 +39,12 @@ const EMPTY: [&str; 2] = ["BufferOverflowFastFailK", "arm64rt"];
 
 /// mingw-w64's DDK headers are there.
 pub fn has_headers() -> bool {
-    Path::new(MINGW_HEADERS).join("ddk/wdm.h").is_file()
+    ddk_headers().join("wdm.h").is_file()
+}
+
+/// The folder of mingw-w64's DDK headers.
+pub fn ddk_headers() -> PathBuf {
+    Path::new(MINGW_HEADERS).join("ddk")
 }
 
 /// The folder to hand to wdk-build as `WDKContentRoot`.
@@ -88,7 +93,7 @@ fn lay_out_headers() -> Result<()> {
         &openkit().join("include/wdf"),
         &include.join("wdf/kmdf/1.33"),
     )?;
-    for entry in fs::read_dir(mingw.join("ddk")).context("cannot list mingw-w64's DDK headers")? {
+    for entry in fs::read_dir(ddk_headers()).context("cannot list mingw-w64's DDK headers")? {
         let header = entry.context("cannot list mingw-w64's DDK headers")?;
         link(&header.path(), &version.join("km").join(header.file_name()))?;
     }

@@ -2,6 +2,7 @@
 
 mod arch;
 mod build;
+mod c_driver;
 mod definition;
 mod exe;
 mod image;

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::{
     arch::Arch,
     build::{self, Images},
-    exe, lint, process,
+    c_driver, exe, lint, process,
     process::outer_cargo,
     setup,
 };
@@ -74,6 +74,7 @@ pub fn run() -> Result<()> {
     steps.take("clippy, driver crates", lint::clippy_on_drivers);
     steps.take("documentation", lint::doc);
     steps.take("syncstress.exe", || exe::build(true));
+    steps.take("tests, driver in C", c_driver_tests);
     steps.take("tests, end to end", || end_to_end(images.as_ref()));
 
     println!("\n{}", steps.table());
@@ -88,6 +89,23 @@ fn host_tests() -> Result<()> {
         "tests on the host",
         outer_cargo().args(["test", "--locked"]),
     )
+}
+
+fn c_driver_tests() -> Result<()> {
+    let image = c_driver::build()?;
+    let arguments = [
+        "test",
+        "--locked",
+        "--package",
+        "nthost",
+        "--test",
+        "c_driver",
+        "--",
+        "--ignored",
+    ];
+    let mut command = outer_cargo();
+    command.args(arguments).env("NTHOST_C_DRIVER", image);
+    process::run("tests of the driver in C", &mut command)
 }
 
 fn end_to_end(images: Option<&Images>) -> Result<()> {

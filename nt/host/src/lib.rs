@@ -46,7 +46,8 @@ mod verifier;
 pub use export::Export;
 pub use kernel::{BootError, Config, boot};
 pub use library::{
-    Device, Driver, DriverEntry, File, Kernel, Leak, LeakKind, Leaks, Library, Stop, Target,
+    Device, Driver, DriverEntry, File, Kernel, Leak, LeakKind, Leaks, Library, Prepared, Stop,
+    Target,
 };
 pub use loader::{
     ImageError,

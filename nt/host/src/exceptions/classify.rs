@@ -19,6 +19,7 @@ use nt_abi::{
 
 use super::{
     instruction::{self, Trap},
+    shared_data,
     signal::{Exception, FPE_INTDIV, FPE_INTOVF, SEGV_ACCERR, SI_KERNEL},
     stop::is_stack_overflow,
 };
@@ -81,7 +82,10 @@ pub fn classify(exception: &Exception) -> Verdict {
 
 /// Where an address lies, in words.
 fn place(address: u64) -> String {
-    locate(to_usize(address)).map_or_else(|| format!("0x{address:X}"), |place| place.to_string())
+    let known = locate(to_usize(address)).map(|place| place.to_string());
+    known
+        .or_else(|| shared_data::name(address))
+        .unwrap_or_else(|| format!("0x{address:X}"))
 }
 
 fn is_driver(address: u64) -> bool {

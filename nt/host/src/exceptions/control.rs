@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The registers in the order of their numbers in instructions.
-const REGISTERS: [c_int; 16] = [
+pub const REGISTERS: [c_int; 16] = [
     libc::REG_RAX,
     libc::REG_RCX,
     libc::REG_RDX,

@@ -35,8 +35,28 @@ pub fn at(address: u64) -> Trap {
     decode(unsafe { slice::from_raw_parts(start, length) }, address)
 }
 
+/// The instruction at an address, at which the processor has stopped.
+pub fn decode_at(address: u64) -> Option<Instruction> {
+    const PAGE: usize = nt_abi::PAGE_SIZE;
+    let start = pointer::<u8>(address);
+    let in_page = PAGE - start.addr() % PAGE;
+    // An instruction that does not end in this page goes on in the next one, which is there then.
+    let decode = |length| {
+        // SAFETY: So many bytes are readable: the processor has fetched the first of them at least, and
+        // what is readable is so by the page.
+        let bytes = unsafe { slice::from_raw_parts(start, length) };
+        let instruction = decoded(bytes, address);
+        Some(instruction).filter(|instruction| !instruction.is_invalid())
+    };
+    decode(in_page.min(LONGEST)).or_else(|| decode(LONGEST))
+}
+
+fn decoded(bytes: &[u8], address: u64) -> Instruction {
+    Decoder::with_ip(64, bytes, address, DecoderOptions::NONE).decode()
+}
+
 fn decode(bytes: &[u8], address: u64) -> Trap {
-    let instruction = Decoder::with_ip(64, bytes, address, DecoderOptions::NONE).decode();
+    let instruction = decoded(bytes, address);
     match instruction.code() {
         Code::Int_imm8 if instruction.immediate8() == 0x29 => Trap::FastFail,
         Code::Int_imm8 if instruction.immediate8() == 0x2C => Trap::Assertion,

@@ -2,8 +2,8 @@
 //! the exception.
 //!
 //! The signal handler ([`signal`]) does as little as it can. An access to CR8, the IRQL, is emulated
-//! ([`control`]), a break instruction is passed over if a
-//! debugger is there ([`debugger`]). For anything else it notes the exception and lets the thread go on in [`stop`], on the
+//! ([`control`]), a read of `KUSER_SHARED_DATA` finds a copy ([`shared_data`]), a break instruction is
+//! passed over if a debugger is there ([`debugger`]). For anything else it notes the exception and lets the thread go on in [`stop`], on the
 //! stack on which it was, or on an emergency stack if that one is used up. There the exception becomes
 //! a bug check ([`classify`]), in the ordinary way: a thread that entered through the library goes back
 //! to it.
@@ -16,6 +16,7 @@ mod control;
 pub mod debugger;
 mod instruction;
 mod registers;
+mod shared_data;
 mod signal;
 mod stop;
 mod unnoticed;

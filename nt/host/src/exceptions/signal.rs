@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use libc::{c_int, c_void, sigaction, siginfo_t, ucontext_t};
 
-use super::{control, debugger, registers::Registers, stop};
+use super::{control, debugger, registers::Registers, shared_data, stop};
 use crate::{
     address::{pointer, to_usize},
     loader::registry::{self, Location},
@@ -121,6 +121,9 @@ extern "C" fn handler(signal: c_int, info: *mut siginfo_t, context: *mut c_void)
     let information = unsafe { &*info };
     // SAFETY: These signals have an address, or zero in its place.
     let address = unsafe { information.si_addr() } as u64;
+    if shared_data::finish(&mut registers, signal, information.si_code) {
+        return;
+    }
     let breakpoint = signal == libc::SIGTRAP && information.si_code == SI_KERNEL;
     if breakpoint && debugger::is_attached() {
         debugger::pass_over(&mut registers);
@@ -139,6 +142,10 @@ extern "C" fn handler(signal: c_int, info: *mut siginfo_t, context: *mut c_void)
     };
     let privileged = signal == libc::SIGSEGV && information.si_code == SI_KERNEL;
     if privileged && control::emulate(&mut registers) {
+        return;
+    }
+    let page_fault = signal == libc::SIGSEGV && !privileged;
+    if page_fault && shared_data::emulate(&mut registers, address) {
         return;
     }
     EXCEPTION.set(exception);

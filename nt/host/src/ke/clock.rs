@@ -20,7 +20,7 @@ exports!("ntoskrnl.exe";
 );
 
 /// The system's clock interrupt while nobody asks for a shorter one: 15.625 ms.
-const DEFAULT_INCREMENT: ULONG = 156_250;
+pub const DEFAULT_INCREMENT: ULONG = 156_250;
 
 /// The shortest clock interrupt: 0.5 ms.
 const SHORTEST_INCREMENT: ULONG = 5_000;

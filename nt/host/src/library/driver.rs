@@ -15,8 +15,10 @@ use super::{
 use crate::{
     cm,
     io::{
+        device,
         driver::{self, SERVICES},
-        object::{DriverObject, Text},
+        namespace,
+        object::{DeviceObject, DriverObject, Text},
         pnp,
     },
 };
@@ -57,6 +59,52 @@ impl Code {
     }
 }
 
+/// A driver's image that is loaded and bound, of which nothing has run yet. Dropped without
+/// [`start`](Self::start), it stays loaded.
+#[derive(Debug)]
+pub struct Prepared {
+    file_name: String,
+    loaded: Arc<Loaded>,
+}
+
+impl Prepared {
+    pub(super) fn load(file_name: &str, file: &[u8]) -> Result<Self, Stop> {
+        Ok(Self {
+            file_name: file_name.to_owned(),
+            loaded: images::load(file_name, file)?,
+        })
+    }
+
+    /// The driver's name: that of its file, without the extension.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        service_name(&self.file_name)
+    }
+
+    /// The kernel's functions that the driver imports and that this kernel lacks, as `module!name`.
+    /// Using one is a bug check.
+    #[must_use]
+    pub fn missing_imports(&self) -> &[String] {
+        self.loaded.image.missing_imports()
+    }
+
+    /// Makes the driver object and calls `DriverEntry`.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Status`] with what `DriverEntry` returned, [`Stop::BugCheck`].
+    pub fn start(self) -> Result<Driver, Stop> {
+        Driver::start(&self.file_name, Code::Image(self.loaded))
+    }
+}
+
+/// A driver's name by its file's: what comes before the extension.
+fn service_name(file_name: &str) -> &str {
+    file_name
+        .rsplit_once('.')
+        .map_or(file_name, |(stem, _)| stem)
+}
+
 /// A driver that was loaded. Dropped without [`unload`](Self::unload), it stays loaded.
 pub struct Driver {
     object: DriverObject,
@@ -72,9 +120,7 @@ impl fmt::Debug for Driver {
 impl Driver {
     /// Makes the driver object and calls `DriverEntry`.
     pub(super) fn start(file_name: &str, code: Code) -> Result<Self, Stop> {
-        let name = file_name
-            .rsplit_once('.')
-            .map_or(file_name, |(stem, _)| stem);
+        let name = service_name(file_name);
         let Some(entry) = code.entry() else {
             return Err(Stop::Status(STATUS_INVALID_IMAGE_FORMAT));
         };
@@ -118,6 +164,41 @@ impl Driver {
     #[must_use]
     pub fn image_range(&self) -> Option<Range<usize>> {
         self.code.range()
+    }
+
+    /// Whether the driver is one for Plug and Play: it has an `AddDevice` routine.
+    #[must_use]
+    pub fn takes_devices(&self) -> bool {
+        self.object.add_device_routine().is_some()
+    }
+
+    /// Whether the driver has an unload routine.
+    #[must_use]
+    pub fn can_unload(&self) -> bool {
+        self.object.unload().is_some()
+    }
+
+    /// The names by which [`Kernel::open`](super::Kernel::open) finds the driver's devices: symbolic links
+    /// first, those of device interfaces among them, then the names of the device objects.
+    #[must_use]
+    pub fn open_names(&self) -> Vec<String> {
+        let serves = |device: DeviceObject| {
+            let stack = std::iter::successors(Some(device), |device| device.upper());
+            stack
+                .into_iter()
+                .any(|device| device.driver() == Some(self.object))
+        };
+        let links = namespace::links().into_iter().map(|(name, _)| name);
+        let links = links.filter(|name| {
+            namespace::open(name).is_ok_and(|(device, _)| {
+                let found = serves(device);
+                device.dereference();
+                found
+            })
+        });
+        let devices = device::all().into_iter().filter(|device| serves(*device));
+        let names = devices.filter_map(|device| device.kernel().name.clone());
+        links.chain(names).collect()
     }
 
     /// Finds the driver a device: calls its `AddDevice` with a new physical device object, and starts

@@ -5,7 +5,7 @@ use std::{fs, path::Path, sync::Arc};
 use nt_abi::{GUID, STATUS_OBJECT_NAME_NOT_FOUND};
 
 use super::{
-    Driver, DriverEntry, File, Leaks, Library, Stop, driver::Code, images, leaks, service,
+    Driver, DriverEntry, File, Leaks, Library, Prepared, Stop, driver::Code, leaks, service,
 };
 use crate::{
     BootError, Config,
@@ -91,8 +91,17 @@ impl Kernel {
     /// [`Stop::Image`] if it is no driver that can be loaded, [`Stop::Status`] with what `DriverEntry`
     /// returned, [`Stop::BugCheck`].
     pub fn load(self, path: impl AsRef<Path>) -> Result<Driver, Stop> {
+        self.prepare(path)?.start()
+    }
+
+    /// Loads a driver's image and binds its imports, and runs nothing of it yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Image`] if it is no driver that can be loaded.
+    pub fn prepare(self, path: impl AsRef<Path>) -> Result<Prepared, Stop> {
         let (name, file) = read(path.as_ref())?;
-        self.load_image(&name, &file)
+        Prepared::load(&name, &file)
     }
 
     /// As [`load`](Self::load), from the contents of the file `name`.
@@ -101,7 +110,7 @@ impl Kernel {
     ///
     /// As for [`load`](Self::load).
     pub fn load_image(self, name: &str, file: &[u8]) -> Result<Driver, Stop> {
-        Driver::start(name, Code::Image(images::load(name, file)?))
+        Prepared::load(name, file)?.start()
     }
 
     /// Loads an image that drivers import from, such as `WDFLDR.SYS`.

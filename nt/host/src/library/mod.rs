@@ -34,7 +34,7 @@ mod service;
 mod stop;
 
 pub use device::Device;
-pub use driver::{Driver, DriverEntry};
+pub use driver::{Driver, DriverEntry, Prepared};
 pub use file::File;
 pub use images::Library;
 pub use kernel::{Kernel, Target};

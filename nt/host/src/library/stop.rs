@@ -23,6 +23,9 @@ pub enum Stop {
     /// The kernel runs with another configuration.
     #[error(transparent)]
     Boot(#[from] BootError),
+    /// The host refused a thread.
+    #[error("the host refuses a thread: {0}")]
+    Thread(#[from] std::io::Error),
     /// Something is still in use.
     #[error("{what} {by}")]
     InUse {

@@ -8,11 +8,11 @@ use nt_abi::{
 use super::pageable;
 use crate::irql::PASSIVE;
 
-const MAJOR: ULONG = 10;
-const MINOR: ULONG = 0;
-const BUILD: ULONG = 19045;
+pub const MAJOR: ULONG = 10;
+pub const MINOR: ULONG = 0;
+pub const BUILD: ULONG = 19045;
 const VER_PLATFORM_WIN32_NT: ULONG = 2;
-const VER_NT_WORKSTATION: u8 = 1;
+pub const VER_NT_WORKSTATION: u8 = 1;
 
 /// Tells the version of the system. `PASSIVE_LEVEL`.
 ///

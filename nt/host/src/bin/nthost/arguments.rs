@@ -1,0 +1,234 @@
+//! The command line.
+
+use std::{fs, path::PathBuf};
+
+use clap::{Arg, ArgAction, ArgMatches, Command, builder::PossibleValuesParser, value_parser};
+
+const EXIT_CODES: &str = "Exit codes:
+  0    everything went well
+  1    an image, a status or a request failed
+  2    the command line is wrong
+  3    the driver left something behind
+  188  a bug check stopped the kernel";
+
+/// What `nthost run` is to do.
+pub struct Run {
+    pub driver: PathBuf,
+    /// Images that the driver imports from, in the order in which they are loaded.
+    pub with: Vec<PathBuf>,
+    /// The name to open for the requests, if it is not for nthost to find.
+    pub open: Option<String>,
+    pub requests: Vec<Request>,
+    pub threads: u32,
+    /// How often each thread sends the requests.
+    pub repeat: u32,
+    pub processors: Option<u32>,
+    pub verifier: bool,
+    pub debugger: bool,
+    pub json: bool,
+}
+
+/// A device control request.
+pub struct Request {
+    pub code: u32,
+    pub input: Vec<u8>,
+    /// The size of the output buffer.
+    pub size: usize,
+}
+
+/// The command line.
+///
+/// It is built by hand: what clap's derive macros make would loosen the lints that this workspace
+/// forbids to loosen.
+fn command() -> Command {
+    let run = Command::new("run")
+        .about("Load a driver, send it the requests that are asked for, and unload it")
+        .args(images())
+        .args(requests())
+        .args(kernel());
+    Command::new("nthost")
+        .about("Runs Windows kernel drivers on Linux, on an NT kernel with a verifier")
+        .version(env!("CARGO_PKG_VERSION"))
+        .after_help(EXIT_CODES)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(run)
+}
+
+fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value).help(help)
+}
+
+fn switch(name: &'static str, help: &'static str) -> Arg {
+    let action = ArgAction::SetTrue;
+    Arg::new(name).long(name).help(help).action(action)
+}
+
+fn images() -> [Arg; 2] {
+    let with = "An image that the driver imports from, such as WDFLDR.SYS; repeatable";
+    [
+        Arg::new("driver")
+            .value_name("DRIVER.sys")
+            .required(true)
+            .value_parser(value_parser!(PathBuf))
+            .help("The driver's image"),
+        option("with", "OTHER.sys", with)
+            .action(ArgAction::Append)
+            .value_parser(value_parser!(PathBuf)),
+    ]
+}
+
+fn requests() -> [Arg; 6] {
+    let open = r"Open this name, such as \\.\Sample, for the requests [default: the first name that leads to a device of the driver]";
+    let count = || value_parser!(u32).range(1..=10_000_000);
+    [
+        option("open", "NAME", open),
+        option(
+            "ioctl",
+            "CODE",
+            "Send a device control request, such as 0x222000; repeatable",
+        )
+        .action(ArgAction::Append)
+        .value_parser(parse_number),
+        option(
+            "in",
+            "FILE|HEX",
+            "The input of the request before: a file, or bytes such as 0A0B0C",
+        )
+        .action(ArgAction::Append)
+        .requires("ioctl")
+        .value_parser(parse_input),
+        option(
+            "out",
+            "N",
+            "The size of the output buffer of the request before, in bytes [default: 0]",
+        )
+        .action(ArgAction::Append)
+        .requires("ioctl")
+        .value_parser(value_parser!(u32)),
+        option(
+            "threads",
+            "N",
+            "How many threads send the requests at once, each on a file of its own",
+        )
+        .default_value("1")
+        .value_parser(value_parser!(u32).range(1..=1024)),
+        option("repeat", "N", "How often each thread sends the requests")
+            .default_value("1")
+            .value_parser(count()),
+    ]
+}
+
+fn kernel() -> [Arg; 4] {
+    [
+        option(
+            "processors",
+            "N",
+            "How many processors the kernel has, 1 to 64 [default: as the host, at least 4]",
+        )
+        .value_parser(value_parser!(u32).range(1..=64)),
+        option(
+            "verifier",
+            "RULES",
+            "The rules beyond those of a kernel without Driver Verifier",
+        )
+        .default_value("all")
+        .value_parser(PossibleValuesParser::new(["all", "none"])),
+        switch(
+            "debugger",
+            "Pass over break instructions, as a kernel debugger would",
+        ),
+        switch("json", "Print one JSON document when all is done"),
+    ]
+}
+
+/// Reads the command line; a wrong one ends the program.
+pub fn parse() -> Run {
+    let mut command = command();
+    let matches = command.get_matches_mut();
+    let Some(("run", arguments)) = matches.subcommand() else {
+        unreachable!("clap has insisted on a command");
+    };
+    let requests = pair(arguments).unwrap_or_else(|message| {
+        command
+            .error(clap::error::ErrorKind::MissingRequiredArgument, message)
+            .exit()
+    });
+    Run::new(arguments, requests)
+}
+
+impl Run {
+    fn new(arguments: &ArgMatches, requests: Vec<Request>) -> Self {
+        let number = |name| arguments.get_one::<u32>(name).copied();
+        let paths = |name| arguments.get_many::<PathBuf>(name).into_iter().flatten();
+        Self {
+            driver: paths("driver").next().cloned().unwrap_or_default(),
+            with: paths("with").cloned().collect(),
+            open: arguments.get_one("open").cloned(),
+            requests,
+            threads: number("threads").unwrap_or(1),
+            repeat: number("repeat").unwrap_or(1),
+            processors: number("processors"),
+            verifier: arguments
+                .get_one::<String>("verifier")
+                .is_none_or(|rules| rules == "all"),
+            debugger: arguments.get_flag("debugger"),
+            json: arguments.get_flag("json"),
+        }
+    }
+}
+
+/// Makes the requests: each has the `--in` and `--out` between its `--ioctl` and the next one.
+fn pair(arguments: &ArgMatches) -> Result<Vec<Request>, String> {
+    let places = |name| arguments.indices_of(name).into_iter().flatten();
+    let codes = arguments.get_many::<u32>("ioctl").into_iter().flatten();
+    let starts: Vec<usize> = places("ioctl").collect();
+    let mut requests: Vec<Request> = codes
+        .map(|&code| Request {
+            code,
+            input: Vec::new(),
+            size: 0,
+        })
+        .collect();
+    let owner = |name, place: usize| {
+        let before = starts.iter().filter(|&&start| start < place).count();
+        let owner = before.checked_sub(1);
+        owner.ok_or_else(|| format!("--{name} belongs to the --ioctl before it, and there is none"))
+    };
+    let inputs = arguments.get_many::<Vec<u8>>("in").into_iter().flatten();
+    for (place, input) in places("in").zip(inputs) {
+        requests[owner("in", place)?].input.clone_from(input);
+    }
+    let sizes = arguments.get_many::<u32>("out").into_iter().flatten();
+    for (place, &size) in places("out").zip(sizes) {
+        requests[owner("out", place)?].size = size as usize;
+    }
+    Ok(requests)
+}
+
+fn parse_number(text: &str) -> Result<u32, String> {
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    let number = digits.map_or_else(|| text.parse(), |digits| u32::from_str_radix(digits, 16));
+    number.map_err(|error| format!("{error}; a control code is a number such as 0x222000"))
+}
+
+/// The contents of a file, if there is one of that name, or the bytes that the digits say.
+fn parse_input(text: &str) -> Result<Vec<u8>, String> {
+    match fs::read(text) {
+        Ok(contents) => Ok(contents),
+        Err(error) => bytes(text).ok_or_else(|| {
+            format!("as a file: {error}; as bytes: two hex digits make one, and nothing else may be there")
+        }),
+    }
+}
+
+fn bytes(digits: &str) -> Option<Vec<u8>> {
+    let valid = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if !valid || !digits.len().is_multiple_of(2) {
+        return None;
+    }
+    let pairs = (0..digits.len()).step_by(2).map(|at| &digits[at..at + 2]);
+    pairs
+        .map(|pair| u8::from_str_radix(pair, 16).ok())
+        .collect()
+}

@@ -1,0 +1,14 @@
+//! Loads a driver into the kernel of this process, gives it a device, sends it requests, unloads it,
+//! and says what came of it.
+
+mod arguments;
+mod outcome;
+mod requests;
+mod run;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let run = arguments::parse();
+    run::run(&run).present(run.json)
+}

@@ -1,0 +1,149 @@
+//! The program `nthost`: its command line, and what it says.
+
+mod support;
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+use support::image::{Image, driver};
+
+/// A file of a test, in the build directory.
+fn file(name: &str, contents: &[u8]) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("program");
+    fs::create_dir_all(&folder).expect("a folder");
+    let path = folder.join(name);
+    fs::write(&path, contents).expect("a file");
+    path
+}
+
+/// A driver's image, in a file.
+fn image(name: &str, image: Image) -> String {
+    file(name, &image.build()).display().to_string()
+}
+
+fn nthost(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_nthost"))
+        .args(arguments)
+        .output()
+        .expect("the program runs")
+}
+
+/// What `nthost run` with these arguments says on both outputs; it must end with this exit code.
+fn run(code: i32, arguments: &[&str]) -> (String, String) {
+    let output = nthost(&[&["run"], arguments].concat());
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    let (said, complained) = (text(output.stdout), text(output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{said}{complained}");
+    (said, complained)
+}
+
+/// A driver that prints a text and succeeds.
+fn printing(text: &str) -> Image {
+    let mut image = driver();
+    let text = image.data(format!("{text}\0").as_bytes());
+    image
+        .code_to(&[0x48, 0x8D, 0x0D], text) // lea rcx, [text]
+        .call("DbgPrint")
+        .result(0)
+        .ret()
+}
+
+#[test]
+fn what_a_driver_prints_goes_to_standard_output() {
+    let driver = image("prints.sys", printing("hello\n"));
+    assert_eq!(run(0, &[&driver]), ("hello\n".into(), String::new()));
+    let (said, complained) = run(0, &[&driver, "--json"]);
+    let document: Value = serde_json::from_str(&said).expect("one document");
+    assert_eq!(document["debug_output"], "hello\n");
+    assert_eq!(document["images"][0]["name"], "prints");
+    assert_eq!(document["left_behind"]["entries"], serde_json::json!([]));
+    assert_eq!(complained, "");
+}
+
+#[test]
+fn missing_imports_are_listed_before_anything_runs() {
+    // The driver stops at its first instruction.
+    let subject = driver().code(&[0x0F, 0x0B]).call("NtNoSuchFunction").ret();
+    let (_, complained) = run(188, &[&image("lacking.sys", subject)]);
+    let (listed, stopped) = complained.split_once('\n').expect("two lines");
+    assert_eq!(
+        listed,
+        "lacking imports ntoskrnl.exe!NtNoSuchFunction, which this kernel lacks: using it is a bug check"
+    );
+    assert!(stopped.starts_with("*** STOP: 0x0000001E"), "{stopped}");
+}
+
+#[test]
+fn images_that_a_driver_imports_from_are_given() {
+    let library = Image::new()
+        .result(0)
+        .ret()
+        .export("Answer", support::image::CODE);
+    let library = image("giver.sys", library);
+    let user = image("taker.sys", driver().call_from("giver.sys", "Answer").ret());
+    run(0, &[&user, "--with", &library]);
+    let (_, complained) = run(1, &[&user]);
+    assert_eq!(
+        complained,
+        "error: taker.sys imports from giver.sys, which is not loaded: load it first (--with giver.sys)\n"
+    );
+}
+
+#[test]
+fn what_cannot_be_loaded_or_opened_is_told() {
+    let text = file("text.sys", b"hello").display().to_string();
+    let plain = image("plain.sys", driver().result(0).ret());
+    let failing = image(
+        "fails.sys",
+        driver().result(0xC000_009A_u32.cast_signed()).ret(),
+    );
+    let without_unload = image("stays.sys", Image::new().result(0).ret());
+    for (arguments, words) in [
+        (&["no/such.sys"][..], "no/such.sys: No such file"),
+        (&[&text], "text.sys is not an x64 driver image"),
+        (
+            &[&plain, "--ioctl", "0x222000"],
+            "no name leads to a device of plain",
+        ),
+        (
+            &[&plain, "--ioctl", "1", "--open", r"\\.\Nothing"],
+            "STATUS_OBJECT_NAME_NOT_FOUND",
+        ),
+        (&[&failing], "STATUS_INSUFFICIENT_RESOURCES"),
+        (&[&without_unload], "stays has no unload routine"),
+    ] {
+        let (_, complained) = run(1, arguments);
+        assert!(complained.contains(words), "{words}: {complained}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_told() {
+    let plain = &image("ignored.sys", driver().result(0).ret());
+    for (arguments, words) in [
+        (&[][..], "DRIVER.sys"),
+        (&[plain, "--ioctl", "0xZZ"], "invalid digit"),
+        (
+            &[plain, "--ioctl", "1", "--in", "no such file"],
+            "as a file",
+        ),
+        (&[plain, "--ioctl", "1", "--in", "ABC"], "two hex digits"),
+        (&[plain, "--in", "AB"], "--ioctl"),
+        (
+            &[plain, "--in", "AB", "--ioctl", "1"],
+            "--in belongs to the --ioctl before it",
+        ),
+        (&[plain, "--ioctl", "1", "--out", "-1"], "--out"),
+        (&[plain, "--threads", "0"], "1..=1024"),
+        (&[plain, "--processors", "65"], "1..=64"),
+        (&[plain, "--verifier", "some"], "all, none"),
+        (&[plain, "--nonsense"], "--nonsense"),
+    ] {
+        let (_, complained) = run(2, arguments);
+        assert!(complained.contains(words), "{arguments:?}: {complained}");
+    }
+}
