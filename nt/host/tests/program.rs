@@ -137,7 +137,7 @@ fn a_wrong_command_line_is_told() {
             &[plain, "--in", "AB", "--ioctl", "1"],
             "--in belongs to the --ioctl before it",
         ),
-        (&[plain, "--ioctl", "1", "--out", "-1"], "--out"),
+        (&[plain, "--ioctl", "1", "--out", "many"], "--out"),
         (&[plain, "--threads", "0"], "1..=1024"),
         (&[plain, "--processors", "65"], "1..=64"),
         (&[plain, "--verifier", "some"], "all, none"),
