@@ -1,20 +1,14 @@
 //! `FAST_MUTEX`: the cheap mutex for threads, which raises to `APC_LEVEL`.
 
-use core::{
-    cell::UnsafeCell,
-    fmt,
-    ops::{Deref, DerefMut},
-    pin::Pin,
-};
-
-use pinned_init::{PinInit, pin_data, pin_init, pinned_drop};
+use pinned_init::PinInit;
 
 use crate::{
-    AlreadyOwned, Irql,
+    apc_mutex::{ApcMutex, ApcMutexGuard, FREE, Functions},
     dispatcher::KernelObject,
-    held::{self, Held},
-    irql::{Apc, AtMost},
+    guard::sealed::Sealed,
+    held::Held,
     nt,
+    track::Kind,
 };
 
 /// Data behind a `FAST_MUTEX`.
@@ -44,24 +38,17 @@ use crate::{
 /// # Ok::<(), wdk_sync::Status>(())
 /// # }).unwrap();
 /// ```
-#[pin_data(PinnedDrop)]
-pub struct FastMutex<T: ?Sized> {
-    #[pin]
-    raw: KernelObject<nt::FAST_MUTEX>,
-    data: UnsafeCell<T>,
-}
+pub type FastMutex<T> = ApcMutex<Fast, T>;
 
-// SAFETY: The data is reached by the owner alone; handing it from owner to owner moves it between
-// threads, which `T: Send` allows.
-unsafe impl<T: ?Sized + Send> Sync for FastMutex<T> {}
+/// The data of a [`FastMutex`] while it is owned. Releases the mutex and restores the level when
+/// dropped.
+pub type FastMutexGuard<'a, T, A> = ApcMutexGuard<'a, Fast, T, A>;
 
 impl<T> FastMutex<T> {
     /// An initialiser of a free fast mutex around `data`; see [`NonPaged`](crate::NonPaged).
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn new(data: T) -> impl PinInit<Self> {
-        pin_init!(Self {
-            raw <- free_fast_mutex(),
-            data: UnsafeCell::new(data),
-        })
+        Self::around(free_fast_mutex(), data)
     }
 }
 
@@ -84,221 +71,43 @@ fn free_fast_mutex() -> impl PinInit<KernelObject<nt::FAST_MUTEX>> {
     unsafe { KernelObject::new(init) }
 }
 
-/// `FAST_MUTEX.Count` of a mutex that nobody owns.
-const FREE: i32 = 1;
+/// `ExAcquireFastMutex` and its like.
+#[derive(Clone, Copy, Debug)]
+pub enum Fast {}
 
-impl<T: ?Sized> FastMutex<T> {
-    /// Waits for the mutex and raises to `APC_LEVEL` until the guard is dropped.
-    ///
-    /// IRQL: `<= APC_LEVEL`. Page: `ExAcquireFastMutex`.
-    ///
-    /// # Errors
-    ///
-    /// [`AlreadyOwned`] if this thread owns it: it would wait for itself.
-    pub fn lock<'a, L: AtMost<Apc>>(
-        &'a self,
-        irql: &'a mut Irql<'_, L>,
-    ) -> Result<FastMutexGuard<'a, T, Raising>, AlreadyOwned> {
-        // Who owns it matters only to a thread that would wait, so that a free mutex costs one call.
-        if !self.acquire_at_once(irql) {
-            self.raw.refuse_owner()?;
-            // SAFETY: The mutex is initialised and resident, and the token says that the IRQL is at
-            // most APC_LEVEL.
-            unsafe { nt::ExAcquireFastMutex(self.raw.get()) };
-        }
-        Ok(FastMutexGuard::new(self, Raising(())))
+impl Sealed for Fast {}
+impl Functions for Fast {
+    const NAME: &str = "FastMutex";
+    const HELD: Held = Held::FastMutex;
+    const KIND: Kind = Kind::FastMutex;
+
+    #[inline]
+    unsafe fn acquire(mutex: *mut nt::FAST_MUTEX) {
+        // SAFETY: This function has the same contract.
+        unsafe { nt::ExAcquireFastMutex(mutex) };
     }
 
-    /// Acquires the mutex if it is free, and does not wait.
-    ///
-    /// IRQL: `<= APC_LEVEL`; unchanged if it was not acquired. Page: `ExTryToAcquireFastMutex`.
-    pub fn try_lock<'a, L: AtMost<Apc>>(
-        &'a self,
-        irql: &'a mut Irql<'_, L>,
-    ) -> Option<FastMutexGuard<'a, T, Raising>> {
-        self.acquire_at_once(irql)
-            .then(|| FastMutexGuard::new(self, Raising(())))
+    #[inline]
+    unsafe fn try_acquire(mutex: *mut nt::FAST_MUTEX) -> nt::BOOLEAN {
+        // SAFETY: This function has the same contract.
+        unsafe { nt::ExTryToAcquireFastMutex(mutex) }
     }
 
-    /// Waits for the mutex in code that is at `APC_LEVEL` already, and leaves the level alone;
-    /// cheaper than [`lock`](Self::lock).
-    ///
-    /// IRQL: `APC_LEVEL`. The page allows a critical region at a lower level as well; Driver
-    /// Verifier's rule does not, so this asks for the level.
-    /// Page: `ExAcquireFastMutexUnsafe`.
-    ///
-    /// # Errors
-    ///
-    /// [`AlreadyOwned`] if this thread owns it.
-    pub fn lock_at_apc_level<'a>(
-        &'a self,
-        _irql: &'a mut Irql<'_, Apc>,
-    ) -> Result<FastMutexGuard<'a, T, AtApcLevel>, AlreadyOwned> {
-        self.raw.refuse_owner()?;
-        // SAFETY: The mutex is initialised and resident, and the token says that the IRQL is
-        // APC_LEVEL.
-        unsafe { nt::ExAcquireFastMutexUnsafe(self.raw.get()) };
-        Ok(FastMutexGuard::new(self, AtApcLevel(())))
-    }
-
-    /// Runs `f` with the data, at `APC_LEVEL`. Unlike a guard, this cannot be forgotten.
-    ///
-    /// # Errors
-    ///
-    /// [`AlreadyOwned`] if this thread owns it.
-    pub fn with<L: AtMost<Apc>, R>(
-        &self,
-        irql: &mut Irql<'_, L>,
-        f: impl FnOnce(&mut T, &mut Irql<'_, Apc>) -> R,
-    ) -> Result<R, AlreadyOwned> {
-        let mut guard = self.lock(irql)?;
-        let (data, irql) = guard.parts();
-        Ok(f(data, irql))
-    }
-
-    fn acquire_at_once<L: AtMost<Apc>>(&self, _irql: &mut Irql<'_, L>) -> bool {
-        // SAFETY: The mutex is initialised and resident, and the token says that the IRQL is at most
-        // APC_LEVEL.
-        unsafe { nt::ExTryToAcquireFastMutex(self.raw.get()) != 0 }
-    }
-}
-
-impl KernelObject<nt::FAST_MUTEX> {
-    /// Refuses if this thread owns the mutex.
-    pub fn refuse_owner(&self) -> Result<(), AlreadyOwned> {
-        // SAFETY: `Owner` is a member of the mutex, declared in `wdm.h`.
-        let owner = unsafe { &raw const (*self.get()).Owner };
-        // SAFETY: It holds a pointer, which is read whole while others change it. A thread sees
-        // itself there exactly if it owns the mutex: nobody else writes its address.
-        if unsafe { owner.read_volatile() }.cast() == nt::current_thread() {
-            return Err(AlreadyOwned);
-        }
-        Ok(())
-    }
-
-    /// Stops the system unless the mutex is free, before it is dropped.
-    pub fn require_free(&self, kind: Held) {
-        // SAFETY: `Count` is a member of the mutex.
-        let count = unsafe { &raw const (*self.get()).Count };
-        // SAFETY: It holds an integer, and nobody changes it: the mutex is borrowed by nobody.
-        if unsafe { count.read_volatile() } != FREE {
-            held::stop(kind, self.get().cast());
-        }
-    }
-}
-
-#[pinned_drop]
-impl<T: ?Sized> PinnedDrop for FastMutex<T> {
-    fn drop(self: Pin<&mut Self>) {
-        self.raw.require_free(Held::FastMutex);
-    }
-}
-
-impl<T: ?Sized> fmt::Debug for FastMutex<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FastMutex").finish_non_exhaustive()
-    }
-}
-
-mod sealed {
-    pub trait Sealed {}
-}
-
-/// How a fast mutex was acquired, and so how it is released: the two ways must not be mixed.
-pub trait FastAcquisition: sealed::Sealed {
-    /// Releases the mutex in the fitting way.
-    ///
-    /// # Safety
-    ///
-    /// The mutex was acquired in this way on this thread, is owned, and the IRQL is `APC_LEVEL`.
-    #[doc(hidden)]
-    unsafe fn release(&self, mutex: *mut nt::FAST_MUTEX);
-}
-
-/// Acquired with the level raised; the lock itself, or its queue handle, keeps the one before.
-#[derive(Debug)]
-pub struct Raising(pub(crate) ());
-
-impl sealed::Sealed for Raising {}
-impl FastAcquisition for Raising {
-    unsafe fn release(&self, mutex: *mut nt::FAST_MUTEX) {
-        // SAFETY: The caller owns the mutex, acquired by the function that this one belongs to.
+    #[inline]
+    unsafe fn release(mutex: *mut nt::FAST_MUTEX) {
+        // SAFETY: This function has the same contract.
         unsafe { nt::ExReleaseFastMutex(mutex) };
     }
-}
 
-/// Acquired at `APC_LEVEL`, which stays: the `Unsafe` form.
-#[derive(Debug)]
-pub struct AtApcLevel(pub(crate) ());
+    #[inline]
+    unsafe fn acquire_at_apc_level(mutex: *mut nt::FAST_MUTEX) {
+        // SAFETY: This function has the same contract.
+        unsafe { nt::ExAcquireFastMutexUnsafe(mutex) };
+    }
 
-impl sealed::Sealed for AtApcLevel {}
-impl FastAcquisition for AtApcLevel {
-    unsafe fn release(&self, mutex: *mut nt::FAST_MUTEX) {
-        // SAFETY: The caller owns the mutex, acquired by the function that this one belongs to.
+    #[inline]
+    unsafe fn release_at_apc_level(mutex: *mut nt::FAST_MUTEX) {
+        // SAFETY: This function has the same contract.
         unsafe { nt::ExReleaseFastMutexUnsafe(mutex) };
-    }
-}
-
-/// The data of a [`FastMutex`] while it is owned. Releases the mutex and restores the level when
-/// dropped.
-#[must_use = "the mutex is released as soon as the guard is dropped"]
-pub struct FastMutexGuard<'a, T: ?Sized, A: FastAcquisition> {
-    mutex: &'a FastMutex<T>,
-    irql: Irql<'a, Apc>,
-    acquisition: A,
-}
-
-// SAFETY: A shared guard gives out `&T` alone; its token is reached through `&mut`.
-unsafe impl<T: ?Sized + Sync, A: FastAcquisition> Sync for FastMutexGuard<'_, T, A> {}
-
-impl<'a, T: ?Sized, A: FastAcquisition> FastMutexGuard<'a, T, A> {
-    const fn new(mutex: &'a FastMutex<T>, acquisition: A) -> Self {
-        Self {
-            mutex,
-            irql: Irql::new(),
-            acquisition,
-        }
-    }
-
-    /// The token of `APC_LEVEL`, for what is to be done under the lock.
-    pub const fn irql(&mut self) -> &mut Irql<'a, Apc> {
-        &mut self.irql
-    }
-
-    /// Data and token at once.
-    pub const fn parts(&mut self) -> (&mut T, &mut Irql<'a, Apc>) {
-        // SAFETY: The guard owns the mutex, so nothing else reaches the data, and it is borrowed
-        // through `&mut self`.
-        let data = unsafe { &mut *self.mutex.data.get() };
-        (data, &mut self.irql)
-    }
-}
-
-impl<T: ?Sized, A: FastAcquisition> Deref for FastMutexGuard<'_, T, A> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: The guard owns the mutex, so nothing else changes the data.
-        unsafe { &*self.mutex.data.get() }
-    }
-}
-
-impl<T: ?Sized, A: FastAcquisition> DerefMut for FastMutexGuard<'_, T, A> {
-    fn deref_mut(&mut self) -> &mut T {
-        self.parts().0
-    }
-}
-
-impl<T: ?Sized, A: FastAcquisition> Drop for FastMutexGuard<'_, T, A> {
-    fn drop(&mut self) {
-        // SAFETY: The guard owns the mutex, acquired in the way that `acquisition` tells, and stayed
-        // on its thread; whatever raised the level since borrowed its token and is gone.
-        unsafe { self.acquisition.release(self.mutex.raw.get()) };
-    }
-}
-
-impl<T: ?Sized + fmt::Debug, A: FastAcquisition> fmt::Debug for FastMutexGuard<'_, T, A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
     }
 }

@@ -54,21 +54,47 @@
 //! object, a number for its kind and the IRQL: going on would free memory that the kernel still uses.
 //! Nothing else in this crate stops the system, and nothing panics.
 //!
+//! # What it costs
+//!
+//! A lock is the kernel's structure and the data, a guard a reference to it and what its release needs
+//! (the IRQL, or nothing); tokens have no size, and all of this is inlined. So an acquisition and a
+//! release are the calls that one would write without this crate. What comes on top, to keep what the
+//! types cannot, on the way where nobody has to wait:
+//!
+//! | type | what, besides the calls | why |
+//! |---|---|---|
+//! | the spin locks | nothing | |
+//! | [`QueuedSpinLock::lock`] | a mark in the handle, set and cleared | a handle dropped in use is found; [`with`](QueuedSpinLock::with) has none |
+//! | [`FastMutex`], [`GuardedMutex`] | the try form is called, its result looked at | a free mutex is given as by the other form, and an owner is refused where it would wait |
+//! | [`FastMutex::lock_at_apc_level`] | a look at the owner | the kernel has no try of that form |
+//! | [`Mutex`], [`RecursiveMutex`] | the wait's status is looked at, and the depth | a time-out is no acquisition, and the kernel lets the owner in again |
+//! | [`Resource`] | a flag: whether the exclusive owner has its guard | the kernel lets the exclusive owner in again |
+//! | [`PushLock`] | nothing | |
+//!
 //! # Where it runs
 //!
 //! On Windows, in a driver, on the bindings of `wdk-sys`. On Linux, in tests, on `nthost`. All calls
 //! into the kernel go through one module, the seam.
 #![cfg_attr(windows, no_std)]
+#![cfg_attr(
+    not(feature = "_track"),
+    allow(
+        clippy::missing_const_for_fn,
+        reason = "what tells the features about a lock is const only while they are off"
+    )
+)]
 #![allow(
     clippy::expl_impl_clone_on_copy,
     reason = "the expansion of pin_data has one, for structures without parameters"
 )]
 
+mod apc_mutex;
 mod arc;
 mod dispatcher;
 mod dpc;
 mod event;
 mod fast_mutex;
+mod guard;
 mod guarded_mutex;
 mod held;
 mod interlocked_list;
@@ -96,13 +122,16 @@ mod timer;
 mod track;
 mod wait;
 mod wait_multiple;
+mod word_lock;
 mod work_item;
 
+pub use apc_mutex::{ApcAcquisition, ApcMutex, ApcMutexGuard, AtApcLevel, Functions, Raising};
 pub use arc::NonPagedArc;
 pub use dpc::{Dpc, DpcCallback, DpcControl, DpcWas, Importance};
 pub use event::{Event, Signal};
-pub use fast_mutex::{AtApcLevel, FastAcquisition, FastMutex, FastMutexGuard, Raising};
-pub use guarded_mutex::{GuardedAcquisition, GuardedMutex, GuardedMutexGuard};
+pub use fast_mutex::{Fast, FastMutex, FastMutexGuard};
+pub use guard::{Access, Exclusive, Guard, Lock, Release, Shared};
+pub use guarded_mutex::{Guarded, GuardedMutex, GuardedMutexGuard};
 pub use interlocked_list::{InterlockedList, ListNode};
 pub use irql::{Apc, AtMost, Dispatch, Irql, Level, Passive, current_irql};
 pub use lock_multiple::{LockAny, MutexGuards, lock_all, lock_any};

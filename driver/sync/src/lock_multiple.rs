@@ -6,6 +6,7 @@ use crate::{
     Alertable, Irql, Level, Mutex, MutexGuard, Timeout, Wait, WaitStatus, Waitable,
     dispatcher::DispatcherObject,
     irql::{Apc, AtMost},
+    track::{Acquiring, How},
     wait_multiple::{wait_for_all, wait_for_any},
 };
 
@@ -50,6 +51,7 @@ pub enum LockAny<G> {
 /// # Ok::<(), wdk_sync::Status>(())
 /// # }).unwrap();
 /// ```
+#[cfg_attr(feature = "_track", track_caller)]
 pub fn lock_any<'a, T: ?Sized, L: AtMost<Apc>, const N: usize, const M: usize>(
     _irql: &'a mut Irql<'_, L>,
     mutexes: [&'a Mutex<T>; N],
@@ -61,12 +63,16 @@ pub fn lock_any<'a, T: ?Sized, L: AtMost<Apc>, const N: usize, const M: usize>(
     }
     let first = mutexes.map(Mutex::object);
     let second = objects.map(DispatcherObject::object);
+    // It takes what is free, so no order follows from it.
+    let asked = ask(mutexes, How::TryExclusive);
     // SAFETY: Mutexes and objects are borrowed for the call, and the token says that the IRQL is at
     // most APC_LEVEL.
     let (status, index) = unsafe { wait_for_any(first, second, timeout, Alertable::No) };
-    match (status, mutexes.get(index)) {
-        (WaitStatus::Acquired, Some(mutex)) => LockAny::Acquired(index, mutex.take()),
-        (WaitStatus::Abandoned, Some(mutex)) => LockAny::Abandoned(index, mutex.take()),
+    match (status, asked.into_iter().nth(index)) {
+        // SAFETY: This thread has acquired the mutex, for the first time.
+        (WaitStatus::Acquired, Some(asked)) => LockAny::Acquired(index, unsafe { take(asked) }),
+        // SAFETY: As above.
+        (WaitStatus::Abandoned, Some(asked)) => LockAny::Abandoned(index, unsafe { take(asked) }),
         (WaitStatus::Acquired | WaitStatus::Abandoned, None) => LockAny::Signaled(index - N),
         // Nothing alerts a wait that is not alertable.
         (WaitStatus::TimedOut | WaitStatus::Alerted | WaitStatus::UserApc, _) => LockAny::TimedOut,
@@ -101,6 +107,7 @@ pub fn lock_any<'a, T: ?Sized, L: AtMost<Apc>, const N: usize, const M: usize>(
 /// # Ok::<(), wdk_sync::Status>(())
 /// # }).unwrap();
 /// ```
+#[cfg_attr(feature = "_track", track_caller)]
 pub fn lock_all<'a, T: ?Sized, L: AtMost<Apc>, const N: usize, const M: usize>(
     _irql: &'a mut Irql<'_, L>,
     mutexes: [&'a Mutex<T>; N],
@@ -112,15 +119,45 @@ pub fn lock_all<'a, T: ?Sized, L: AtMost<Apc>, const N: usize, const M: usize>(
     }
     let first = mutexes.map(Mutex::object);
     let second = objects.map(DispatcherObject::object);
+    let asked = ask(mutexes, How::Exclusive);
     // SAFETY: Mutexes and objects are borrowed for the call, and the token says that the IRQL is at
     // most APC_LEVEL.
     match unsafe { wait_for_all(first, second, timeout, Alertable::No) } {
-        WaitStatus::Acquired => Wait::Acquired(MutexGuards::new(mutexes)),
-        WaitStatus::Abandoned => Wait::Abandoned(MutexGuards::new(mutexes)),
+        // SAFETY: This thread has acquired each of them, for the first time.
+        WaitStatus::Acquired => Wait::Acquired(unsafe { MutexGuards::new(asked) }),
+        // SAFETY: As above.
+        WaitStatus::Abandoned => Wait::Abandoned(unsafe { MutexGuards::new(asked) }),
         WaitStatus::TimedOut => Wait::TimedOut,
         WaitStatus::Alerted => Wait::Alerted,
         WaitStatus::UserApc => Wait::UserApc,
     }
+}
+
+/// A mutex that is asked for.
+type Asked<'a, T> = (&'a Mutex<T>, Option<Acquiring<'a>>);
+
+/// The mutexes are about to be asked for.
+#[inline]
+#[cfg_attr(feature = "_track", track_caller)]
+fn ask<T: ?Sized, const N: usize>(mutexes: [&Mutex<T>; N], how: How) -> [Asked<'_, T>; N] {
+    let mut asked = mutexes.map(|mutex| (mutex, None));
+    // Not in the closure, which would be the place that asks.
+    for (mutex, asking) in &mut asked {
+        *asking = Some(mutex.acquiring(how));
+    }
+    asked
+}
+
+/// The guard of a mutex that was asked for.
+///
+/// # Safety
+///
+/// As for [`Mutex::take`].
+#[inline]
+unsafe fn take<T: ?Sized, L: Level>((mutex, asked): Asked<'_, T>) -> MutexGuard<'_, T, L> {
+    let asked = asked.unwrap_or_else(|| mutex.acquiring(How::TryExclusive));
+    // SAFETY: The caller vouches for it.
+    unsafe { mutex.take(asked) }
 }
 
 /// Whether this thread owns one of the mutexes: asked before the wait, because the kernel would let
@@ -151,10 +188,15 @@ pub struct MutexGuards<'a, T: ?Sized, L: Level, const N: usize> {
 unsafe impl<T: ?Sized + Sync, L: Level, const N: usize> Sync for MutexGuards<'_, T, L, N> {}
 
 impl<'a, T: ?Sized, L: Level, const N: usize> MutexGuards<'a, T, L, N> {
-    /// The guard of mutexes that this thread has just acquired.
-    fn new(mutexes: [&'a Mutex<T>; N]) -> Self {
+    /// The guard of several mutexes.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Mutex::take`], of each.
+    unsafe fn new(asked: [Asked<'a, T>; N]) -> Self {
         Self {
-            guards: mutexes.map(Mutex::take),
+            // SAFETY: The caller vouches for it.
+            guards: asked.map(|asked| unsafe { take(asked) }),
             irql: Irql::new(),
         }
     }

@@ -1,20 +1,17 @@
 //! KMUTEX: a mutex that is a dispatcher object, so that waits for it can time out.
 
-use core::{
-    cell::{Cell, UnsafeCell},
-    fmt,
-    ops::{Deref, DerefMut},
-    pin::Pin,
-};
+use core::{cell::UnsafeCell, fmt, pin::Pin};
 
 use pinned_init::{PinInit, pin_data, pin_init, pinned_drop};
 
 use crate::{
     Alertable, Irql, Level, Timeout, WaitStatus,
     dispatcher::KernelObject,
+    guard::{Exclusive, Guard, Lock, Release, sealed::Sealed},
     held::{self, Held},
     irql::{Apc, AtMost, Dispatch},
     nt,
+    track::{Acquiring, Class, How, Kind},
     wait::wait_for,
 };
 
@@ -52,15 +49,14 @@ use crate::{
 /// ```
 #[pin_data(PinnedDrop)]
 pub struct Mutex<T: ?Sized> {
+    class: Class,
     #[pin]
     raw: KernelObject<nt::KMUTEX>,
-    /// Whether a guard is out. Read and written by the owner alone.
-    owned: Cell<bool>,
     data: UnsafeCell<T>,
 }
 
-// SAFETY: `data` and `owned` are reached by the owner alone; handing the data from owner to owner
-// moves it between threads, which `T: Send` allows.
+// SAFETY: The data is reached by the owner alone; handing it from owner to owner moves it between
+// threads, which `T: Send` allows.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 
 /// How a wait for a mutex ended.
@@ -107,10 +103,12 @@ impl core::error::Error for AlreadyOwned {}
 
 impl<T> Mutex<T> {
     /// An initialiser of a free mutex around `data`; see [`NonPaged`](crate::NonPaged).
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn new(data: T) -> impl PinInit<Self> {
+        let class = Class::new::<T>(Kind::Mutex);
         pin_init!(Self {
+            class,
             raw <- free_mutex(),
-            owned: Cell::new(false),
             data: UnsafeCell::new(data),
         })
     }
@@ -135,6 +133,8 @@ impl<T: ?Sized> Mutex<T> {
     /// # Errors
     ///
     /// [`AlreadyOwned`] if this thread owns it.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn lock<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
@@ -147,6 +147,8 @@ impl<T: ?Sized> Mutex<T> {
     /// Waits for the mutex until the time-out.
     ///
     /// IRQL: `<= APC_LEVEL`. Page: `KeWaitForSingleObject`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn wait<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
@@ -158,37 +160,47 @@ impl<T: ?Sized> Mutex<T> {
     /// Waits for the mutex until the time-out or, if asked for, an alert.
     ///
     /// IRQL: `<= APC_LEVEL`. Page: `KeWaitForSingleObject`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn wait_alertable<'a, L: AtMost<Apc>>(
         &'a self,
         _irql: &'a mut Irql<'_, L>,
         timeout: Timeout,
         alertable: Alertable,
     ) -> Wait<MutexGuard<'a, T, L>> {
+        let asked = self.acquiring(if timeout == Timeout::ZERO {
+            How::TryExclusive
+        } else {
+            How::Exclusive
+        });
         // SAFETY: The mutex is initialised and resident, and the token says that the IRQL is at most
         // APC_LEVEL.
-        self.guard(unsafe { wait_for(self.raw.get().cast(), timeout, alertable) })
+        let status = unsafe { wait_for(self.object(), timeout, alertable) };
+        self.guard(status, asked)
     }
 
     /// Acquires the mutex if it is free, and does not wait.
     ///
     /// IRQL: `<= DISPATCH_LEVEL`: a wait with a time-out of zero is allowed there.
     /// Page: `KeWaitForSingleObject`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn try_lock<'a, L: AtMost<Dispatch>>(
         &'a self,
         _irql: &'a mut Irql<'_, L>,
     ) -> Option<MutexGuard<'a, T, L>> {
+        let asked = self.acquiring(How::TryExclusive);
         // SAFETY: The mutex is initialised and resident; with a time-out of zero any IRQL up to
         // DISPATCH_LEVEL will do.
-        let status = unsafe { wait_for(self.raw.get().cast(), Timeout::ZERO, Alertable::No) };
-        self.guard(status).acquired()
+        let status = unsafe { wait_for(self.object(), Timeout::ZERO, Alertable::No) };
+        self.guard(status, asked).acquired()
     }
 
     /// Whether the mutex was free at some moment during the call.
     ///
     /// IRQL: `<= DISPATCH_LEVEL`. Page: `KeReadStateMutex`.
     pub fn is_free<L: AtMost<Dispatch>>(&self, _irql: &Irql<'_, L>) -> bool {
-        // SAFETY: The mutex is initialised and resident.
-        unsafe { nt::KeReadStateMutex(self.raw.get()) == 1 }
+        self.raw.is_free()
     }
 
     /// Runs `f` with the data. Unlike a guard, this cannot be forgotten.
@@ -198,6 +210,8 @@ impl<T: ?Sized> Mutex<T> {
     /// # Errors
     ///
     /// [`AlreadyOwned`] if this thread owns it.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn with<L: AtMost<Apc>, R>(
         &self,
         irql: &mut Irql<'_, L>,
@@ -208,28 +222,48 @@ impl<T: ?Sized> Mutex<T> {
         Ok(f(data, irql))
     }
 
-    fn guard<L: Level>(&self, status: WaitStatus) -> Wait<MutexGuard<'_, T, L>> {
+    #[inline]
+    fn guard<'a, L: Level>(
+        &'a self,
+        status: WaitStatus,
+        asked: Acquiring<'a>,
+    ) -> Wait<MutexGuard<'a, T, L>> {
         match status {
             // The kernel lets the owner in again. Its first guard still has the data.
-            WaitStatus::Acquired if self.owned.get() => {
-                self.release();
+            WaitStatus::Acquired if self.raw.depth() > 1 => {
+                // SAFETY: This thread has just acquired the mutex, and makes no guard of that.
+                unsafe { self.raw.release() };
                 Wait::AlreadyOwned
             }
-            WaitStatus::Acquired => Wait::Acquired(self.take()),
-            WaitStatus::Abandoned => Wait::Abandoned(self.take()),
+            // SAFETY: This thread has acquired the mutex, for the first time.
+            WaitStatus::Acquired => Wait::Acquired(unsafe { self.take(asked) }),
+            // SAFETY: As above: an abandoned mutex is owned by nobody.
+            WaitStatus::Abandoned => Wait::Abandoned(unsafe { self.take(asked) }),
             WaitStatus::TimedOut => Wait::TimedOut,
             WaitStatus::Alerted => Wait::Alerted,
             WaitStatus::UserApc => Wait::UserApc,
         }
     }
 
-    /// The guard of an acquisition by this thread.
-    pub(crate) fn take<L: Level>(&self) -> MutexGuard<'_, T, L> {
-        self.owned.set(true);
-        MutexGuard {
-            mutex: self,
-            irql: Irql::new(),
-        }
+    /// The mutex is about to be asked for.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
+    pub(crate) fn acquiring(&self, how: How) -> Acquiring<'_> {
+        self.class.acquiring(self.raw.get().cast(), how)
+    }
+
+    /// The guard of an acquisition.
+    ///
+    /// # Safety
+    ///
+    /// This thread has acquired the mutex, there is no other guard of it, and the IRQL is `L`.
+    #[inline]
+    pub(crate) unsafe fn take<'a, L: Level>(
+        &'a self,
+        asked: Acquiring<'a>,
+    ) -> MutexGuard<'a, T, L> {
+        // SAFETY: The caller vouches for it.
+        unsafe { Guard::new(self, (), asked.acquired()) }
     }
 
     /// The mutex, as `KeWaitForXxx` take it.
@@ -245,21 +279,49 @@ impl<T: ?Sized> Mutex<T> {
         // itself there exactly if it owns the mutex: nobody else writes its address.
         unsafe { owner.read_volatile() }.cast() == nt::current_thread()
     }
+}
+
+impl KernelObject<nt::KMUTEX> {
+    /// Whether the mutex was free at some moment during the call, at `IRQL <= DISPATCH_LEVEL`.
+    pub fn is_free(&self) -> bool {
+        // SAFETY: The mutex is initialised and resident.
+        unsafe { nt::KeReadStateMutex(self.get()) == 1 }
+    }
+
+    /// How often its owner, this thread, has acquired the mutex.
+    #[inline]
+    pub fn depth(&self) -> u32 {
+        // SAFETY: `Header.SignalState` is a member of the mutex, declared in `wdm.h`.
+        let state = unsafe { &raw const (*self.get()).Header.SignalState };
+        // SAFETY: It holds an integer, what KeReadStateMutex reads: 1 of a free mutex, and less by
+        // one for each acquisition. Only the owner changes it.
+        1_i32.abs_diff(unsafe { state.read_volatile() })
+    }
 
     /// Releases one acquisition of this thread.
-    fn release(&self) {
-        // SAFETY: Private to the places that have acquired on this thread and release once; so the
-        // kernel has no exception to raise. `Wait` is FALSE.
-        unsafe { nt::KeReleaseMutex(self.raw.get(), nt::FALSE) };
+    ///
+    /// # Safety
+    ///
+    /// This thread has acquired the mutex and releases that acquisition once; so the kernel has no
+    /// exception to raise.
+    #[inline]
+    pub unsafe fn release(&self) {
+        // SAFETY: The caller vouches for the acquisition. `Wait` is FALSE.
+        unsafe { nt::KeReleaseMutex(self.get(), nt::FALSE) };
+    }
+
+    /// Stops the system unless the mutex is free, before it is dropped.
+    pub fn require_free(&self) {
+        if !self.is_free() {
+            held::stop(Held::Mutex, self.get().cast());
+        }
     }
 }
 
 #[pinned_drop]
 impl<T: ?Sized> PinnedDrop for Mutex<T> {
     fn drop(self: Pin<&mut Self>) {
-        if self.owned.get() {
-            held::stop(Held::Mutex, self.raw.get().cast());
-        }
+        self.raw.require_free();
     }
 }
 
@@ -283,54 +345,22 @@ impl<T: ?Sized> fmt::Debug for Mutex<T> {
 ///     });
 /// }
 /// ```
-#[must_use = "the mutex is released as soon as the guard is dropped"]
-pub struct MutexGuard<'a, T: ?Sized, L: Level> {
-    mutex: &'a Mutex<T>,
-    irql: Irql<'a, L>,
-}
+pub type MutexGuard<'a, T, L> = Guard<'a, Mutex<T>, (), Exclusive, L>;
 
-// SAFETY: A shared guard gives out `&T` alone; its token is reached through `&mut`.
-unsafe impl<T: ?Sized + Sync, L: Level> Sync for MutexGuard<'_, T, L> {}
+impl<T: ?Sized> Sealed for Mutex<T> {}
+impl<T: ?Sized> Lock for Mutex<T> {
+    type Data = T;
 
-impl<'a, T: ?Sized, L: Level> MutexGuard<'a, T, L> {
-    /// The token, for what is to be done under the lock.
-    pub const fn irql(&mut self) -> &mut Irql<'a, L> {
-        &mut self.irql
-    }
-
-    /// Data and token at once.
-    pub const fn parts(&mut self) -> (&mut T, &mut Irql<'a, L>) {
-        // SAFETY: This is the only guard, so nothing else reaches the data, and it is borrowed
-        // through `&mut self`.
-        let data = unsafe { &mut *self.mutex.data.get() };
-        (data, &mut self.irql)
+    #[inline]
+    fn data(&self) -> &UnsafeCell<T> {
+        &self.data
     }
 }
 
-impl<T: ?Sized, L: Level> Deref for MutexGuard<'_, T, L> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: This is the only guard, so nothing else changes the data.
-        unsafe { &*self.mutex.data.get() }
-    }
-}
-
-impl<T: ?Sized, L: Level> DerefMut for MutexGuard<'_, T, L> {
-    fn deref_mut(&mut self) -> &mut T {
-        self.parts().0
-    }
-}
-
-impl<T: ?Sized, L: Level> Drop for MutexGuard<'_, T, L> {
-    fn drop(&mut self) {
-        self.mutex.owned.set(false);
-        self.mutex.release();
-    }
-}
-
-impl<T: ?Sized + fmt::Debug, L: Level> fmt::Debug for MutexGuard<'_, T, L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
+impl<T: ?Sized> Release<Mutex<T>, Exclusive> for () {
+    #[inline]
+    unsafe fn release(self, mutex: &Mutex<T>) {
+        // SAFETY: The caller owns the mutex by one acquisition.
+        unsafe { mutex.raw.release() };
     }
 }

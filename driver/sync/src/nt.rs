@@ -99,6 +99,7 @@ unsafe extern "C" {
 }
 
 /// The current thread's object, for comparing alone.
+#[inline]
 pub fn current_thread() -> PVOID {
     #[cfg(not(windows))]
     use functions::PsGetCurrentThread;

@@ -1,21 +1,18 @@
 //! `EX_PUSH_LOCK`: shared or exclusive, in one machine word.
 
-use core::{
-    cell::UnsafeCell,
-    fmt,
-    ops::{Deref, DerefMut},
-    pin::Pin,
-};
+use core::{cell::UnsafeCell, fmt, pin::Pin};
 
 use pinned_init::{PinInit, pin_data, pin_init, pinned_drop};
 
 use crate::{
-    Irql, Level,
+    Irql,
     dispatcher::KernelObject,
+    guard::{Exclusive, Guard, Lock, Release, Shared, sealed::Sealed},
     held::{self, Held},
     irql::{Apc, AtMost},
     nt,
     region::{enter_critical_region, leave_critical_region},
+    track::{Class, How, Kind},
 };
 
 /// Data behind an `EX_PUSH_LOCK`: many readers or one writer.
@@ -51,6 +48,7 @@ use crate::{
 /// ```
 #[pin_data(PinnedDrop)]
 pub struct PushLock<T: ?Sized> {
+    class: Class,
     #[pin]
     raw: KernelObject<nt::EX_PUSH_LOCK>,
     data: UnsafeCell<T>,
@@ -67,12 +65,15 @@ impl<T> PushLock<T> {
     /// An initialiser of a free push lock around `data`; see [`NonPaged`](crate::NonPaged).
     ///
     /// Page: `ExInitializePushLock`.
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn new(data: T) -> impl PinInit<Self> {
+        let class = Class::new::<T>(Kind::PushLock);
         let init = |lock| {
             // SAFETY: The place is valid for an EX_PUSH_LOCK.
             unsafe { nt::ExInitializePushLock(lock) };
         };
         pin_init!(Self {
+            class,
             // SAFETY: ExInitializePushLock initialises the whole lock.
             raw <- unsafe { KernelObject::new(init) },
             data: UnsafeCell::new(data),
@@ -84,36 +85,40 @@ impl<T: ?Sized> PushLock<T> {
     /// Waits for shared access, behind those who wait for exclusive access.
     ///
     /// IRQL: `<= APC_LEVEL`. Page: `ExAcquirePushLockShared`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn shared<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
     ) -> PushSharedGuard<'a, T, L> {
+        let asked = self.class.acquiring(self.raw.get().cast(), How::Shared);
         enter_critical_region(irql);
         // SAFETY: The lock is initialised, in a critical region and at an IRQL of at most APC_LEVEL.
         unsafe { nt::ExAcquirePushLockSharedEx(self.raw.get(), FLAGS) };
-        PushSharedGuard {
-            lock: self,
-            irql: Irql::new(),
-        }
+        // SAFETY: It was acquired, in a critical region, and the IRQL stays.
+        unsafe { Guard::new(self, (), asked.acquired()) }
     }
 
     /// Waits for exclusive access.
     ///
     /// IRQL: `<= APC_LEVEL`. Page: `ExAcquirePushLockExclusive`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn exclusive<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
     ) -> PushExclusiveGuard<'a, T, L> {
+        let asked = self.class.acquiring(self.raw.get().cast(), How::Exclusive);
         enter_critical_region(irql);
         // SAFETY: As for shared access.
         unsafe { nt::ExAcquirePushLockExclusiveEx(self.raw.get(), FLAGS) };
-        PushExclusiveGuard {
-            lock: self,
-            irql: Irql::new(),
-        }
+        // SAFETY: It was acquired, in a critical region, and the IRQL stays.
+        unsafe { Guard::new(self, (), asked.acquired()) }
     }
 
     /// Runs `f` with the data, shared. Unlike a guard, this cannot be forgotten.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn with_shared<L: AtMost<Apc>, R>(
         &self,
         irql: &mut Irql<'_, L>,
@@ -125,6 +130,8 @@ impl<T: ?Sized> PushLock<T> {
     }
 
     /// Runs `f` with the data, exclusive. Unlike a guard, this cannot be forgotten.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn with_exclusive<L: AtMost<Apc>, R>(
         &self,
         irql: &mut Irql<'_, L>,
@@ -154,104 +161,37 @@ impl<T: ?Sized> fmt::Debug for PushLock<T> {
 }
 
 /// Shared access to the data of a [`PushLock`]. Released, and the critical region left, when dropped.
-#[must_use = "the access is released as soon as the guard is dropped"]
-pub struct PushSharedGuard<'a, T: ?Sized, L: Level> {
-    lock: &'a PushLock<T>,
-    irql: Irql<'a, L>,
-}
-
-// SAFETY: A shared guard gives out `&T` alone; its token is reached through `&mut`.
-unsafe impl<T: ?Sized + Sync, L: Level> Sync for PushSharedGuard<'_, T, L> {}
-
-impl<'a, T: ?Sized, L: Level> PushSharedGuard<'a, T, L> {
-    /// The token, for what is to be done under the lock.
-    pub const fn irql(&mut self) -> &mut Irql<'a, L> {
-        &mut self.irql
-    }
-
-    /// Data and token at once.
-    pub const fn parts(&mut self) -> (&T, &mut Irql<'a, L>) {
-        // SAFETY: The guard has shared access, so nobody changes the data.
-        let data = unsafe { &*self.lock.data.get() };
-        (data, &mut self.irql)
-    }
-}
-
-impl<T: ?Sized, L: Level> Deref for PushSharedGuard<'_, T, L> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: The guard has shared access, so nobody changes the data.
-        unsafe { &*self.lock.data.get() }
-    }
-}
-
-impl<T: ?Sized, L: Level> Drop for PushSharedGuard<'_, T, L> {
-    fn drop(&mut self) {
-        // SAFETY: The guard has shared access, acquired on this thread in the critical region that
-        // it is in, and releases it once.
-        unsafe { nt::ExReleasePushLockSharedEx(self.lock.raw.get(), FLAGS) };
-        leave_critical_region();
-    }
-}
-
-impl<T: ?Sized + fmt::Debug, L: Level> fmt::Debug for PushSharedGuard<'_, T, L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
+pub type PushSharedGuard<'a, T, L> = Guard<'a, PushLock<T>, (), Shared, L>;
 
 /// Exclusive access to the data of a [`PushLock`]. Released, and the critical region left, when
 /// dropped.
-#[must_use = "the access is released as soon as the guard is dropped"]
-pub struct PushExclusiveGuard<'a, T: ?Sized, L: Level> {
-    lock: &'a PushLock<T>,
-    irql: Irql<'a, L>,
-}
+pub type PushExclusiveGuard<'a, T, L> = Guard<'a, PushLock<T>, (), Exclusive, L>;
 
-// SAFETY: A shared guard gives out `&T` alone; its token is reached through `&mut`.
-unsafe impl<T: ?Sized + Sync, L: Level> Sync for PushExclusiveGuard<'_, T, L> {}
+impl<T: ?Sized> Sealed for PushLock<T> {}
+impl<T: ?Sized> Lock for PushLock<T> {
+    type Data = T;
 
-impl<'a, T: ?Sized, L: Level> PushExclusiveGuard<'a, T, L> {
-    /// The token, for what is to be done under the lock.
-    pub const fn irql(&mut self) -> &mut Irql<'a, L> {
-        &mut self.irql
-    }
-
-    /// Data and token at once.
-    pub const fn parts(&mut self) -> (&mut T, &mut Irql<'a, L>) {
-        // SAFETY: The guard has exclusive access, so nothing else reaches the data, and it is
-        // borrowed through `&mut self`.
-        let data = unsafe { &mut *self.lock.data.get() };
-        (data, &mut self.irql)
+    #[inline]
+    fn data(&self) -> &UnsafeCell<T> {
+        &self.data
     }
 }
 
-impl<T: ?Sized, L: Level> Deref for PushExclusiveGuard<'_, T, L> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: The guard has exclusive access, so nothing else changes the data.
-        unsafe { &*self.lock.data.get() }
-    }
-}
-
-impl<T: ?Sized, L: Level> DerefMut for PushExclusiveGuard<'_, T, L> {
-    fn deref_mut(&mut self) -> &mut T {
-        self.parts().0
-    }
-}
-
-impl<T: ?Sized, L: Level> Drop for PushExclusiveGuard<'_, T, L> {
-    fn drop(&mut self) {
-        // SAFETY: As for the guard of shared access, with exclusive access.
-        unsafe { nt::ExReleasePushLockExclusiveEx(self.lock.raw.get(), FLAGS) };
+impl<T: ?Sized> Release<PushLock<T>, Shared> for () {
+    #[inline]
+    unsafe fn release(self, lock: &PushLock<T>) {
+        // SAFETY: The caller has shared access, acquired on this thread in the critical region that
+        // it is in, and releases it once.
+        unsafe { nt::ExReleasePushLockSharedEx(lock.raw.get(), FLAGS) };
         leave_critical_region();
     }
 }
 
-impl<T: ?Sized + fmt::Debug, L: Level> fmt::Debug for PushExclusiveGuard<'_, T, L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
+impl<T: ?Sized> Release<PushLock<T>, Exclusive> for () {
+    #[inline]
+    unsafe fn release(self, lock: &PushLock<T>) {
+        // SAFETY: As for shared access, with exclusive access.
+        unsafe { nt::ExReleasePushLockExclusiveEx(lock.raw.get(), FLAGS) };
+        leave_critical_region();
     }
 }

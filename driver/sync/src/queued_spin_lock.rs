@@ -5,16 +5,18 @@ use core::{
     cell::{Cell, UnsafeCell},
     fmt,
     marker::{PhantomData, PhantomPinned},
-    mem::{ManuallyDrop, MaybeUninit},
-    ops::{Deref, DerefMut},
+    mem::MaybeUninit,
     pin::Pin,
 };
 
 use crate::{
     AtDpcLevel, Dispatch, Irql, Raising,
+    guard::{Exclusive, Guard, Lock, Release, sealed::Sealed},
     held::{self, Held},
     irql::AtMost,
     nt,
+    track::How,
+    word_lock::{Queued, WordLock},
 };
 
 /// Data behind an in-stack queued spin lock.
@@ -52,8 +54,7 @@ use crate::{
 /// # });
 /// ```
 pub struct QueuedSpinLock<T: ?Sized> {
-    raw: UnsafeCell<nt::KSPIN_LOCK>,
-    data: UnsafeCell<T>,
+    word: WordLock<Queued, T>,
 }
 
 // SAFETY: The data is reached by one holder at a time; handing it from holder to holder moves it
@@ -62,10 +63,11 @@ unsafe impl<T: ?Sized + Send> Sync for QueuedSpinLock<T> {}
 
 impl<T> QueuedSpinLock<T> {
     /// A free lock around `data`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub const fn new(data: T) -> Self {
         Self {
-            raw: UnsafeCell::new(0),
-            data: UnsafeCell::new(data),
+            word: WordLock::new(data),
         }
     }
 
@@ -73,11 +75,7 @@ impl<T> QueuedSpinLock<T> {
     ///
     /// A lock that is still held, by a guard that was forgotten, is a bug check as in its drop.
     pub fn into_inner(self) -> T {
-        self.check_free();
-        let this = ManuallyDrop::new(self);
-        // SAFETY: The lock was taken by value, so nothing borrows the data, and it is read once: the
-        // lock is not dropped.
-        unsafe { this.data.get().read() }
+        self.word.into_inner()
     }
 }
 
@@ -85,6 +83,8 @@ impl<T: ?Sized> QueuedSpinLock<T> {
     /// Runs `f` with the data, at `DISPATCH_LEVEL`.
     ///
     /// IRQL: `<= DISPATCH_LEVEL`. Page: `KeAcquireInStackQueuedSpinLock`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn with<L: AtMost<Dispatch>, R>(
         &self,
         _irql: &mut Irql<'_, L>,
@@ -92,17 +92,18 @@ impl<T: ?Sized> QueuedSpinLock<T> {
     ) -> R {
         let mut handle = MaybeUninit::uninit();
         // SAFETY: The token says that the IRQL is low enough. The handle stays in this frame, where
-        // it is until `_hold` is dropped, whatever `f` does.
-        let _hold = unsafe { Hold::<Raising>::new(self.raw.get(), handle.as_mut_ptr()) };
-        // SAFETY: The lock is held, so nothing else reaches the data.
-        let data = unsafe { &mut *self.data.get() };
-        f(data, &mut Irql::new())
+        // it is until the guard is dropped, whatever `f` does: it gets no hold of the guard.
+        let mut guard = unsafe { self.acquire(InFrame::<Raising>::at(&mut handle)) };
+        let (data, irql) = guard.parts();
+        f(data, irql)
     }
 
     /// Runs `f` with the data, in code that is at `DISPATCH_LEVEL` already; cheaper than
     /// [`with`](Self::with).
     ///
     /// IRQL: `DISPATCH_LEVEL`. Page: `KeAcquireInStackQueuedSpinLockAtDpcLevel`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn with_at_dpc_level<R>(
         &self,
         _irql: &mut Irql<'_, Dispatch>,
@@ -110,10 +111,9 @@ impl<T: ?Sized> QueuedSpinLock<T> {
     ) -> R {
         let mut handle = MaybeUninit::uninit();
         // SAFETY: As in `with`; the token says that the IRQL is DISPATCH_LEVEL.
-        let _hold = unsafe { Hold::<AtDpcLevel>::new(self.raw.get(), handle.as_mut_ptr()) };
-        // SAFETY: The lock is held, so nothing else reaches the data.
-        let data = unsafe { &mut *self.data.get() };
-        f(data, &mut Irql::new())
+        let mut guard = unsafe { self.acquire(InFrame::<AtDpcLevel>::at(&mut handle)) };
+        let (data, irql) = guard.parts();
+        f(data, irql)
     }
 
     /// Acquires the lock with a handle of the caller's, and raises to `DISPATCH_LEVEL` until the
@@ -123,64 +123,60 @@ impl<T: ?Sized> QueuedSpinLock<T> {
     /// (0x100B).
     ///
     /// IRQL: `<= DISPATCH_LEVEL`. Page: `KeAcquireInStackQueuedSpinLock`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn lock<'a, L: AtMost<Dispatch>>(
         &'a self,
         _irql: &'a mut Irql<'_, L>,
         handle: Pin<&'a mut QueueHandle>,
     ) -> QueuedSpinLockGuard<'a, T, Raising> {
-        // SAFETY: The token says that the IRQL is low enough.
-        unsafe { self.acquire(handle) }
+        // SAFETY: The token says that the IRQL is low enough. The handle is pinned, so its memory stays
+        // until it is dropped, and that stops the system while it is in use.
+        unsafe { self.acquire(InUse::mark(handle)) }
     }
 
     /// Acquires the lock with a handle of the caller's, in code that is at `DISPATCH_LEVEL` already;
     /// cheaper than [`lock`](Self::lock).
     ///
     /// IRQL: `DISPATCH_LEVEL`. Page: `KeAcquireInStackQueuedSpinLockAtDpcLevel`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn lock_at_dpc_level<'a>(
         &'a self,
         _irql: &'a mut Irql<'_, Dispatch>,
         handle: Pin<&'a mut QueueHandle>,
     ) -> QueuedSpinLockGuard<'a, T, AtDpcLevel> {
-        // SAFETY: The token says that the IRQL is DISPATCH_LEVEL.
-        unsafe { self.acquire(handle) }
+        // SAFETY: As in `lock`; the token says that the IRQL is DISPATCH_LEVEL.
+        unsafe { self.acquire(InUse::mark(handle)) }
     }
 
     /// The data, without the lock: whoever has the lock for itself has no need to take it.
     pub const fn get_mut(&mut self) -> &mut T {
-        self.data.get_mut()
+        self.word.get_mut()
     }
 
     /// # Safety
     ///
-    /// The IRQL fits the acquisition `A`.
-    unsafe fn acquire<'a, A: QueuedAcquisition>(
-        &'a self,
-        handle: Pin<&'a mut QueueHandle>,
-    ) -> QueuedSpinLockGuard<'a, T, A> {
-        let handle = Pin::get_ref(handle.into_ref());
-        let in_use = InUse::mark(handle);
-        // SAFETY: The caller vouches for the IRQL. The handle is pinned, so its memory stays until
-        // it is dropped, and that stops the system while it is in use.
-        let hold = unsafe { Hold::new(self.raw.get(), handle.raw.get().cast()) };
-        QueuedSpinLockGuard {
-            lock: self,
-            irql: Irql::new(),
-            _hold: hold,
-            _in_use: in_use,
-        }
-    }
-
-    fn check_free(&self) {
-        // SAFETY: A `KSPIN_LOCK` is a number; the lock is borrowed by nobody else when it ends.
-        if unsafe { self.raw.get().read() } != 0 {
-            held::stop(Held::QueuedSpinLock, self.raw.get().cast());
-        }
+    /// The IRQL fits the acquisition, and its handle is writable, used by nothing else, and stays
+    /// where it is until the guard was dropped.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
+    unsafe fn acquire<P: HandlePlace>(&self, place: P) -> Guard<'_, Self, P, Exclusive, Dispatch> {
+        let asked = self.word.acquiring(How::Exclusive);
+        // SAFETY: The caller vouches for IRQL and handle.
+        unsafe { P::Acquisition::acquire(self.word.raw(), place.handle()) };
+        // SAFETY: It was acquired in this way, which leaves DISPATCH_LEVEL.
+        unsafe { Guard::new(self, place, asked.acquired()) }
     }
 }
 
-impl<T: ?Sized> Drop for QueuedSpinLock<T> {
-    fn drop(&mut self) {
-        self.check_free();
+impl<T: ?Sized> Sealed for QueuedSpinLock<T> {}
+impl<T: ?Sized> Lock for QueuedSpinLock<T> {
+    type Data = T;
+
+    #[inline]
+    fn data(&self) -> &UnsafeCell<T> {
+        self.word.data()
     }
 }
 
@@ -254,29 +250,8 @@ impl fmt::Debug for QueueHandle {
     }
 }
 
-/// The mark on a handle that an acquisition uses.
-struct InUse<'a>(&'a QueueHandle);
-
-impl<'a> InUse<'a> {
-    fn mark(handle: &'a QueueHandle) -> Self {
-        handle.require_unused();
-        handle.in_use.set(true);
-        Self(handle)
-    }
-}
-
-impl Drop for InUse<'_> {
-    fn drop(&mut self) {
-        self.0.in_use.set(false);
-    }
-}
-
-mod sealed {
-    pub trait Sealed {}
-}
-
 /// How a queued spin lock was acquired, and so how it is released: [`Raising`] or [`AtDpcLevel`].
-pub trait QueuedAcquisition: sealed::Sealed {
+pub trait QueuedAcquisition: Copy + Sealed {
     /// Acquires the lock.
     ///
     /// # Safety
@@ -297,46 +272,98 @@ pub trait QueuedAcquisition: sealed::Sealed {
     unsafe fn release(handle: *mut nt::KLOCK_QUEUE_HANDLE);
 }
 
-impl sealed::Sealed for Raising {}
 impl QueuedAcquisition for Raising {
+    #[inline]
     unsafe fn acquire(lock: *mut nt::KSPIN_LOCK, handle: *mut nt::KLOCK_QUEUE_HANDLE) {
         // SAFETY: This function has the same contract.
         unsafe { nt::KeAcquireInStackQueuedSpinLock(lock, handle) };
     }
 
+    #[inline]
     unsafe fn release(handle: *mut nt::KLOCK_QUEUE_HANDLE) {
         // SAFETY: The caller holds the lock, acquired by the function that this one belongs to.
         unsafe { nt::KeReleaseInStackQueuedSpinLock(handle) };
     }
 }
 
-impl sealed::Sealed for AtDpcLevel {}
 impl QueuedAcquisition for AtDpcLevel {
+    #[inline]
     unsafe fn acquire(lock: *mut nt::KSPIN_LOCK, handle: *mut nt::KLOCK_QUEUE_HANDLE) {
         // SAFETY: This function has the same contract.
         unsafe { nt::KeAcquireInStackQueuedSpinLockAtDpcLevel(lock, handle) };
     }
 
+    #[inline]
     unsafe fn release(handle: *mut nt::KLOCK_QUEUE_HANDLE) {
         // SAFETY: The caller holds the lock, acquired by the function that this one belongs to.
         unsafe { nt::KeReleaseInStackQueuedSpinLockFromDpcLevel(handle) };
     }
 }
 
-/// An acquisition, released when dropped.
-struct Hold<A: QueuedAcquisition> {
+/// Where the queue handle of an acquisition is.
+trait HandlePlace: Copy + Sealed {
+    /// How the lock is acquired with it.
+    type Acquisition: QueuedAcquisition;
+
+    /// The handle, as the kernel's functions take it.
+    fn handle(self) -> *mut nt::KLOCK_QUEUE_HANDLE;
+
+    /// The lock was released with the handle.
+    fn released(self);
+}
+
+impl<T: ?Sized, P: HandlePlace> Release<QueuedSpinLock<T>, Exclusive> for P {
+    #[inline]
+    unsafe fn release(self, _lock: &QueuedSpinLock<T>) {
+        // SAFETY: The caller holds the lock, acquired in this way with this handle.
+        unsafe { P::Acquisition::release(self.handle()) };
+        self.released();
+    }
+}
+
+/// A handle in the frame of a function of this module.
+#[derive(Clone, Copy)]
+struct InFrame<A> {
     handle: *mut nt::KLOCK_QUEUE_HANDLE,
     acquisition: PhantomData<A>,
 }
 
-impl<A: QueuedAcquisition> Hold<A> {
-    /// # Safety
-    ///
-    /// As for [`QueuedAcquisition::acquire`]; and this is dropped on the same thread, at
-    /// `DISPATCH_LEVEL`, before the handle goes away, or never.
-    unsafe fn new(lock: *mut nt::KSPIN_LOCK, handle: *mut nt::KLOCK_QUEUE_HANDLE) -> Self {
-        // SAFETY: This function has the same contract.
-        unsafe { A::acquire(lock, handle) };
+impl<A> InFrame<A> {
+    #[inline]
+    const fn at(handle: &mut MaybeUninit<nt::KLOCK_QUEUE_HANDLE>) -> Self {
+        Self {
+            handle: handle.as_mut_ptr(),
+            acquisition: PhantomData,
+        }
+    }
+}
+
+impl<A> Sealed for InFrame<A> {}
+impl<A: QueuedAcquisition> HandlePlace for InFrame<A> {
+    type Acquisition = A;
+
+    #[inline]
+    fn handle(self) -> *mut nt::KLOCK_QUEUE_HANDLE {
+        self.handle
+    }
+
+    #[inline]
+    fn released(self) {}
+}
+
+/// A [`QueueHandle`], in use until the lock is released.
+#[derive(Clone, Copy, Debug)]
+pub struct InUse<'a, A> {
+    handle: &'a QueueHandle,
+    acquisition: PhantomData<A>,
+}
+
+impl<'a, A> InUse<'a, A> {
+    #[inline]
+    fn mark(handle: Pin<&'a mut QueueHandle>) -> Self {
+        let handle = Pin::get_ref(handle.into_ref());
+        handle.require_unused();
+        handle.in_use.set(true);
         Self {
             handle,
             acquisition: PhantomData,
@@ -344,60 +371,22 @@ impl<A: QueuedAcquisition> Hold<A> {
     }
 }
 
-impl<A: QueuedAcquisition> Drop for Hold<A> {
-    fn drop(&mut self) {
-        // SAFETY: The lock was acquired in this way with this handle, and the contract of `new` says
-        // where this runs.
-        unsafe { A::release(self.handle) };
+impl<A> Sealed for InUse<'_, A> {}
+impl<A: QueuedAcquisition> HandlePlace for InUse<'_, A> {
+    type Acquisition = A;
+
+    #[inline]
+    fn handle(self) -> *mut nt::KLOCK_QUEUE_HANDLE {
+        self.handle.raw.get().cast()
+    }
+
+    #[inline]
+    fn released(self) {
+        self.handle.in_use.set(false);
     }
 }
 
 /// The data of a [`QueuedSpinLock`] while it is held. Releases the lock and restores the level when
 /// dropped.
-#[must_use = "the lock is released as soon as the guard is dropped"]
-pub struct QueuedSpinLockGuard<'a, T: ?Sized, A: QueuedAcquisition> {
-    lock: &'a QueuedSpinLock<T>,
-    irql: Irql<'a, Dispatch>,
-    // Dropped in this order: the handle is in use until the lock is released.
-    _hold: Hold<A>,
-    _in_use: InUse<'a>,
-}
-
-// SAFETY: A shared guard gives out `&T` alone; its token is reached through `&mut`.
-unsafe impl<T: ?Sized + Sync, A: QueuedAcquisition> Sync for QueuedSpinLockGuard<'_, T, A> {}
-
-impl<'a, T: ?Sized, A: QueuedAcquisition> QueuedSpinLockGuard<'a, T, A> {
-    /// The token of `DISPATCH_LEVEL`, for what is to be done under the lock.
-    pub const fn irql(&mut self) -> &mut Irql<'a, Dispatch> {
-        &mut self.irql
-    }
-
-    /// Data and token at once.
-    pub const fn parts(&mut self) -> (&mut T, &mut Irql<'a, Dispatch>) {
-        // SAFETY: The guard holds the lock, so nothing else reaches the data, and it is borrowed
-        // through `&mut self`.
-        let data = unsafe { &mut *self.lock.data.get() };
-        (data, &mut self.irql)
-    }
-}
-
-impl<T: ?Sized, A: QueuedAcquisition> Deref for QueuedSpinLockGuard<'_, T, A> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: The guard holds the lock, so nothing else changes the data.
-        unsafe { &*self.lock.data.get() }
-    }
-}
-
-impl<T: ?Sized, A: QueuedAcquisition> DerefMut for QueuedSpinLockGuard<'_, T, A> {
-    fn deref_mut(&mut self) -> &mut T {
-        self.parts().0
-    }
-}
-
-impl<T: ?Sized + fmt::Debug, A: QueuedAcquisition> fmt::Debug for QueuedSpinLockGuard<'_, T, A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
+pub type QueuedSpinLockGuard<'a, T, A> =
+    Guard<'a, QueuedSpinLock<T>, InUse<'a, A>, Exclusive, Dispatch>;

@@ -1,28 +1,24 @@
 //! KMUTEX, acquired by its owner as often as it likes.
 
-use core::{
-    cell::{Cell, UnsafeCell},
-    fmt,
-    ops::Deref,
-    pin::Pin,
-};
+use core::{cell::UnsafeCell, fmt, pin::Pin};
 
 use pinned_init::{PinInit, pin_data, pin_init, pinned_drop};
 
 use crate::{
     Alertable, AlreadyOwned, Irql, Level, Timeout, Wait, WaitStatus,
     dispatcher::KernelObject,
-    held::{self, Held},
+    guard::{Guard, Lock, Release, Shared, sealed::Sealed},
     irql::{Apc, AtMost, Dispatch},
     mutex::free_mutex,
     nt,
+    track::{Acquiring, Class, How, Kind},
     wait::wait_for,
 };
 
 /// Data behind a `KMUTEX` that its owner may acquire again.
 ///
 /// Several guards can be out at once, all on one thread, so they give `&T` and never `&mut T`: put a
-/// [`Cell`] or a [`core::cell::RefCell`] inside.
+/// [`core::cell::Cell`] or a [`core::cell::RefCell`] inside.
 ///
 /// IRQL, APCs and pages: as for [`Mutex`](crate::Mutex). The kernel raises
 /// `STATUS_MUTANT_LIMIT_EXCEEDED` past 2^31 acquisitions; here [`MAX_DEPTH`](Self::MAX_DEPTH)
@@ -44,23 +40,24 @@ use crate::{
 /// ```
 #[pin_data(PinnedDrop)]
 pub struct RecursiveMutex<T: ?Sized> {
+    class: Class,
     #[pin]
     raw: KernelObject<nt::KMUTEX>,
-    /// How many guards are out. Read and written by the owner alone.
-    depth: Cell<u32>,
     data: UnsafeCell<T>,
 }
 
-// SAFETY: `data` and `depth` are reached by the owner alone: the guards give `&T` to one thread at a
-// time, which `T: Send` allows.
+// SAFETY: The data is reached by the owner alone: the guards give `&T` to one thread at a time, and to
+// others only if `T: Sync`, as guards do; so `T: Send` is enough.
 unsafe impl<T: ?Sized + Send> Sync for RecursiveMutex<T> {}
 
 impl<T> RecursiveMutex<T> {
     /// An initialiser of a free mutex around `data`; see [`NonPaged`](crate::NonPaged).
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn new(data: T) -> impl PinInit<Self> {
+        let class = Class::new::<T>(Kind::RecursiveMutex);
         pin_init!(Self {
+            class,
             raw <- free_mutex(),
-            depth: Cell::new(0),
             data: UnsafeCell::new(data),
         })
     }
@@ -77,6 +74,8 @@ impl<T: ?Sized> RecursiveMutex<T> {
     /// # Errors
     ///
     /// [`AlreadyOwned`] [`MAX_DEPTH`](Self::MAX_DEPTH) times.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn lock<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
@@ -89,78 +88,93 @@ impl<T: ?Sized> RecursiveMutex<T> {
     /// Waits for the mutex until the time-out.
     ///
     /// IRQL: `<= APC_LEVEL`. Page: `KeWaitForSingleObject`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn wait<'a, L: AtMost<Apc>>(
         &'a self,
         _irql: &'a mut Irql<'_, L>,
         timeout: Timeout,
     ) -> Wait<RecursiveMutexGuard<'a, T, L>> {
+        let asked = self.acquiring(if timeout == Timeout::ZERO {
+            How::TryExclusive
+        } else {
+            How::Exclusive
+        });
         // SAFETY: The mutex is initialised and resident, and the token says that the IRQL is at most
         // APC_LEVEL.
-        self.guard(unsafe { wait_for(self.raw.get().cast(), timeout, Alertable::No) })
+        let status = unsafe { wait_for(self.raw.get().cast(), timeout, Alertable::No) };
+        self.guard(status, asked)
     }
 
     /// Acquires the mutex if it is free or owned by this thread, and does not wait.
     ///
     /// IRQL: `<= DISPATCH_LEVEL`. Page: `KeWaitForSingleObject`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn try_lock<'a, L: AtMost<Dispatch>>(
         &'a self,
         _irql: &'a mut Irql<'_, L>,
     ) -> Option<RecursiveMutexGuard<'a, T, L>> {
+        let asked = self.acquiring(How::TryExclusive);
         // SAFETY: The mutex is initialised and resident; with a time-out of zero any IRQL up to
         // DISPATCH_LEVEL will do.
         let status = unsafe { wait_for(self.raw.get().cast(), Timeout::ZERO, Alertable::No) };
-        self.guard(status).acquired()
+        self.guard(status, asked).acquired()
     }
 
     /// Whether the mutex was free at some moment during the call.
     ///
     /// IRQL: `<= DISPATCH_LEVEL`. Page: `KeReadStateMutex`.
     pub fn is_free<L: AtMost<Dispatch>>(&self, _irql: &Irql<'_, L>) -> bool {
-        // SAFETY: The mutex is initialised and resident.
-        unsafe { nt::KeReadStateMutex(self.raw.get()) == 1 }
+        self.raw.is_free()
     }
 
-    fn guard<L: Level>(&self, status: WaitStatus) -> Wait<RecursiveMutexGuard<'_, T, L>> {
+    #[inline]
+    fn guard<'a, L: Level>(
+        &'a self,
+        status: WaitStatus,
+        asked: Acquiring<'a>,
+    ) -> Wait<RecursiveMutexGuard<'a, T, L>> {
         match status {
-            WaitStatus::Acquired if self.depth.get() >= Self::MAX_DEPTH => {
-                self.release();
+            WaitStatus::Acquired if self.raw.depth() > Self::MAX_DEPTH => {
+                // SAFETY: This thread has just acquired the mutex, and makes no guard of that.
+                unsafe { self.raw.release() };
                 Wait::AlreadyOwned
             }
-            WaitStatus::Acquired => {
-                self.depth.set(self.depth.get() + 1);
-                Wait::Acquired(RecursiveMutexGuard {
-                    mutex: self,
-                    irql: Irql::new(),
-                })
-            }
-            WaitStatus::Abandoned => {
-                // The guards of the owner that ended are gone with its stack.
-                self.depth.set(1);
-                Wait::Abandoned(RecursiveMutexGuard {
-                    mutex: self,
-                    irql: Irql::new(),
-                })
-            }
+            // SAFETY: This thread has acquired the mutex, and the guard releases that acquisition.
+            WaitStatus::Acquired => Wait::Acquired(unsafe { self.take(asked) }),
+            // SAFETY: As above. The guards of the owner that ended are gone with its stack.
+            WaitStatus::Abandoned => Wait::Abandoned(unsafe { self.take(asked) }),
             WaitStatus::TimedOut => Wait::TimedOut,
             WaitStatus::Alerted => Wait::Alerted,
             WaitStatus::UserApc => Wait::UserApc,
         }
     }
 
-    /// Releases one acquisition of this thread.
-    fn release(&self) {
-        // SAFETY: Private to the places that have acquired on this thread and release once; so the
-        // kernel has no exception to raise. `Wait` is FALSE.
-        unsafe { nt::KeReleaseMutex(self.raw.get(), nt::FALSE) };
+    /// The mutex is about to be asked for.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
+    fn acquiring(&self, how: How) -> Acquiring<'_> {
+        self.class.acquiring(self.raw.get().cast(), how)
+    }
+
+    /// The guard of an acquisition.
+    ///
+    /// # Safety
+    ///
+    /// This thread has acquired the mutex, no other guard is to release that acquisition, and the
+    /// IRQL is `L`.
+    #[inline]
+    unsafe fn take<'a, L: Level>(&'a self, asked: Acquiring<'a>) -> RecursiveMutexGuard<'a, T, L> {
+        // SAFETY: The caller vouches for it.
+        unsafe { Guard::new(self, (), asked.acquired()) }
     }
 }
 
 #[pinned_drop]
 impl<T: ?Sized> PinnedDrop for RecursiveMutex<T> {
     fn drop(self: Pin<&mut Self>) {
-        if self.depth.get() != 0 {
-            held::stop(Held::Mutex, self.raw.get().cast());
-        }
+        self.raw.require_free();
     }
 }
 
@@ -171,50 +185,30 @@ impl<T: ?Sized> fmt::Debug for RecursiveMutex<T> {
 }
 
 /// The data of a [`RecursiveMutex`] while it is owned. Releases one acquisition when dropped.
-#[must_use = "the mutex is released as soon as the guard is dropped"]
-pub struct RecursiveMutexGuard<'a, T: ?Sized, L: Level> {
-    mutex: &'a RecursiveMutex<T>,
-    irql: Irql<'a, L>,
-}
+pub type RecursiveMutexGuard<'a, T, L> = Guard<'a, RecursiveMutex<T>, (), Shared, L>;
 
-impl<'a, T: ?Sized, L: Level> RecursiveMutexGuard<'a, T, L> {
-    /// How many guards this thread has of the mutex.
+impl<T: ?Sized, L: Level> RecursiveMutexGuard<'_, T, L> {
+    /// How many guards its owner has of the mutex.
     #[must_use]
-    pub const fn depth(guard: &Self) -> u32 {
-        guard.mutex.depth.get()
-    }
-
-    /// The token, for what is to be done under the lock.
-    pub const fn irql(&mut self) -> &mut Irql<'a, L> {
-        &mut self.irql
-    }
-
-    /// Data and token at once.
-    pub const fn parts(&mut self) -> (&T, &mut Irql<'a, L>) {
-        // SAFETY: The owner's guards share the data on one thread.
-        let data = unsafe { &*self.mutex.data.get() };
-        (data, &mut self.irql)
+    pub fn depth(guard: &Self) -> u32 {
+        guard.lock().raw.depth()
     }
 }
 
-impl<T: ?Sized, L: Level> Deref for RecursiveMutexGuard<'_, T, L> {
-    type Target = T;
+impl<T: ?Sized> Sealed for RecursiveMutex<T> {}
+impl<T: ?Sized> Lock for RecursiveMutex<T> {
+    type Data = T;
 
-    fn deref(&self) -> &T {
-        // SAFETY: The owner's guards share the data on one thread.
-        unsafe { &*self.mutex.data.get() }
+    #[inline]
+    fn data(&self) -> &UnsafeCell<T> {
+        &self.data
     }
 }
 
-impl<T: ?Sized, L: Level> Drop for RecursiveMutexGuard<'_, T, L> {
-    fn drop(&mut self) {
-        self.mutex.depth.set(self.mutex.depth.get() - 1);
-        self.mutex.release();
-    }
-}
-
-impl<T: ?Sized + fmt::Debug, L: Level> fmt::Debug for RecursiveMutexGuard<'_, T, L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
+impl<T: ?Sized> Release<RecursiveMutex<T>, Shared> for () {
+    #[inline]
+    unsafe fn release(self, mutex: &RecursiveMutex<T>) {
+        // SAFETY: The caller owns the mutex by the acquisition that it releases.
+        unsafe { mutex.raw.release() };
     }
 }

@@ -111,12 +111,14 @@ pub fn are_all_apcs_disabled<L: AtMost<Dispatch>>(_irql: &Irql<'_, L>) -> bool {
 }
 
 /// Enters the critical region that an acquisition needs.
+#[inline]
 pub fn enter_critical_region<L: AtMost<Apc>>(_irql: &mut Irql<'_, L>) {
     // SAFETY: The token says that the IRQL is at most APC_LEVEL.
     unsafe { nt::KeEnterCriticalRegion() };
 }
 
 /// Leaves the critical region of an acquisition that came to nothing, or of a guard.
+#[inline]
 pub fn leave_critical_region() {
     // SAFETY: Called, in this crate alone, by the ends of acquisitions that entered a region on this
     // thread; the IRQL is what it was then.

@@ -13,10 +13,12 @@ use pinned_init::{PinInit, pin_data, pinned_drop, try_pin_init};
 use crate::{
     AlreadyOwned, Irql, Level, NonPaged, NonPagedArc, Status,
     dispatcher::KernelObject,
+    guard::Guard,
     held::{self, Held},
     irql::{Apc, AtMost, Dispatch},
     nt,
     region::{enter_critical_region, leave_critical_region},
+    track::{Acquiring, Class, How, Kind},
 };
 
 pub use guard::{ExclusiveGuard, HandedOver, ResourceHolder, SharedGuard};
@@ -64,6 +66,7 @@ pub use guard::{ExclusiveGuard, HandedOver, ResourceHolder, SharedGuard};
 /// ```
 #[pin_data(PinnedDrop)]
 pub struct Resource<T: ?Sized> {
+    class: Class,
     #[pin]
     raw: KernelObject<nt::ERESOURCE>,
     /// Whether a guard for exclusive access is out. Written by the exclusive owner, read by owners.
@@ -80,8 +83,11 @@ impl<T> Resource<T> {
     /// An initialiser of a free resource around `data`; see [`NonPaged`](crate::NonPaged).
     ///
     /// Fails with the status of `ExInitializeResourceLite`.
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn new(data: T) -> impl PinInit<Self, Status> {
+        let class = Class::new::<T>(Kind::Resource);
         try_pin_init!(Self {
+            class,
             raw <- free_resource(),
             exclusive: Cell::new(false),
             data: UnsafeCell::new(data),
@@ -97,24 +103,30 @@ impl<T: ?Sized> Resource<T> {
     /// # Errors
     ///
     /// [`AlreadyOwned`] if this thread has exclusive access.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn shared<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
     ) -> Result<SharedGuard<'a, T, L>, AlreadyOwned> {
+        let asked = self.acquiring(How::Shared);
         enter_critical_region(irql);
         self.raw.shared(nt::TRUE);
-        self.shared_guard()
+        self.shared_guard(asked)
     }
 
     /// Shared access if it can be had without waiting.
     ///
     /// IRQL: `<= APC_LEVEL`. Page: `ExAcquireResourceSharedLite` with `Wait` FALSE.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn try_shared<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
     ) -> Option<SharedGuard<'a, T, L>> {
+        let asked = self.acquiring(How::TryShared);
         enter_critical_region(irql);
-        self.try_guard(self.raw.shared(nt::FALSE))
+        self.try_guard(self.raw.shared(nt::FALSE), asked)
     }
 
     /// Waits for shared access, ahead of those who wait for exclusive access.
@@ -124,24 +136,30 @@ impl<T: ?Sized> Resource<T> {
     /// # Errors
     ///
     /// [`AlreadyOwned`] if this thread has exclusive access.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn shared_starve_exclusive<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
     ) -> Result<SharedGuard<'a, T, L>, AlreadyOwned> {
+        let asked = self.acquiring(How::SharedAhead);
         enter_critical_region(irql);
         self.raw.starve_exclusive(nt::TRUE);
-        self.shared_guard()
+        self.shared_guard(asked)
     }
 
     /// Shared access, ahead of those who wait for exclusive access, if it can be had at once.
     ///
     /// IRQL: `<= APC_LEVEL`. Page: `ExAcquireSharedStarveExclusive` with `Wait` FALSE.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn try_shared_starve_exclusive<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
     ) -> Option<SharedGuard<'a, T, L>> {
+        let asked = self.acquiring(How::TryShared);
         enter_critical_region(irql);
-        self.try_guard(self.raw.starve_exclusive(nt::FALSE))
+        self.try_guard(self.raw.starve_exclusive(nt::FALSE), asked)
     }
 
     /// Waits for shared access, behind those who wait for exclusive access, even for a thread that
@@ -153,27 +171,33 @@ impl<T: ?Sized> Resource<T> {
     ///
     /// [`AlreadyOwned`] if this thread has exclusive access, or has shared access and would have to
     /// wait: it would wait for itself.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn shared_wait_for_exclusive<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
     ) -> Result<SharedGuard<'a, T, L>, AlreadyOwned> {
+        let asked = self.acquiring(How::Shared);
         enter_critical_region(irql);
         if !self.raw.wait_for_exclusive(nt::FALSE) {
             self.refuse_owner()?;
             self.raw.wait_for_exclusive(nt::TRUE);
         }
-        self.shared_guard()
+        self.shared_guard(asked)
     }
 
     /// Shared access if it can be had at once and nobody waits for exclusive access.
     ///
     /// IRQL: `<= APC_LEVEL`. Page: `ExAcquireSharedWaitForExclusive` with `Wait` FALSE.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn try_shared_wait_for_exclusive<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
     ) -> Option<SharedGuard<'a, T, L>> {
+        let asked = self.acquiring(How::TryShared);
         enter_critical_region(irql);
-        self.try_guard(self.raw.wait_for_exclusive(nt::FALSE))
+        self.try_guard(self.raw.wait_for_exclusive(nt::FALSE), asked)
     }
 
     /// Waits for exclusive access.
@@ -184,10 +208,13 @@ impl<T: ?Sized> Resource<T> {
     ///
     /// [`AlreadyOwned`] if this thread has access of either kind: the kernel would let it alias the
     /// data, or wait for itself.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn exclusive<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
     ) -> Result<ExclusiveGuard<'a, T, L>, AlreadyOwned> {
+        let asked = self.acquiring(How::Exclusive);
         enter_critical_region(irql);
         // The ownership of this thread matters only where it would wait, so that a free resource
         // costs one call.
@@ -195,19 +222,22 @@ impl<T: ?Sized> Resource<T> {
             self.refuse_owner()?;
             self.raw.exclusive(nt::TRUE);
         }
-        self.exclusive_guard()
+        self.exclusive_guard(asked)
     }
 
     /// Exclusive access if it can be had without waiting.
     ///
     /// IRQL: `<= APC_LEVEL`. Page: `ExAcquireResourceExclusiveLite` with `Wait` FALSE.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn try_exclusive<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
     ) -> Option<ExclusiveGuard<'a, T, L>> {
+        let asked = self.acquiring(How::TryExclusive);
         enter_critical_region(irql);
         if self.raw.exclusive(nt::FALSE) {
-            self.exclusive_guard().ok()
+            self.exclusive_guard(asked).ok()
         } else {
             leave_critical_region();
             None
@@ -222,6 +252,8 @@ impl<T: ?Sized> Resource<T> {
     /// # Errors
     ///
     /// [`AlreadyOwned`] if this thread has access of either kind.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn exclusive_handed_over<L: AtMost<Apc>>(
         &self,
         irql: &mut Irql<'_, L>,
@@ -236,6 +268,8 @@ impl<T: ?Sized> Resource<T> {
     /// # Errors
     ///
     /// As for [`shared`](Self::shared).
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn with_shared<L: AtMost<Apc>, R>(
         &self,
         irql: &mut Irql<'_, L>,
@@ -253,6 +287,8 @@ impl<T: ?Sized> Resource<T> {
     /// # Errors
     ///
     /// As for [`exclusive`](Self::exclusive).
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn with_exclusive<L: AtMost<Apc>, R>(
         &self,
         irql: &mut Irql<'_, L>,
@@ -286,6 +322,8 @@ impl<T: ?Sized> Resource<T> {
     /// # Ok::<(), wdk_sync::Status>(())
     /// # }).unwrap();
     /// ```
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn exclusive_handed_over_by_arc<L: AtMost<Apc>>(
         resource: NonPagedArc<Self>,
         irql: &mut Irql<'_, L>,
@@ -369,20 +407,37 @@ impl<T: ?Sized> Resource<T> {
         Err(AlreadyOwned)
     }
 
-    /// A guard of the shared access that was just acquired, unless this thread has exclusive access:
-    /// the kernel lets that owner in.
-    fn shared_guard<L: Level>(&self) -> Result<SharedGuard<'_, T, L>, AlreadyOwned> {
-        let guard = SharedGuard::new(self);
-        if self.exclusive.get() {
-            Err(AlreadyOwned)
-        } else {
-            Ok(guard)
-        }
+    /// The resource is about to be asked for.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
+    fn acquiring(&self, how: How) -> Acquiring<'_> {
+        self.class.acquiring(self.raw.get().cast(), how)
     }
 
-    fn try_guard<L: Level>(&self, acquired: bool) -> Option<SharedGuard<'_, T, L>> {
+    /// A guard of the shared access that was just acquired, unless this thread has exclusive access:
+    /// the kernel lets that owner in.
+    #[inline]
+    fn shared_guard<'a, L: Level>(
+        &'a self,
+        asked: Acquiring<'a>,
+    ) -> Result<SharedGuard<'a, T, L>, AlreadyOwned> {
+        if self.exclusive.get() {
+            self.raw.release();
+            leave_critical_region();
+            return Err(AlreadyOwned);
+        }
+        // SAFETY: Shared access was just acquired, in a critical region, and the IRQL stays.
+        Ok(unsafe { Guard::new(self, (), asked.acquired()) })
+    }
+
+    #[inline]
+    fn try_guard<'a, L: Level>(
+        &'a self,
+        acquired: bool,
+        asked: Acquiring<'a>,
+    ) -> Option<SharedGuard<'a, T, L>> {
         if acquired {
-            self.shared_guard().ok()
+            self.shared_guard(asked).ok()
         } else {
             leave_critical_region();
             None
@@ -391,13 +446,18 @@ impl<T: ?Sized> Resource<T> {
 
     /// A guard of the exclusive access that was just acquired, unless there is one: the kernel lets
     /// the owner in again.
-    fn exclusive_guard<L: Level>(&self) -> Result<ExclusiveGuard<'_, T, L>, AlreadyOwned> {
+    #[inline]
+    fn exclusive_guard<'a, L: Level>(
+        &'a self,
+        asked: Acquiring<'a>,
+    ) -> Result<ExclusiveGuard<'a, T, L>, AlreadyOwned> {
         if self.exclusive.replace(true) {
             self.raw.release();
             leave_critical_region();
             return Err(AlreadyOwned);
         }
-        Ok(ExclusiveGuard::new(self))
+        // SAFETY: Exclusive access was just acquired, in a critical region, and the IRQL stays.
+        Ok(unsafe { Guard::new(self, (), asked.acquired()) })
     }
 }
 
@@ -430,26 +490,31 @@ fn free_resource() -> impl PinInit<KernelObject<nt::ERESOURCE>, Status> {
 }
 
 impl KernelObject<nt::ERESOURCE> {
+    #[inline]
     fn shared(&self, wait: nt::BOOLEAN) -> bool {
         // SAFETY: Initialised; the callers are in a critical region at an IRQL of at most APC_LEVEL.
         unsafe { nt::ExAcquireResourceSharedLite(self.get(), wait) != 0 }
     }
 
+    #[inline]
     fn starve_exclusive(&self, wait: nt::BOOLEAN) -> bool {
         // SAFETY: As for `shared`.
         unsafe { nt::ExAcquireSharedStarveExclusive(self.get(), wait) != 0 }
     }
 
+    #[inline]
     fn wait_for_exclusive(&self, wait: nt::BOOLEAN) -> bool {
         // SAFETY: As for `shared`.
         unsafe { nt::ExAcquireSharedWaitForExclusive(self.get(), wait) != 0 }
     }
 
+    #[inline]
     fn exclusive(&self, wait: nt::BOOLEAN) -> bool {
         // SAFETY: As for `shared`.
         unsafe { nt::ExAcquireResourceExclusiveLite(self.get(), wait) != 0 }
     }
 
+    #[inline]
     fn release(&self) {
         // SAFETY: Private to the guards and refusals of this module, each of which has acquired on
         // this thread and releases once.

@@ -1,17 +1,14 @@
 //! `EX_SPIN_LOCK`: a spin lock for many readers or one writer.
 
-use core::{
-    cell::UnsafeCell,
-    fmt,
-    mem::{self, ManuallyDrop},
-    ops::{Deref, DerefMut},
-};
+use core::{cell::UnsafeCell, fmt};
 
 use crate::{
     AtDpcLevel, Dispatch, Irql, Raised,
-    held::{self, Held},
+    guard::{Exclusive, Guard, Lock, Release, Shared, sealed::Sealed},
     irql::AtMost,
     nt,
+    track::How,
+    word_lock::{ReadWrite, WordLock},
 };
 
 /// Data behind an `EX_SPIN_LOCK`.
@@ -48,8 +45,7 @@ use crate::{
 /// # });
 /// ```
 pub struct RwSpinLock<T: ?Sized> {
-    raw: UnsafeCell<nt::EX_SPIN_LOCK>,
-    data: UnsafeCell<T>,
+    word: WordLock<ReadWrite, T>,
 }
 
 // SAFETY: Readers look at the data at the same time, for which it must be `Sync`; a writer takes it
@@ -58,10 +54,11 @@ unsafe impl<T: ?Sized + Send + Sync> Sync for RwSpinLock<T> {}
 
 impl<T> RwSpinLock<T> {
     /// A free lock around `data`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub const fn new(data: T) -> Self {
         Self {
-            raw: UnsafeCell::new(0),
-            data: UnsafeCell::new(data),
+            word: WordLock::new(data),
         }
     }
 
@@ -69,11 +66,7 @@ impl<T> RwSpinLock<T> {
     ///
     /// A lock that is still held, by a guard that was forgotten, is a bug check as in its drop.
     pub fn into_inner(self) -> T {
-        self.check_free();
-        let this = ManuallyDrop::new(self);
-        // SAFETY: The lock was taken by value, so nothing borrows the data, and it is read once: the
-        // lock is not dropped.
-        unsafe { this.data.get().read() }
+        self.word.into_inner()
     }
 }
 
@@ -81,55 +74,73 @@ impl<T: ?Sized> RwSpinLock<T> {
     /// Acquires the lock for reading and raises to `DISPATCH_LEVEL` until the guard is dropped.
     ///
     /// IRQL: `<= DISPATCH_LEVEL`. Page: `ExAcquireSpinLockShared`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn shared<'a, L: AtMost<Dispatch>>(
         &'a self,
         _irql: &'a mut Irql<'_, L>,
     ) -> RwSharedGuard<'a, T, Raised> {
+        let asked = self.word.acquiring(How::Shared);
         // SAFETY: The lock is initialised, and the token says that the IRQL is low enough.
-        let old_irql = unsafe { nt::ExAcquireSpinLockShared(self.raw.get()) };
-        RwSharedGuard::new(self, Raised(old_irql))
+        let old_irql = unsafe { nt::ExAcquireSpinLockShared(self.word.raw()) };
+        // SAFETY: It was acquired in this way, which raises to DISPATCH_LEVEL.
+        unsafe { Guard::new(self, Raised(old_irql), asked.acquired()) }
     }
 
     /// Acquires the lock for reading in code that is at `DISPATCH_LEVEL` already; cheaper than
     /// [`shared`](Self::shared).
     ///
     /// IRQL: `DISPATCH_LEVEL`. Page: `ExAcquireSpinLockSharedAtDpcLevel`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn shared_at_dpc_level<'a>(
         &'a self,
         _irql: &'a mut Irql<'_, Dispatch>,
     ) -> RwSharedGuard<'a, T, AtDpcLevel> {
+        let asked = self.word.acquiring(How::Shared);
         // SAFETY: The lock is initialised, and the token says that the IRQL is DISPATCH_LEVEL.
-        unsafe { nt::ExAcquireSpinLockSharedAtDpcLevel(self.raw.get()) };
-        RwSharedGuard::new(self, AtDpcLevel(()))
+        unsafe { nt::ExAcquireSpinLockSharedAtDpcLevel(self.word.raw()) };
+        // SAFETY: It was acquired in this way, which leaves the level.
+        unsafe { Guard::new(self, AtDpcLevel(()), asked.acquired()) }
     }
 
     /// Acquires the lock for writing and raises to `DISPATCH_LEVEL` until the guard is dropped.
     ///
     /// IRQL: `<= DISPATCH_LEVEL`. Page: `ExAcquireSpinLockExclusive`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn exclusive<'a, L: AtMost<Dispatch>>(
         &'a self,
         _irql: &'a mut Irql<'_, L>,
     ) -> RwExclusiveGuard<'a, T, Raised> {
+        let asked = self.word.acquiring(How::Exclusive);
         // SAFETY: The lock is initialised, and the token says that the IRQL is low enough.
-        let old_irql = unsafe { nt::ExAcquireSpinLockExclusive(self.raw.get()) };
-        RwExclusiveGuard::new(self, Raised(old_irql))
+        let old_irql = unsafe { nt::ExAcquireSpinLockExclusive(self.word.raw()) };
+        // SAFETY: It was acquired in this way, which raises to DISPATCH_LEVEL.
+        unsafe { Guard::new(self, Raised(old_irql), asked.acquired()) }
     }
 
     /// Acquires the lock for writing in code that is at `DISPATCH_LEVEL` already; cheaper than
     /// [`exclusive`](Self::exclusive).
     ///
     /// IRQL: `DISPATCH_LEVEL`. Page: `ExAcquireSpinLockExclusiveAtDpcLevel`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn exclusive_at_dpc_level<'a>(
         &'a self,
         _irql: &'a mut Irql<'_, Dispatch>,
     ) -> RwExclusiveGuard<'a, T, AtDpcLevel> {
+        let asked = self.word.acquiring(How::Exclusive);
         // SAFETY: The lock is initialised, and the token says that the IRQL is DISPATCH_LEVEL.
-        unsafe { nt::ExAcquireSpinLockExclusiveAtDpcLevel(self.raw.get()) };
-        RwExclusiveGuard::new(self, AtDpcLevel(()))
+        unsafe { nt::ExAcquireSpinLockExclusiveAtDpcLevel(self.word.raw()) };
+        // SAFETY: It was acquired in this way, which leaves the level.
+        unsafe { Guard::new(self, AtDpcLevel(()), asked.acquired()) }
     }
 
     /// Runs `f` with the data, for reading, at `DISPATCH_LEVEL`. Unlike a guard, this cannot be
     /// forgotten.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn with_shared<L: AtMost<Dispatch>, R>(
         &self,
         irql: &mut Irql<'_, L>,
@@ -142,6 +153,8 @@ impl<T: ?Sized> RwSpinLock<T> {
 
     /// Runs `f` with the data, for writing, at `DISPATCH_LEVEL`. Unlike a guard, this cannot be
     /// forgotten.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn with_exclusive<L: AtMost<Dispatch>, R>(
         &self,
         irql: &mut Irql<'_, L>,
@@ -154,20 +167,17 @@ impl<T: ?Sized> RwSpinLock<T> {
 
     /// The data, without the lock: whoever has the lock for itself has no need to take it.
     pub const fn get_mut(&mut self) -> &mut T {
-        self.data.get_mut()
-    }
-
-    fn check_free(&self) {
-        // SAFETY: An `EX_SPIN_LOCK` is a number; the lock is borrowed by nobody else when it ends.
-        if unsafe { self.raw.get().read() } != 0 {
-            held::stop(Held::RwSpinLock, self.raw.get().cast());
-        }
+        self.word.get_mut()
     }
 }
 
-impl<T: ?Sized> Drop for RwSpinLock<T> {
-    fn drop(&mut self) {
-        self.check_free();
+impl<T: ?Sized> Sealed for RwSpinLock<T> {}
+impl<T: ?Sized> Lock for RwSpinLock<T> {
+    type Data = T;
+
+    #[inline]
+    fn data(&self) -> &UnsafeCell<T> {
+        self.word.data()
     }
 }
 
@@ -183,12 +193,8 @@ impl<T: ?Sized> fmt::Debug for RwSpinLock<T> {
     }
 }
 
-mod sealed {
-    pub trait Sealed {}
-}
-
 /// How an `EX_SPIN_LOCK` was acquired, and so how it is released: [`Raised`] or [`AtDpcLevel`].
-pub trait RwAcquisition: Copy + sealed::Sealed {
+pub trait RwAcquisition: Copy + Sealed {
     /// Releases shared access.
     ///
     /// # Safety
@@ -207,53 +213,59 @@ pub trait RwAcquisition: Copy + sealed::Sealed {
     unsafe fn release_exclusive(self, lock: *mut nt::EX_SPIN_LOCK);
 }
 
-impl sealed::Sealed for Raised {}
 impl RwAcquisition for Raised {
+    #[inline]
     unsafe fn release_shared(self, lock: *mut nt::EX_SPIN_LOCK) {
         // SAFETY: The caller has shared access, acquired when the level was the one saved here.
         unsafe { nt::ExReleaseSpinLockShared(lock, self.0) };
     }
 
+    #[inline]
     unsafe fn release_exclusive(self, lock: *mut nt::EX_SPIN_LOCK) {
         // SAFETY: The caller has exclusive access, acquired when the level was the one saved here.
         unsafe { nt::ExReleaseSpinLockExclusive(lock, self.0) };
     }
 }
 
-impl sealed::Sealed for AtDpcLevel {}
 impl RwAcquisition for AtDpcLevel {
+    #[inline]
     unsafe fn release_shared(self, lock: *mut nt::EX_SPIN_LOCK) {
         // SAFETY: The caller has shared access, acquired without raising.
         unsafe { nt::ExReleaseSpinLockSharedFromDpcLevel(lock) };
     }
 
+    #[inline]
     unsafe fn release_exclusive(self, lock: *mut nt::EX_SPIN_LOCK) {
         // SAFETY: The caller has exclusive access, acquired without raising.
         unsafe { nt::ExReleaseSpinLockExclusiveFromDpcLevel(lock) };
     }
 }
 
-/// The data of a [`RwSpinLock`] while it is held for reading. Releases the lock and restores the
-/// level when dropped.
-#[must_use = "the lock is released as soon as the guard is dropped"]
-pub struct RwSharedGuard<'a, T: ?Sized, A: RwAcquisition> {
-    lock: &'a RwSpinLock<T>,
-    irql: Irql<'a, Dispatch>,
-    acquisition: A,
+impl<T: ?Sized, A: RwAcquisition> Release<RwSpinLock<T>, Shared> for A {
+    #[inline]
+    unsafe fn release(self, lock: &RwSpinLock<T>) {
+        // SAFETY: The caller has shared access, acquired in this way.
+        unsafe { self.release_shared(lock.word.raw()) };
+    }
 }
 
-// SAFETY: A shared guard gives out `&T` alone; its token is reached through `&mut`.
-unsafe impl<T: ?Sized + Sync, A: RwAcquisition> Sync for RwSharedGuard<'_, T, A> {}
+impl<T: ?Sized, A: RwAcquisition> Release<RwSpinLock<T>, Exclusive> for A {
+    #[inline]
+    unsafe fn release(self, lock: &RwSpinLock<T>) {
+        // SAFETY: The caller has exclusive access, acquired in this way or converted.
+        unsafe { self.release_exclusive(lock.word.raw()) };
+    }
+}
+
+/// The data of a [`RwSpinLock`] while it is held for reading. Releases the lock and restores the
+/// level when dropped.
+pub type RwSharedGuard<'a, T, A> = Guard<'a, RwSpinLock<T>, A, Shared, Dispatch>;
+
+/// The data of a [`RwSpinLock`] while it is held for writing. Releases the lock and restores the
+/// level when dropped.
+pub type RwExclusiveGuard<'a, T, A> = Guard<'a, RwSpinLock<T>, A, Exclusive, Dispatch>;
 
 impl<'a, T: ?Sized, A: RwAcquisition> RwSharedGuard<'a, T, A> {
-    const fn new(lock: &'a RwSpinLock<T>, acquisition: A) -> Self {
-        Self {
-            lock,
-            irql: Irql::new(),
-            acquisition,
-        }
-    }
-
     /// Goes from reading to writing without letting go, if nobody else holds the lock.
     ///
     /// IRQL: `DISPATCH_LEVEL`, as the guard has it. Page: `ExTryConvertSharedSpinLockExclusive`.
@@ -261,113 +273,15 @@ impl<'a, T: ?Sized, A: RwAcquisition> RwSharedGuard<'a, T, A> {
     /// # Errors
     ///
     /// The guard itself, still for reading, if someone else reads.
+    #[inline]
     pub fn try_upgrade(self) -> Result<RwExclusiveGuard<'a, T, A>, Self> {
-        let lock = self.lock;
         // SAFETY: This thread has shared access and is at DISPATCH_LEVEL.
-        if unsafe { nt::ExTryConvertSharedSpinLockExclusive(lock.raw.get()) } == 0 {
+        if unsafe { nt::ExTryConvertSharedSpinLockExclusive(self.lock().word.raw()) } == 0 {
             return Err(self);
         }
-        let acquisition = self.acquisition;
-        mem::forget(self);
-        Ok(RwExclusiveGuard::new(lock, acquisition))
-    }
-
-    /// The token of `DISPATCH_LEVEL`, for what is to be done under the lock.
-    pub const fn irql(&mut self) -> &mut Irql<'a, Dispatch> {
-        &mut self.irql
-    }
-
-    /// Data and token at once.
-    pub const fn parts(&mut self) -> (&T, &mut Irql<'a, Dispatch>) {
-        // SAFETY: The guard has shared access, so nobody changes the data.
-        let data = unsafe { &*self.lock.data.get() };
-        (data, &mut self.irql)
-    }
-}
-
-impl<T: ?Sized, A: RwAcquisition> Deref for RwSharedGuard<'_, T, A> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: The guard has shared access, so nobody changes the data.
-        unsafe { &*self.lock.data.get() }
-    }
-}
-
-impl<T: ?Sized, A: RwAcquisition> Drop for RwSharedGuard<'_, T, A> {
-    fn drop(&mut self) {
-        // SAFETY: The guard has shared access, acquired in the way that `acquisition` tells, and
-        // stayed on its thread. The token of DISPATCH_LEVEL was borrowed by whatever raised since,
-        // and that is gone.
-        unsafe { self.acquisition.release_shared(self.lock.raw.get()) };
-    }
-}
-
-impl<T: ?Sized + fmt::Debug, A: RwAcquisition> fmt::Debug for RwSharedGuard<'_, T, A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-/// The data of a [`RwSpinLock`] while it is held for writing. Releases the lock and restores the
-/// level when dropped.
-#[must_use = "the lock is released as soon as the guard is dropped"]
-pub struct RwExclusiveGuard<'a, T: ?Sized, A: RwAcquisition> {
-    lock: &'a RwSpinLock<T>,
-    irql: Irql<'a, Dispatch>,
-    acquisition: A,
-}
-
-// SAFETY: A shared guard gives out `&T` alone; its token is reached through `&mut`.
-unsafe impl<T: ?Sized + Sync, A: RwAcquisition> Sync for RwExclusiveGuard<'_, T, A> {}
-
-impl<'a, T: ?Sized, A: RwAcquisition> RwExclusiveGuard<'a, T, A> {
-    const fn new(lock: &'a RwSpinLock<T>, acquisition: A) -> Self {
-        Self {
-            lock,
-            irql: Irql::new(),
-            acquisition,
-        }
-    }
-
-    /// The token of `DISPATCH_LEVEL`, for what is to be done under the lock.
-    pub const fn irql(&mut self) -> &mut Irql<'a, Dispatch> {
-        &mut self.irql
-    }
-
-    /// Data and token at once.
-    pub const fn parts(&mut self) -> (&mut T, &mut Irql<'a, Dispatch>) {
-        // SAFETY: The guard has exclusive access, so nothing else reaches the data, and it is
-        // borrowed through `&mut self`.
-        let data = unsafe { &mut *self.lock.data.get() };
-        (data, &mut self.irql)
-    }
-}
-
-impl<T: ?Sized, A: RwAcquisition> Deref for RwExclusiveGuard<'_, T, A> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: The guard has exclusive access, so nothing else changes the data.
-        unsafe { &*self.lock.data.get() }
-    }
-}
-
-impl<T: ?Sized, A: RwAcquisition> DerefMut for RwExclusiveGuard<'_, T, A> {
-    fn deref_mut(&mut self) -> &mut T {
-        self.parts().0
-    }
-}
-
-impl<T: ?Sized, A: RwAcquisition> Drop for RwExclusiveGuard<'_, T, A> {
-    fn drop(&mut self) {
-        // SAFETY: As for the guard of shared access, with exclusive access.
-        unsafe { self.acquisition.release_exclusive(self.lock.raw.get()) };
-    }
-}
-
-impl<T: ?Sized + fmt::Debug, A: RwAcquisition> fmt::Debug for RwExclusiveGuard<'_, T, A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
+        let (lock, acquisition, mut acquired) = self.into_parts();
+        acquired.converted(How::TryExclusive);
+        // SAFETY: The shared access has become an exclusive one, and its guard is gone.
+        Ok(unsafe { Guard::new(lock, acquisition, acquired) })
     }
 }

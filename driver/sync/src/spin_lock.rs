@@ -1,17 +1,14 @@
 //! `KSPIN_LOCK`: a spin lock that keeps its holder on its processor.
 
-use core::{
-    cell::UnsafeCell,
-    fmt,
-    mem::ManuallyDrop,
-    ops::{Deref, DerefMut},
-};
+use core::{cell::UnsafeCell, fmt};
 
 use crate::{
     Dispatch, Irql,
-    held::{self, Held},
+    guard::{Exclusive, Guard, Lock, Release, sealed::Sealed},
     irql::AtMost,
     nt,
+    track::How,
+    word_lock::{Spin, WordLock},
 };
 
 /// Data behind a `KSPIN_LOCK`.
@@ -41,8 +38,7 @@ use crate::{
 /// # });
 /// ```
 pub struct SpinLock<T: ?Sized> {
-    raw: UnsafeCell<nt::KSPIN_LOCK>,
-    data: UnsafeCell<T>,
+    word: WordLock<Spin, T>,
 }
 
 // SAFETY: The data is reached by one holder at a time; handing it from holder to holder moves it
@@ -51,10 +47,11 @@ unsafe impl<T: ?Sized + Send> Sync for SpinLock<T> {}
 
 impl<T> SpinLock<T> {
     /// A free spin lock around `data`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub const fn new(data: T) -> Self {
         Self {
-            raw: UnsafeCell::new(0),
-            data: UnsafeCell::new(data),
+            word: WordLock::new(data),
         }
     }
 
@@ -62,11 +59,7 @@ impl<T> SpinLock<T> {
     ///
     /// A lock that is still held, by a guard that was forgotten, is a bug check as in its drop.
     pub fn into_inner(self) -> T {
-        self.check_free();
-        let this = ManuallyDrop::new(self);
-        // SAFETY: The lock was taken by value, so nothing borrows the data, and it is read once: the
-        // lock is not dropped.
-        unsafe { this.data.get().read() }
+        self.word.into_inner()
     }
 }
 
@@ -74,41 +67,58 @@ impl<T: ?Sized> SpinLock<T> {
     /// Acquires the lock and raises to `DISPATCH_LEVEL` until the guard is dropped.
     ///
     /// IRQL: `<= DISPATCH_LEVEL`. Page: `KeAcquireSpinLockRaiseToDpc`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn lock<'a, L: AtMost<Dispatch>>(
         &'a self,
         _irql: &'a mut Irql<'_, L>,
     ) -> SpinLockGuard<'a, T, Raised> {
+        let asked = self.word.acquiring(How::Exclusive);
         // SAFETY: The lock is initialised, and the token says that the IRQL is low enough.
-        let old_irql = unsafe { nt::KeAcquireSpinLockRaiseToDpc(self.raw.get()) };
-        SpinLockGuard::new(self, Raised(old_irql))
+        let old_irql = unsafe { nt::KeAcquireSpinLockRaiseToDpc(self.word.raw()) };
+        // SAFETY: It was acquired in this way, which raises to DISPATCH_LEVEL.
+        unsafe { Guard::new(self, Raised(old_irql), asked.acquired()) }
     }
 
     /// Acquires the lock in code that is at `DISPATCH_LEVEL` already, as in a DPC; cheaper than
     /// [`lock`](Self::lock).
     ///
     /// IRQL: `DISPATCH_LEVEL`. Page: `KeAcquireSpinLockAtDpcLevel`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn lock_at_dpc_level<'a>(
         &'a self,
         _irql: &'a mut Irql<'_, Dispatch>,
     ) -> SpinLockGuard<'a, T, AtDpcLevel> {
+        let asked = self.word.acquiring(How::Exclusive);
         // SAFETY: The lock is initialised, and the token says that the IRQL is DISPATCH_LEVEL.
-        unsafe { nt::KeAcquireSpinLockAtDpcLevel(self.raw.get()) };
-        SpinLockGuard::new(self, AtDpcLevel(()))
+        unsafe { nt::KeAcquireSpinLockAtDpcLevel(self.word.raw()) };
+        // SAFETY: It was acquired in this way, which leaves the level.
+        unsafe { Guard::new(self, AtDpcLevel(()), asked.acquired()) }
     }
 
     /// Acquires the lock if it is free, and does not spin.
     ///
     /// IRQL: `DISPATCH_LEVEL`. Page: `KeTryToAcquireSpinLockAtDpcLevel`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn try_lock_at_dpc_level<'a>(
         &'a self,
         _irql: &'a mut Irql<'_, Dispatch>,
     ) -> Option<SpinLockGuard<'a, T, AtDpcLevel>> {
+        let asked = self.word.acquiring(How::TryExclusive);
         // SAFETY: The lock is initialised, and the token says that the IRQL is DISPATCH_LEVEL.
-        let acquired = unsafe { nt::KeTryToAcquireSpinLockAtDpcLevel(self.raw.get()) };
-        (acquired != nt::FALSE).then(|| SpinLockGuard::new(self, AtDpcLevel(())))
+        let acquired = unsafe { nt::KeTryToAcquireSpinLockAtDpcLevel(self.word.raw()) };
+        if acquired == nt::FALSE {
+            return None;
+        }
+        // SAFETY: It was acquired in this way, which leaves the level.
+        Some(unsafe { Guard::new(self, AtDpcLevel(()), asked.acquired()) })
     }
 
     /// Runs `f` with the data, at `DISPATCH_LEVEL`. Unlike a guard, this cannot be forgotten.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub fn with<L: AtMost<Dispatch>, R>(
         &self,
         irql: &mut Irql<'_, L>,
@@ -121,20 +131,17 @@ impl<T: ?Sized> SpinLock<T> {
 
     /// The data, without the lock: whoever has the lock for itself has no need to take it.
     pub const fn get_mut(&mut self) -> &mut T {
-        self.data.get_mut()
-    }
-
-    fn check_free(&self) {
-        // SAFETY: A `KSPIN_LOCK` is a number; the lock is borrowed by nobody else when it ends.
-        if unsafe { self.raw.get().read() } != 0 {
-            held::stop(Held::SpinLock, self.raw.get().cast());
-        }
+        self.word.get_mut()
     }
 }
 
-impl<T: ?Sized> Drop for SpinLock<T> {
-    fn drop(&mut self) {
-        self.check_free();
+impl<T: ?Sized> Sealed for SpinLock<T> {}
+impl<T: ?Sized> Lock for SpinLock<T> {
+    type Data = T;
+
+    #[inline]
+    fn data(&self) -> &UnsafeCell<T> {
+        self.word.data()
     }
 }
 
@@ -150,12 +157,8 @@ impl<T: ?Sized> fmt::Debug for SpinLock<T> {
     }
 }
 
-mod sealed {
-    pub trait Sealed {}
-}
-
 /// How a spin lock was acquired, and so how it is released.
-pub trait Acquisition: sealed::Sealed {
+pub trait Acquisition: Copy + Sealed {
     /// Releases the lock in the fitting way.
     ///
     /// # Safety
@@ -163,16 +166,17 @@ pub trait Acquisition: sealed::Sealed {
     /// The lock was acquired in this way on this processor, is held, and the IRQL is
     /// `DISPATCH_LEVEL`.
     #[doc(hidden)]
-    unsafe fn release(&self, lock: *mut nt::KSPIN_LOCK);
+    unsafe fn release(self, lock: *mut nt::KSPIN_LOCK);
 }
 
 /// Acquired with the level raised from this one.
 #[derive(Clone, Copy, Debug)]
 pub struct Raised(pub(crate) nt::KIRQL);
 
-impl sealed::Sealed for Raised {}
+impl Sealed for Raised {}
 impl Acquisition for Raised {
-    unsafe fn release(&self, lock: *mut nt::KSPIN_LOCK) {
+    #[inline]
+    unsafe fn release(self, lock: *mut nt::KSPIN_LOCK) {
         // SAFETY: The caller holds the lock, acquired when the level was the one saved here.
         unsafe { nt::KeReleaseSpinLock(lock, self.0) };
     }
@@ -182,75 +186,23 @@ impl Acquisition for Raised {
 #[derive(Clone, Copy, Debug)]
 pub struct AtDpcLevel(pub(crate) ());
 
-impl sealed::Sealed for AtDpcLevel {}
+impl Sealed for AtDpcLevel {}
 impl Acquisition for AtDpcLevel {
-    unsafe fn release(&self, lock: *mut nt::KSPIN_LOCK) {
+    #[inline]
+    unsafe fn release(self, lock: *mut nt::KSPIN_LOCK) {
         // SAFETY: The caller holds the lock, acquired without raising.
         unsafe { nt::KeReleaseSpinLockFromDpcLevel(lock) };
     }
 }
 
+impl<T: ?Sized, A: Acquisition> Release<SpinLock<T>, Exclusive> for A {
+    #[inline]
+    unsafe fn release(self, lock: &SpinLock<T>) {
+        // SAFETY: The caller holds the lock, acquired in this way.
+        unsafe { Acquisition::release(self, lock.word.raw()) };
+    }
+}
+
 /// The data of a [`SpinLock`] while it is held. Releases the lock and restores the level when
 /// dropped.
-#[must_use = "the lock is released as soon as the guard is dropped"]
-pub struct SpinLockGuard<'a, T: ?Sized, A: Acquisition> {
-    lock: &'a SpinLock<T>,
-    irql: Irql<'a, Dispatch>,
-    acquisition: A,
-}
-
-// SAFETY: A shared guard gives out `&T` alone; its token is reached through `&mut`.
-unsafe impl<T: ?Sized + Sync, A: Acquisition> Sync for SpinLockGuard<'_, T, A> {}
-
-impl<'a, T: ?Sized, A: Acquisition> SpinLockGuard<'a, T, A> {
-    const fn new(lock: &'a SpinLock<T>, acquisition: A) -> Self {
-        Self {
-            lock,
-            irql: Irql::new(),
-            acquisition,
-        }
-    }
-
-    /// The token of `DISPATCH_LEVEL`, for what is to be done under the lock.
-    pub const fn irql(&mut self) -> &mut Irql<'a, Dispatch> {
-        &mut self.irql
-    }
-
-    /// Data and token at once.
-    pub const fn parts(&mut self) -> (&mut T, &mut Irql<'a, Dispatch>) {
-        // SAFETY: The guard holds the lock, so nothing else reaches the data, and it is borrowed
-        // through `&mut self`.
-        let data = unsafe { &mut *self.lock.data.get() };
-        (data, &mut self.irql)
-    }
-}
-
-impl<T: ?Sized, A: Acquisition> Deref for SpinLockGuard<'_, T, A> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: The guard holds the lock, so nothing else changes the data.
-        unsafe { &*self.lock.data.get() }
-    }
-}
-
-impl<T: ?Sized, A: Acquisition> DerefMut for SpinLockGuard<'_, T, A> {
-    fn deref_mut(&mut self) -> &mut T {
-        self.parts().0
-    }
-}
-
-impl<T: ?Sized, A: Acquisition> Drop for SpinLockGuard<'_, T, A> {
-    fn drop(&mut self) {
-        // SAFETY: The guard holds the lock, acquired in the way that `acquisition` tells, and stayed
-        // on its thread. The token of DISPATCH_LEVEL was borrowed by whatever raised since, and that
-        // is gone.
-        unsafe { self.acquisition.release(self.lock.raw.get()) };
-    }
-}
-
-impl<T: ?Sized + fmt::Debug, A: Acquisition> fmt::Debug for SpinLockGuard<'_, T, A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
+pub type SpinLockGuard<'a, T, A> = Guard<'a, SpinLock<T>, A, Exclusive, Dispatch>;

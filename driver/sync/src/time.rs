@@ -26,6 +26,7 @@ impl Timeout {
     pub const ZERO: Self = Self::After(Duration::ZERO);
 
     /// Calls `f` with the `Timeout` argument of `KeWaitForXxx`.
+    #[inline]
     pub(crate) fn with_raw<R>(self, f: impl FnOnce(*mut nt::LARGE_INTEGER) -> R) -> R {
         match self.quad_part() {
             None => f(core::ptr::null_mut()),
@@ -35,6 +36,7 @@ impl Timeout {
         }
     }
 
+    #[inline]
     fn quad_part(self) -> Option<i64> {
         match self {
             Self::Never => None,

@@ -32,6 +32,7 @@ impl WaitStatus {
     }
 
     /// What the status of a wait for one object, or for all of several, means.
+    #[inline]
     pub(crate) const fn from_status(status: Status) -> Self {
         match status {
             Status::SUCCESS => Self::Acquired,
@@ -57,6 +58,7 @@ pub enum Alertable {
 
 impl Alertable {
     /// The `Alertable` argument of `KeWaitForXxx`.
+    #[inline]
     pub(crate) fn raw(self) -> nt::BOOLEAN {
         nt::BOOLEAN::from(self == Self::Yes)
     }
@@ -97,6 +99,7 @@ impl<W: Waitable> Waitable for NonPagedArc<W> {}
 ///
 /// `object` is an initialised dispatcher object in resident memory, and stays so while the call
 /// lasts. The IRQL is `<= APC_LEVEL`, or `<= DISPATCH_LEVEL` if the time-out is zero.
+#[inline]
 pub unsafe fn wait_for(object: nt::PVOID, timeout: Timeout, alertable: Alertable) -> WaitStatus {
     // SAFETY: This function has the same contract.
     unsafe { wait_in_mode(nt::KERNEL_MODE, object, timeout, alertable) }
@@ -107,6 +110,7 @@ pub unsafe fn wait_for(object: nt::PVOID, timeout: Timeout, alertable: Alertable
 /// # Safety
 ///
 /// As for [`wait_for`]; in user mode, as for [`wait_in_user_mode`] too.
+#[inline]
 unsafe fn wait_in_mode(
     mode: nt::KPROCESSOR_MODE,
     object: nt::PVOID,

@@ -53,7 +53,7 @@ assert_not_impl_any!(Irql<'static, Dispatch>: Send, Sync);
 assert_not_impl_any!(SpinLockGuard<'static, u8, Raised>: Send);
 assert_not_impl_any!(SpinLockGuard<'static, u8, AtDpcLevel>: Send);
 assert_not_impl_any!(MutexGuard<'static, u8, Passive>: Send);
-assert_not_impl_any!(RecursiveMutexGuard<'static, u8, Passive>: Send, Sync);
+assert_not_impl_any!(RecursiveMutexGuard<'static, u8, Passive>: Send);
 assert_not_impl_any!(FastMutexGuard<'static, u8, Raising>: Send);
 assert_not_impl_any!(SharedGuard<'static, u8, Passive>: Send);
 assert_not_impl_any!(ExclusiveGuard<'static, u8, Passive>: Send);

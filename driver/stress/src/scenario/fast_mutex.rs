@@ -2,7 +2,7 @@
 
 use syncstress_protocol::{Primitive, Role};
 use wdk_sync::{
-    Apc, FastAcquisition, FastMutex, FastMutexGuard, Instant, Irql, Level, NonPagedArc, Passive,
+    Apc, ApcAcquisition, FastMutex, FastMutexGuard, Instant, Irql, Level, NonPagedArc, Passive,
     Status,
 };
 
@@ -67,7 +67,7 @@ impl Torture for FastMutex<Ledger> {
     }
 }
 
-fn work<A: FastAcquisition>(mut guard: FastMutexGuard<'_, Ledger, A>, worker: &mut Worker<'_>) {
+fn work<A: ApcAcquisition>(mut guard: FastMutexGuard<'_, Ledger, A>, worker: &mut Worker<'_>) {
     let expected = worker.before().raised_to(Apc::IRQL);
     let (ledger, irql) = guard.parts();
     worker.owns(irql, expected, |halfway| ledger.change(halfway));

@@ -1,150 +1,71 @@
 //! What an acquisition of a [`Resource`] gives.
 
 use core::{
-    fmt, mem,
+    cell::UnsafeCell,
+    fmt,
     ops::{Deref, DerefMut},
 };
 
 use super::Resource;
 use crate::{
-    AlreadyOwned, Apc, AtMost, Irql, Level, NonPagedArc, current_irql, nt,
+    AlreadyOwned, Apc, AtMost, Irql, Level, NonPagedArc, current_irql,
+    guard::{Exclusive, Guard, Lock, Release, Shared, sealed::Sealed},
+    nt,
     region::leave_critical_region,
+    track::How,
 };
 
 /// Shared access to the data of a [`Resource`]. Released, and the critical region left, when
 /// dropped.
-#[must_use = "the access is released as soon as the guard is dropped"]
-pub struct SharedGuard<'a, T: ?Sized, L: Level> {
-    resource: &'a Resource<T>,
-    irql: Irql<'a, L>,
-}
-
-// SAFETY: A shared guard gives out `&T` alone; its token is reached through `&mut`.
-unsafe impl<T: ?Sized + Sync, L: Level> Sync for SharedGuard<'_, T, L> {}
-
-impl<'a, T: ?Sized, L: Level> SharedGuard<'a, T, L> {
-    /// The guard of shared access that this thread has just acquired.
-    pub(super) const fn new(resource: &'a Resource<T>) -> Self {
-        Self {
-            resource,
-            irql: Irql::new(),
-        }
-    }
-
-    /// The token, for what is to be done under the lock.
-    pub const fn irql(&mut self) -> &mut Irql<'a, L> {
-        &mut self.irql
-    }
-
-    /// Data and token at once.
-    pub const fn parts(&mut self) -> (&T, &mut Irql<'a, L>) {
-        // SAFETY: The guard has shared access, so nobody changes the data.
-        let data = unsafe { &*self.resource.data.get() };
-        (data, &mut self.irql)
-    }
-}
-
-impl<T: ?Sized, L: Level> Deref for SharedGuard<'_, T, L> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: The guard has shared access, so nobody changes the data.
-        unsafe { &*self.resource.data.get() }
-    }
-}
-
-impl<T: ?Sized, L: Level> Drop for SharedGuard<'_, T, L> {
-    fn drop(&mut self) {
-        self.resource.raw.release();
-        leave_critical_region();
-    }
-}
-
-impl<T: ?Sized + fmt::Debug, L: Level> fmt::Debug for SharedGuard<'_, T, L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
+pub type SharedGuard<'a, T, L> = Guard<'a, Resource<T>, (), Shared, L>;
 
 /// Exclusive access to the data of a [`Resource`]. Released, and the critical region left, when
 /// dropped.
-#[must_use = "the access is released as soon as the guard is dropped"]
-pub struct ExclusiveGuard<'a, T: ?Sized, L: Level> {
-    resource: &'a Resource<T>,
-    irql: Irql<'a, L>,
-}
-
-// SAFETY: A shared guard gives out `&T` alone; its token is reached through `&mut`.
-unsafe impl<T: ?Sized + Sync, L: Level> Sync for ExclusiveGuard<'_, T, L> {}
+pub type ExclusiveGuard<'a, T, L> = Guard<'a, Resource<T>, (), Exclusive, L>;
 
 impl<'a, T: ?Sized, L: Level> ExclusiveGuard<'a, T, L> {
-    /// The guard of exclusive access that this thread has just acquired.
-    pub(super) const fn new(resource: &'a Resource<T>) -> Self {
-        Self {
-            resource,
-            irql: Irql::new(),
-        }
-    }
-
     /// Goes from exclusive to shared access without letting go: others who wait for shared access
     /// come in.
     ///
     /// IRQL: `<= APC_LEVEL`, as when it was acquired. Page: `ExConvertExclusiveToSharedLite`.
+    #[inline]
     pub fn downgrade(self) -> SharedGuard<'a, T, L> {
-        let resource = self.resource;
-        mem::forget(self);
+        let (resource, (), mut acquired) = self.into_parts();
+        acquired.converted(How::Shared);
         resource.exclusive.set(false);
         // SAFETY: This thread has exclusive access, acquired once, at an IRQL of at most APC_LEVEL
         // that has not changed.
         unsafe { nt::ExConvertExclusiveToSharedLite(resource.raw.get()) };
-        SharedGuard::new(resource)
-    }
-
-    /// The token, for what is to be done under the lock.
-    pub const fn irql(&mut self) -> &mut Irql<'a, L> {
-        &mut self.irql
-    }
-
-    /// Data and token at once.
-    pub const fn parts(&mut self) -> (&mut T, &mut Irql<'a, L>) {
-        // SAFETY: This is the only guard, so nothing else reaches the data, and it is borrowed
-        // through `&mut self`.
-        let data = unsafe { &mut *self.resource.data.get() };
-        (data, &mut self.irql)
+        // SAFETY: The exclusive access has become a shared one, and its guard is gone.
+        unsafe { Guard::new(resource, (), acquired) }
     }
 }
 
-impl<T: ?Sized, L: Level> Deref for ExclusiveGuard<'_, T, L> {
-    type Target = T;
+impl<T: ?Sized> Sealed for Resource<T> {}
+impl<T: ?Sized> Lock for Resource<T> {
+    type Data = T;
 
-    fn deref(&self) -> &T {
-        // SAFETY: This is the only guard, so nothing else changes the data.
-        unsafe { &*self.resource.data.get() }
+    #[inline]
+    fn data(&self) -> &UnsafeCell<T> {
+        &self.data
     }
 }
 
-impl<T: ?Sized, L: Level> DerefMut for ExclusiveGuard<'_, T, L> {
-    fn deref_mut(&mut self) -> &mut T {
-        self.parts().0
-    }
-}
-
-impl<T: ?Sized, L: Level> Drop for ExclusiveGuard<'_, T, L> {
-    fn drop(&mut self) {
-        self.resource.exclusive.set(false);
-        self.resource.raw.release();
+impl<T: ?Sized> Release<Resource<T>, Shared> for () {
+    #[inline]
+    unsafe fn release(self, resource: &Resource<T>) {
+        resource.raw.release();
         leave_critical_region();
     }
 }
 
-impl<T: ?Sized + fmt::Debug, L: Level> fmt::Debug for ExclusiveGuard<'_, T, L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
+impl<T: ?Sized> Release<Resource<T>, Exclusive> for () {
+    #[inline]
+    unsafe fn release(self, resource: &Resource<T>) {
+        resource.exclusive.set(false);
+        resource.raw.release();
+        leave_critical_region();
     }
-}
-
-mod sealed {
-    pub trait Sealed {}
 }
 
 /// What keeps a [`Resource`] alive for a [`HandedOver`]: a reference, or a [`NonPagedArc`] where it has
@@ -153,20 +74,18 @@ mod sealed {
 /// # Safety
 ///
 /// It gives the same resource whenever it is asked, and that stays where it is.
-pub unsafe trait ResourceHolder:
-    Deref<Target = Resource<Self::Data>> + sealed::Sealed
-{
+pub unsafe trait ResourceHolder: Deref<Target = Resource<Self::Data>> + Sealed {
     /// The data behind the resource.
     type Data: ?Sized;
 }
 
-impl<T: ?Sized> sealed::Sealed for &Resource<T> {}
+impl<T: ?Sized> Sealed for &Resource<T> {}
 // SAFETY: A reference always gives the same resource, which is pinned.
 unsafe impl<T: ?Sized> ResourceHolder for &Resource<T> {
     type Data = T;
 }
 
-impl<T> sealed::Sealed for NonPagedArc<Resource<T>> {}
+impl<T> Sealed for NonPagedArc<Resource<T>> {}
 // SAFETY: An owner always gives the same resource, which is pinned.
 unsafe impl<T> ResourceHolder for NonPagedArc<Resource<T>> {
     type Data = T;
@@ -187,12 +106,15 @@ pub struct HandedOver<H: ResourceHolder> {
 
 impl<H: ResourceHolder> HandedOver<H> {
     /// Waits for exclusive access and takes it from this thread, which leaves its critical region.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
     pub(super) fn acquire<L: AtMost<Apc>>(
         resource: H,
         irql: &mut Irql<'_, L>,
     ) -> Result<Self, AlreadyOwned> {
         let raw = &resource.raw;
-        mem::forget(resource.exclusive(irql)?);
+        // The access belongs to no thread from here on, so what was acquired is recorded as released.
+        let (_resource, (), _acquired) = resource.exclusive(irql)?.into_parts();
         // SAFETY: This thread has exclusive access, acquired once. The owner pointer is made of the
         // address of the resource, which stays until the access is released, and is used for nothing
         // else: there is one exclusive owner.
