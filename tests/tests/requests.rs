@@ -105,7 +105,7 @@ fn has_no_run(client: &Client) {
 on_every_host! {
     fn unknown_codes_are_invalid_device_requests(host) {
         let client = open(host);
-        let next = ioctl::COLLECT + 4;
+        let next = ioctl::ALL[ioctl::ALL.len() - 1] + 4;
         // A method that is not buffered, other access bits, another device type.
         let odd = [0, 1, u32::MAX, next, ioctl::START | 3, ioctl::START & !0xC000, 0x0002_E000];
         for code in odd {

@@ -4,9 +4,10 @@
 //! counts in it against the bytes that came, the numbers that must be members of an enumeration.
 
 use syncstress_protocol::{
-    CollectReply, ItemDescriptor, ListReply, ListRequest, PROTOCOL_MAJOR, ParameterDescriptor,
+    Bucket, CollectReply, HistogramKind, HistogramReply, HistogramRequest, ItemDescriptor,
+    ListReply, ListRequest, Metric, PROTOCOL_MAJOR, PageRequest, ParameterDescriptor,
     ParameterValue, Phase, Progress, RunReference, StartRequest, Verdict, VersionReply,
-    WorkerReport, ioctl,
+    WorkerDetail, WorkerReport, ioctl,
 };
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
@@ -24,6 +25,8 @@ const PAGE_BYTES: usize = 16 * 1024;
 const MOST_ENTRIES: u32 = 65_536;
 /// More bytes than any result has.
 const MOST_COLLECT_BYTES: u32 = 64 << 20;
+/// From this minor version of the protocol on, a driver tells what its runs measure.
+const MEASURES_FROM_MINOR: u16 = 1;
 
 /// Why the driver did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +92,17 @@ pub struct Collected {
     pub log: String,
 }
 
+/// A histogram of one worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Histogram {
+    /// The sum of all values, in nanoseconds.
+    pub total_ns: u64,
+    /// The largest value, in nanoseconds.
+    pub maximum_ns: u64,
+    /// The buckets that are not empty, in the order of their values.
+    pub buckets: Vec<Bucket>,
+}
+
 /// One handle to the driver, and what the driver said of itself.
 pub struct Client {
     handle: Box<dyn Handle>,
@@ -135,7 +149,7 @@ impl Client {
     /// # Errors
     /// Any [`ClientError`].
     pub fn items(&self) -> Result<Vec<ItemDescriptor>, ClientError> {
-        self.list("LIST_ITEMS", ioctl::LIST_ITEMS, 0)
+        self.list("LIST_ITEMS", ioctl::LIST_ITEMS, of_item(0))
     }
 
     /// The parameters of the item with this id.
@@ -143,7 +157,84 @@ impl Client {
     /// # Errors
     /// Any [`ClientError`].
     pub fn parameters(&self, item: u32) -> Result<Vec<ParameterDescriptor>, ClientError> {
-        self.list("LIST_PARAMETERS", ioctl::LIST_PARAMETERS, item)
+        self.list("LIST_PARAMETERS", ioctl::LIST_PARAMETERS, of_item(item))
+    }
+
+    /// Whether the driver tells what its runs measure: [`workers`](Self::workers),
+    /// [`histogram`](Self::histogram), [`metrics`](Self::metrics). One from before the protocol's
+    /// version 1.1 does not.
+    #[must_use]
+    pub const fn measures(&self) -> bool {
+        self.version.protocol_minor >= MEASURES_FROM_MINOR
+    }
+
+    /// What each worker of a run that was not collected has done so far.
+    ///
+    /// # Errors
+    /// Any [`ClientError`].
+    pub fn workers(&self, run: RunReference) -> Result<Vec<WorkerDetail>, ClientError> {
+        self.list("WORKERS", ioctl::WORKERS, of_run(run))
+    }
+
+    /// Figures of a run that has ended and was not collected.
+    ///
+    /// # Errors
+    /// Any [`ClientError`].
+    pub fn metrics(&self, run: RunReference) -> Result<Vec<Metric>, ClientError> {
+        self.list("METRICS", ioctl::METRICS, of_run(run))
+    }
+
+    /// A histogram of a worker of a run that was not collected; none if the worker has no such one.
+    ///
+    /// # Errors
+    /// Any [`ClientError`].
+    pub fn histogram(
+        &self,
+        run: RunReference,
+        worker: u32,
+        kind: HistogramKind,
+    ) -> Result<Option<Histogram>, ClientError> {
+        let mut histogram = Histogram::default();
+        let mut first = 0;
+        loop {
+            let request = HistogramRequest {
+                run: run.run,
+                worker,
+                kind: kind.to_wire(),
+                first,
+                reserved: 0,
+            };
+            let reply = match self.histogram_page(&request, &mut histogram) {
+                Err(error) if error.refusal() == Some(NtStatus::NOT_FOUND) => return Ok(None),
+                reply => reply?,
+            };
+            if reply.next == 0 {
+                histogram.total_ns = reply.total_ns;
+                histogram.maximum_ns = reply.maximum_ns;
+                return Ok(Some(histogram));
+            }
+            if reply.next <= first {
+                let why = format!("page {} after page {first}", reply.next);
+                return Err(ClientError::protocol("HISTOGRAM", why));
+            }
+            first = reply.next;
+        }
+    }
+
+    /// Adds one page to `histogram`.
+    fn histogram_page(
+        &self,
+        request: &HistogramRequest,
+        histogram: &mut Histogram,
+    ) -> Result<HistogramReply, ClientError> {
+        const NAME: &str = "HISTOGRAM";
+        let mut page = vec![0; PAGE_BYTES];
+        let bytes = self.send(NAME, ioctl::HISTOGRAM, request.as_bytes(), &mut page)?;
+        let (reply, rest) = HistogramReply::read_from_prefix(bytes)
+            .map_err(|_| wrong_size(NAME, bytes.len(), size_of::<HistogramReply>()))?;
+        let buckets: Vec<Bucket> = read_entries(NAME, rest, reply.returned)?;
+        histogram.buckets.extend(buckets);
+        Ok(reply)
     }
 
     /// Starts a run of the item with this id.
@@ -249,14 +340,13 @@ impl Client {
         &self,
         name: &'static str,
         code: u32,
-        item: u32,
+        request: impl Fn(u32) -> Vec<u8>,
     ) -> Result<Vec<T>, ClientError> {
         let mut entries: Vec<T> = Vec::new();
         let mut page = vec![0; PAGE_BYTES.max(size_of::<ListReply>() + size_of::<T>())];
         loop {
             let first = u32::try_from(entries.len()).unwrap_or(u32::MAX);
-            let request = ListRequest { item, first };
-            let reply = self.send(name, code, request.as_bytes(), &mut page)?;
+            let reply = self.send(name, code, &request(first), &mut page)?;
             let (total, more) = parse_page::<T>(name, reply)?;
             let stuck = more.is_empty();
             entries.extend(more);
@@ -269,6 +359,24 @@ impl Client {
                 return Err(ClientError::protocol(name, why));
             }
         }
+    }
+}
+
+/// Requests for pages of a list of the catalogue.
+fn of_item(item: u32) -> impl Fn(u32) -> Vec<u8> {
+    move |first| ListRequest { item, first }.as_bytes().to_vec()
+}
+
+/// Requests for pages of a list about a run.
+fn of_run(run: RunReference) -> impl Fn(u32) -> Vec<u8> {
+    move |first| {
+        let RunReference { run } = run;
+        let request = PageRequest {
+            run,
+            first,
+            reserved: 0,
+        };
+        request.as_bytes().to_vec()
     }
 }
 

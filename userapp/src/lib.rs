@@ -15,6 +15,8 @@ mod error;
 mod exit;
 mod fairness;
 mod interrupt;
+mod latency;
+mod measured;
 mod parameters;
 mod record;
 mod run;

@@ -3,12 +3,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
-use syncstress_protocol::{ItemKind, Verdict, WorkerReport};
+use syncstress_protocol::{ItemKind, Verdict, WorkerDetail, WorkerReport};
 
 use crate::{
     catalog::Item,
     client::Collected,
     fairness::{Fairness, ratio},
+    latency::Latency,
+    measured::Measured,
     parameters::Values,
     status::NtStatus,
     wire::{self, Word, clean},
@@ -84,6 +86,18 @@ pub struct RunRecord {
     pub kernel_contention: u64,
     /// How evenly workers of one role got the lock; of several roles the worst.
     pub fairness: Option<Fairness>,
+    /// The waits of all acquisitions; one that a try got at once waited 0.
+    pub wait: Option<Latency>,
+    /// How long the lock was held, of those holds that were timed.
+    pub hold: Option<Latency>,
+    /// How long after their due time timers' DPCs ran.
+    pub lateness: Option<Latency>,
+    /// Violations of the IRQL.
+    pub irql_violations: u64,
+    /// Violations of the APC state.
+    pub apc_violations: u64,
+    /// Figures of the whole run, by name.
+    pub metrics: BTreeMap<String, Figure>,
     /// The counts of each role.
     pub roles: Vec<RoleRecord>,
     /// The counts of each worker.
@@ -92,6 +106,15 @@ pub struct RunRecord {
     pub log: String,
     /// Bytes of the log that the driver did not keep.
     pub log_bytes_lost: u32,
+}
+
+/// A figure of a whole run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Figure {
+    /// Its value.
+    pub value: f64,
+    /// The unit's abbreviation, empty for a plain number.
+    pub unit: Word,
 }
 
 /// Counts of several workers.
@@ -201,6 +224,31 @@ impl RunRecord {
         }
     }
 
+    /// The record with what the run measured.
+    #[must_use]
+    pub fn with_measured(self, measured: &Measured) -> Self {
+        let sum = |count: fn(&WorkerDetail) -> u64| {
+            let counts = measured.details.iter().map(count);
+            counts.fold(0, u64::saturating_add)
+        };
+        let metrics = measured.metrics.iter().map(|metric| {
+            let figure = Figure {
+                value: thousandths(metric.milli),
+                unit: wire::unit(metric.unit),
+            };
+            (clean(metric.name.as_str(), false), figure)
+        });
+        Self {
+            wait: Latency::of(measured.waits.iter().flatten()),
+            hold: Latency::of(measured.holds.iter().flatten()),
+            lateness: Latency::of(measured.lateness.iter().flatten()),
+            irql_violations: sum(|worker| worker.irql_violations),
+            apc_violations: sum(|worker| worker.apc_violations),
+            metrics: metrics.collect(),
+            ..self
+        }
+    }
+
     /// The record of a run that the driver refused to start.
     #[must_use]
     pub fn refused(item: &Item, values: &Values, status: NtStatus) -> Self {
@@ -226,6 +274,12 @@ impl RunRecord {
             acquisitions_per_second: 0.0,
             kernel_contention: 0,
             fairness: None,
+            wait: None,
+            hold: None,
+            lateness: None,
+            irql_violations: 0,
+            apc_violations: 0,
+            metrics: BTreeMap::new(),
             roles: Vec::new(),
             workers: Vec::new(),
             log: String::new(),
@@ -299,6 +353,15 @@ impl WorkerRecord {
 #[must_use]
 pub const fn units_of_100ns(units: u64) -> Duration {
     Duration::new(units / 10_000_000, (units % 10_000_000) as u32 * 100)
+}
+
+/// A figure that the protocol gives in thousandths.
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "figures are shown with few digits"
+)]
+fn thousandths(milli: i64) -> f64 {
+    milli as f64 / 1000.0
 }
 
 fn millis(time: Duration) -> u64 {

@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use syncstress_protocol::{Phase, Progress, RunReference};
+use syncstress_protocol::{ItemKind, Phase, Progress, RunReference};
 
 use crate::{
     catalog::Item,
     client::{Client, RunState},
     error::Error,
     interrupt::Interrupt,
+    measured::Measured,
     parameters::Values,
     record::{RunRecord, units_of_100ns},
 };
@@ -83,8 +84,14 @@ impl<'a> Runner<'a> {
             started: Instant::now(),
         };
         let (finished, overran) = watch.until_finished(look)?;
+        let measured = if item.kind == Some(ItemKind::Scenario) {
+            Measured::read(self.client, reference)?
+        } else {
+            Measured::default()
+        };
         let collected = self.client.collect(reference, finished.collect_bytes)?;
-        Ok(RunRecord::collected(item, values, &collected, overran))
+        let record = RunRecord::collected(item, values, &collected, overran);
+        Ok(record.with_measured(&measured))
     }
 }
 

@@ -50,6 +50,9 @@ pub fn unit(number: u32) -> Word {
         Unit::Milliseconds => "ms",
         Unit::Microseconds => "us",
         Unit::Percent => "%",
+        Unit::Nanoseconds => "ns",
+        Unit::PerSecond => "/s",
+        Unit::PartsPerMillion => "ppm",
     })
 }
 

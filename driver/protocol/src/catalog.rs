@@ -49,6 +49,12 @@ wire_enum! {
         Microseconds = 4,
         /// Parts of a hundred.
         Percent = 5,
+        /// Nanoseconds.
+        Nanoseconds = 6,
+        /// Events in a second.
+        PerSecond = 7,
+        /// Parts of a million.
+        PartsPerMillion = 8,
     }
 }
 

@@ -41,3 +41,30 @@ pub const STOP: u32 = code(5);
 /// `STATUS_DEVICE_BUSY` while the run goes on. A buffer that is too small gets
 /// `STATUS_BUFFER_TOO_SMALL` and keeps the result; [`Progress`](crate::Progress) tells the size.
 pub const COLLECT: u32 = code(6);
+
+/// In: [`PageRequest`](crate::PageRequest). Out: [`ListReply`](crate::ListReply) and as many
+/// [`WorkerDetail`](crate::WorkerDetail)s as fit. While the run goes on, too, until it is collected.
+pub const WORKERS: u32 = code(7);
+
+/// In: [`HistogramRequest`](crate::HistogramRequest). Out:
+/// [`HistogramReply`](crate::HistogramReply) and as many [`Bucket`](crate::Bucket)s as fit. While
+/// the run goes on, too, until it is collected.
+pub const HISTOGRAM: u32 = code(8);
+
+/// In: [`PageRequest`](crate::PageRequest). Out: [`ListReply`](crate::ListReply) and as many
+/// [`Metric`](crate::Metric)s as fit; there are none before the run is finished.
+pub const METRICS: u32 = code(9);
+
+/// Every code that there is.
+pub const ALL: &[u32] = &[
+    QUERY_VERSION,
+    LIST_ITEMS,
+    LIST_PARAMETERS,
+    START,
+    PROGRESS,
+    STOP,
+    COLLECT,
+    WORKERS,
+    HISTOGRAM,
+    METRICS,
+];

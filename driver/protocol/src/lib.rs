@@ -8,6 +8,8 @@
 //!    driver needs no newer tool.
 //! 3. [`ioctl::START`] starts a run and returns at once; [`ioctl::PROGRESS`] watches it,
 //!    [`ioctl::STOP`] asks it to end, [`ioctl::COLLECT`] takes its result and forgets it.
+//! 4. Before that, [`ioctl::WORKERS`], [`ioctl::HISTOGRAM`] and [`ioctl::METRICS`] tell what it
+//!    measures, page by page.
 //!
 //! A run belongs to the file handle that started it. Each handle has one run at a time, and a run
 //! ends when its handle is closed.
@@ -18,6 +20,7 @@ compile_error!("the structures of the protocol are little-endian in memory");
 
 mod catalog;
 pub mod ioctl;
+mod measure;
 mod run;
 mod text;
 mod version;
@@ -25,6 +28,9 @@ mod version;
 pub use catalog::{
     ItemDescriptor, ItemFlags, ItemKind, ListReply, ListRequest, ParameterDescriptor, Primitive,
     Unit,
+};
+pub use measure::{
+    Bucket, HistogramKind, HistogramReply, HistogramRequest, Metric, PageRequest, WorkerDetail,
 };
 pub use run::{
     CollectReply, MAX_PARAMETERS, ParameterValue, Phase, Progress, Role, RunReference,

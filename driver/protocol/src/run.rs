@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::wire_enum;
 
 /// The most parameters that one [`StartRequest`] carries.
-pub const MAX_PARAMETERS: usize = 16;
+pub const MAX_PARAMETERS: usize = 32;
 
 /// Starts a run of one item. `parameters` [`ParameterValue`]s follow it.
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]

@@ -55,6 +55,9 @@ impl Session {
             ioctl::PROGRESS => self.report_progress(irql, message),
             ioctl::STOP => self.stop_run(irql, &message),
             ioctl::COLLECT => self.collect_result(irql, message),
+            ioctl::WORKERS => self.list_workers(irql, message),
+            ioctl::HISTOGRAM => self.show_histogram(irql, message),
+            ioctl::METRICS => self.list_metrics(irql, message),
             _ => Err(Status::INVALID_DEVICE_REQUEST),
         }
     }
@@ -161,7 +164,7 @@ fn list_parameters(message: Message<'_>) -> Result<usize, Status> {
 }
 
 /// Answers with as many entries, from the index `first` on, as fit.
-fn list<T: IntoBytes + Immutable>(
+pub fn list<T: IntoBytes + Immutable>(
     message: Message<'_>,
     first: u32,
     total: u32,

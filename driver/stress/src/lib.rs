@@ -7,8 +7,9 @@
 //!
 //! | module | what is there |
 //! |---|---|
-//! | `engine`, `session`, `dispatch` | handles, control codes, limits |
+//! | `engine`, `session`, `dispatch`, `inspect` | handles, control codes, limits |
 //! | `run` | one run: its workers' counters, its supervisor, its outcome |
+//! | `measure` | histograms, the clock, and what measuring costs |
 //! | `behaviour` | one function per documented behaviour of a primitive |
 //! | `scenario` | many threads on one primitive, its invariant checked on every pass |
 //!
@@ -25,8 +26,10 @@ mod behaviour;
 mod catalog;
 mod dispatch;
 mod engine;
+mod inspect;
 mod limits;
 mod log;
+mod measure;
 mod message;
 mod run;
 mod scenario;

@@ -1,6 +1,6 @@
 //! What each file handle has: one run at a time.
 
-use syncstress_protocol::{Phase, Progress};
+use syncstress_protocol::{Metric, Phase, Progress};
 use wdk_sync::{AlreadyOwned, Irql, Mutex, NonPaged, NonPagedArc, Passive, Status, Thread};
 
 use crate::{
@@ -101,6 +101,23 @@ impl Session {
                 State::Finished(outcome) => current.run.final_progress(outcome),
                 State::Going(_) | State::Lost => current.run.progress(),
             })
+        })
+    }
+
+    /// Lets `f` look at run `number`, and at its figures, of which there are none before its end.
+    pub(crate) fn inspect<R>(
+        &self,
+        irql: &mut Irql<'_, Passive>,
+        number: u64,
+        f: impl FnOnce(&Run, &[Metric]) -> Result<R, Status>,
+    ) -> Result<R, Status> {
+        self.with_run(irql, number, |current, irql| {
+            current.look(irql);
+            let metrics = match &current.state {
+                State::Finished(outcome) => outcome.metrics.as_slice(),
+                State::Going(_) | State::Lost => &[],
+            };
+            f(&current.run, metrics)
         })
     }
 

@@ -60,6 +60,10 @@ parameter_ids! {
     Due = 13, "due", Microseconds, "Due times are random up to this.";
     /// The period of periodic timers.
     Period = 14, "period", Milliseconds, "Period of every second setting; 0: one-shot timers only.";
+    /// Whether times are measured.
+    Measure = 15, "measure", Count, "Times are measured: 0 never, 1 always, 2 by turns, to see the cost.";
+    /// How many holds are timed.
+    Sample = 16, "sample", Count, "One hold in so many is timed; waits always are.";
 }
 
 const _: () = assert!(
@@ -113,6 +117,16 @@ impl Parameter {
         Self::new(ParameterId::Think, 0, 100_000, default)
     }
 
+    /// [`ParameterId::Measure`].
+    pub const fn measure() -> Self {
+        Self::new(ParameterId::Measure, 0, Measure::ByTurns as u64, 1)
+    }
+
+    /// [`ParameterId::Sample`].
+    pub const fn sample() -> Self {
+        Self::new(ParameterId::Sample, 1, 1_000_000, 16)
+    }
+
     /// A share of a hundred.
     pub const fn percent(id: ParameterId, default: u64) -> Self {
         Self::new(id, 0, 100, default)
@@ -131,6 +145,17 @@ impl Parameter {
             summary: Text::new(summary),
         }
     }
+}
+
+/// What [`ParameterId::Measure`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// No time is measured.
+    Never = 0,
+    /// Times are measured on every pass.
+    Always = 1,
+    /// Some passes are measured and some are not.
+    ByTurns = 2,
 }
 
 /// A value for every parameter.
@@ -178,6 +203,15 @@ impl Settings {
     /// The value of a parameter in microseconds.
     pub fn micros(&self, id: ParameterId) -> core::time::Duration {
         core::time::Duration::from_micros(self.get(id))
+    }
+
+    /// Whether times are measured.
+    pub fn measure(&self) -> Measure {
+        match self.get(ParameterId::Measure) {
+            0 => Measure::Never,
+            1 => Measure::Always,
+            _ => Measure::ByTurns,
+        }
     }
 
     fn set(&mut self, id: ParameterId, value: u64) {

@@ -10,25 +10,16 @@ use std::{
 
 use common::{Client, engine, start_request};
 use fastrand::Rng;
-use syncstress_protocol::{RunReference, ioctl};
+use syncstress_protocol::{HistogramRequest, PageRequest, RunReference, ioctl};
 use wdk_sync::{Status, testing::at_passive_level};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// A code, mostly one of the protocol.
 fn code(random: &mut Rng) -> u32 {
-    let known = [
-        ioctl::QUERY_VERSION,
-        ioctl::LIST_ITEMS,
-        ioctl::LIST_PARAMETERS,
-        ioctl::START,
-        ioctl::PROGRESS,
-        ioctl::STOP,
-        ioctl::COLLECT,
-    ];
     if random.u8(..8) == 0 {
         random.u32(..)
     } else {
-        known[random.usize(..known.len())]
+        ioctl::ALL[random.usize(..ioctl::ALL.len())]
     }
 }
 
@@ -51,6 +42,26 @@ fn request(random: &mut Rng, last_run: &AtomicU64) -> (u32, Vec<u8>, usize) {
         ioctl::PROGRESS | ioctl::STOP | ioctl::COLLECT if plausible => {
             let run = last_run.load(Ordering::Relaxed);
             RunReference { run }.as_bytes().to_vec()
+        }
+        ioctl::WORKERS | ioctl::METRICS if plausible => {
+            let run = last_run.load(Ordering::Relaxed);
+            let (first, reserved) = (random.u32(..4), random.u32(..2));
+            let request = PageRequest {
+                run,
+                first,
+                reserved,
+            };
+            request.as_bytes().to_vec()
+        }
+        ioctl::HISTOGRAM if plausible => {
+            let request = HistogramRequest {
+                run: last_run.load(Ordering::Relaxed),
+                worker: random.u32(..6),
+                kind: random.u32(..5),
+                first: random.u32(..),
+                reserved: 0,
+            };
+            request.as_bytes().to_vec()
         }
         _ => bytes(random),
     };

@@ -4,8 +4,8 @@ mod common;
 
 use common::{Client, engine, start_request};
 use syncstress_protocol::{
-    CollectReply, ListReply, ListRequest, MAX_PARAMETERS, Progress, RunReference, StartRequest,
-    VersionReply, ioctl,
+    CollectReply, HistogramRequest, ListReply, ListRequest, MAX_PARAMETERS, PageRequest, Progress,
+    RunReference, StartRequest, VersionReply, ioctl,
 };
 use wdk_sync::Status;
 use zerocopy::IntoBytes;
@@ -147,6 +147,52 @@ fn run_references() -> Vec<Case> {
     ]
 }
 
+/// For workers and metrics, which have the same input.
+fn pages() -> Vec<Case> {
+    let page = |run: u64, reserved: u32| {
+        let request = PageRequest {
+            run,
+            first: 0,
+            reserved,
+        };
+        request.as_bytes().to_vec()
+    };
+    vec![
+        ("no input", vec![], 4096, LENGTH),
+        ("short input", without_last(page(1, 0)), 4096, LENGTH),
+        ("long input", with_one_more(page(1, 0)), 4096, LENGTH),
+        ("reserved", page(1, 1), 4096, INVALID),
+        ("of nothing", page(77, 0), 4096, MISSING),
+    ]
+}
+
+fn histograms() -> Vec<Case> {
+    let histogram = |run: u64, kind: u32, reserved: u32| {
+        let request = HistogramRequest {
+            run,
+            worker: 0,
+            kind,
+            first: 0,
+            reserved,
+        };
+        request.as_bytes().to_vec()
+    };
+    vec![
+        ("no input", vec![], 4096, LENGTH),
+        (
+            "long input",
+            with_one_more(histogram(1, 1, 0)),
+            4096,
+            LENGTH,
+        ),
+        ("no kind", histogram(1, 0, 0), 4096, INVALID),
+        ("unknown kind", histogram(1, 99, 0), 4096, INVALID),
+        ("reserved", histogram(1, 1, 1), 4096, INVALID),
+        ("no room", histogram(1, 1, 0), 24, SMALL),
+        ("of nothing", histogram(77, 1, 0), 4096, MISSING),
+    ]
+}
+
 /// Every code with its cases, known or not.
 fn all() -> Vec<(u32, Vec<Case>)> {
     // The other transfer methods of a known function, and functions that there are not.
@@ -156,7 +202,7 @@ fn all() -> Vec<(u32, Vec<Case>)> {
         ioctl::START | 1,
         ioctl::START | 2,
         ioctl::START | 3,
-        ioctl::COLLECT + 4,
+        ioctl::ALL[ioctl::ALL.len() - 1] + 4,
         ioctl::QUERY_VERSION - 4,
     ];
     let unknown = unknown.map(|code| (code, vec![("the code", vec![0; 16], 4096, UNKNOWN)]));
@@ -169,6 +215,9 @@ fn all() -> Vec<(u32, Vec<Case>)> {
         (ioctl::PROGRESS, progress()),
         (ioctl::STOP, run_references()),
         (ioctl::COLLECT, run_references()),
+        (ioctl::WORKERS, pages()),
+        (ioctl::METRICS, pages()),
+        (ioctl::HISTOGRAM, histograms()),
     ];
     all.extend(unknown);
     all

@@ -7,6 +7,7 @@ use comfy_table::{
 use super::units::{count, nanoseconds, percent, rate, seconds};
 use crate::{
     fairness::Fairness,
+    latency::Latency,
     record::{Outcome, RunRecord, Totals},
     wire::Word,
 };
@@ -17,7 +18,7 @@ const STYLE: TableStyle = TableStyle::new()
     .header_separator(RULE)
     .bottom_border(RULE);
 
-const HEADINGS: [&str; 12] = [
+const HEADINGS: [&str; 13] = [
     "scenario",
     "result",
     "workers",
@@ -28,7 +29,8 @@ const HEADINGS: [&str; 12] = [
     "contended",
     "fairness\nmin/max",
     "fairness\nJain",
-    "longest\nwait",
+    "wait\np99",
+    "wait\nlongest",
     "failures",
 ];
 /// The first column that holds numbers.
@@ -89,6 +91,7 @@ fn run_row(run: &RunRecord) -> Vec<Cell> {
     ];
     cells.extend(counts(
         &run.totals,
+        run.wait.as_ref(),
         rate(run.acquisitions_per_second),
         run.fairness,
     ));
@@ -108,12 +111,17 @@ fn role_row(role: &Word, totals: &Totals, fairness: Option<Fairness>, failures: 
         Cell::new(totals.worker_count),
         Cell::new(""),
     ];
-    cells.extend(counts(totals, String::new(), fairness));
+    cells.extend(counts(totals, None, String::new(), fairness));
     cells.push(Cell::new(count(failures)));
     cells
 }
 
-fn counts(totals: &Totals, rate: String, fairness: Option<Fairness>) -> [Cell; 7] {
+fn counts(
+    totals: &Totals,
+    wait: Option<&Latency>,
+    rate: String,
+    fairness: Option<Fairness>,
+) -> [Cell; 8] {
     let measure = |measure: fn(Fairness) -> f64| {
         Cell::new(fairness.map_or_else(|| "-".to_owned(), |it| format!("{:.3}", measure(it))))
     };
@@ -124,6 +132,7 @@ fn counts(totals: &Totals, rate: String, fairness: Option<Fairness>) -> [Cell; 7
         Cell::new(percent(totals.contention)),
         measure(|it| it.min_over_max),
         measure(|it| it.jain),
+        Cell::new(wait.map_or_else(|| "-".to_owned(), |wait| nanoseconds(wait.p99_ns))),
         Cell::new(nanoseconds(totals.longest_wait_ns)),
     ]
 }

@@ -1,5 +1,6 @@
 //! A run: what its threads share, and what is told about it while it goes on.
 
+mod metrics;
 mod outcome;
 mod supervisor;
 mod tally;
@@ -16,6 +17,7 @@ use syncstress_protocol::{Phase, Progress};
 use wdk_sync::{Event, Instant, Irql, NonPagedArc, Passive, Signal, Status, Timeout, WaitStatus};
 
 pub use self::{
+    metrics::Metrics,
     outcome::Outcome,
     supervisor::supervise,
     tally::{Count, Tally},
@@ -23,6 +25,7 @@ pub use self::{
 use crate::{
     catalog::Item,
     engine::Share,
+    measure::Clock,
     scenario::Crew,
     settings::{ParameterId, Settings},
 };
@@ -34,6 +37,7 @@ pub struct Run {
     item: Item,
     settings: Settings,
     started: Instant,
+    clock: Clock,
     /// One for each worker and each DPC.
     tallies: Vec<Tally>,
     /// A [`Phase`], which only grows.
@@ -82,6 +86,7 @@ impl Run {
             item,
             settings,
             started: Instant::now(),
+            clock: Clock::start(),
             tallies,
             phase: AtomicU32::new(Phase::Running.to_wire()),
             stop_requested: AtomicBool::new(false),
@@ -100,6 +105,11 @@ impl Run {
     /// The values of its parameters.
     pub const fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// What it measures with.
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// The counters of its workers and DPCs.
@@ -167,6 +177,10 @@ impl Run {
             let left = duration.saturating_sub(start.elapsed());
             let slice = Timeout::After(left.min(END_IS_SEEN_WITHIN));
             if left.is_zero() || self.end.wait(irql, slice) == WaitStatus::Acquired {
+                return;
+            }
+            if self.workers.load(Ordering::Relaxed) == 0 {
+                // Every worker has done what it was to do.
                 return;
             }
         }

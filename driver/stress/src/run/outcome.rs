@@ -1,6 +1,8 @@
 //! What came out of a run.
 
-use syncstress_protocol::{CollectReply, Verdict, WorkerReport};
+use alloc::vec::Vec;
+
+use syncstress_protocol::{CollectReply, Metric, Verdict, WorkerReport};
 use wdk_sync::Status;
 
 use super::Run;
@@ -20,6 +22,8 @@ pub struct Outcome {
     pub failures: u64,
     /// Contention as the primitive itself counts it.
     pub kernel_contention: u64,
+    /// Figures of the whole run.
+    pub metrics: Vec<Metric>,
 }
 
 impl Run {
@@ -56,8 +60,9 @@ impl Run {
             failures: outcome.failures,
             kernel_contention: outcome.kernel_contention,
         })?;
+        let scale = self.clock().scale();
         for (index, tally) in self.tallies().iter().enumerate() {
-            reply.put(&tally.report(length(index)))?;
+            reply.put(&tally.report(length(index), scale))?;
         }
         reply.put(log)
     }

@@ -4,7 +4,7 @@
 use syncstress_protocol::Verdict;
 use wdk_sync::{Irql, NonPagedArc, Passive, Status};
 
-use super::{Count, Outcome, Run, in_100ns};
+use super::{Count, Metrics, Outcome, Run, in_100ns};
 use crate::{catalog::Item, engine::Share, log::Log, scenario::Stage};
 
 /// Carries `run` through. Afterwards none of its threads is left but this one, and `threads` of the
@@ -15,15 +15,21 @@ pub fn supervise(
     mut log: Log,
     threads: Share,
 ) -> Outcome {
+    let mut metrics = Metrics::default();
     let result = match run.item {
         Item::Test(test) => (test.run)(irql, &mut log).map(|()| 0),
         Item::Scenario(scenario) => {
-            let mut stage = Stage::new(run, &mut log);
+            let mut stage = Stage::new(run, &mut log, &mut metrics);
             (scenario.run)(&mut stage, irql)
         }
     };
     drop(threads);
-    let outcome = conclude(run, log, result);
+    run.clock().settle();
+    let mut outcome = conclude(run, log, result);
+    if matches!(run.item, Item::Scenario(_)) {
+        metrics.of_clock(run.clock());
+        outcome.metrics = metrics.into_vec();
+    }
     run.finish();
     outcome
 }
@@ -54,5 +60,6 @@ fn conclude(run: &Run, mut log: Log, result: Result<u64, Status>) -> Outcome {
         elapsed_100ns: in_100ns(run.elapsed()),
         failures,
         kernel_contention: result.unwrap_or(0),
+        metrics: alloc::vec::Vec::new(),
     }
 }

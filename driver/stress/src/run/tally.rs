@@ -1,15 +1,15 @@
 //! What a worker counts, on cache lines of its own.
 
 use alloc::vec::Vec;
-use core::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use core::sync::atomic::{AtomicU64, Ordering};
 
-use syncstress_protocol::{Role, WorkerReport};
+use syncstress_protocol::{HistogramKind, Role, WorkerDetail, WorkerReport};
 use wdk_sync::Status;
 
-use crate::scenario::Crew;
+use crate::{
+    measure::{Histogram, Scale},
+    scenario::Crew,
+};
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,13 +25,13 @@ pub enum Count {
     Timeouts,
     /// Violations.
     Failures,
-    /// The longest wait, in nanoseconds.
-    LongestWait,
-    /// All waits together, in nanoseconds.
-    TotalWait,
+    /// Violations of the IRQL.
+    IrqlViolations,
+    /// Violations of the APC state.
+    ApcViolations,
 }
 
-const COUNTS: usize = Count::TotalWait as usize + 1;
+const COUNTS: usize = Count::ApcViolations as usize + 1;
 
 /// The counters of one worker.
 ///
@@ -40,6 +40,9 @@ const COUNTS: usize = Count::TotalWait as usize + 1;
 pub struct Tally {
     role: Role,
     counts: [AtomicU64; COUNTS],
+    /// Of a DPC: how late it ran. Of a thread: how long it waited.
+    first: Histogram,
+    hold: Histogram,
     /// Keeps the counters of two workers two cache lines apart, since processors fetch pairs of
     /// them. By padding and not by alignment, which pool does not give.
     _apart: [u64; 16],
@@ -55,17 +58,21 @@ pub fn for_crew(crew: &Crew) -> Result<Vec<Tally>, Status> {
     tallies
         .try_reserve_exact(crew.members().count())
         .map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
-    tallies.extend(crew.members().map(Tally::new));
+    for role in crew.members() {
+        tallies.push(Tally::new(role)?);
+    }
     Ok(tallies)
 }
 
 impl Tally {
-    const fn new(role: Role) -> Self {
-        Self {
+    fn new(role: Role) -> Result<Self, Status> {
+        Ok(Self {
             role,
             counts: [const { AtomicU64::new(0) }; COUNTS],
+            first: Histogram::new()?,
+            hold: Histogram::new()?,
             _apart: [0; 16],
-        }
+        })
     }
 
     /// What the worker does.
@@ -83,18 +90,33 @@ impl Tally {
         self.add(count, 1);
     }
 
-    /// Adds a wait. By one thread, or under a lock, at a time.
-    pub fn wait(&self, wait: Duration) {
-        let nanos = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
-        self.add(Count::TotalWait, nanos);
-        if nanos > self.get(Count::LongestWait) {
-            self.slot(Count::LongestWait)
-                .store(nanos, Ordering::Relaxed);
+    /// The waits of a thread, or how late a DPC ran.
+    pub const fn waits(&self) -> &Histogram {
+        &self.first
+    }
+
+    /// How long the lock was held.
+    pub const fn holds(&self) -> &Histogram {
+        &self.hold
+    }
+
+    /// The histogram of this kind, if the worker has one.
+    pub fn histogram(&self, kind: HistogramKind) -> Option<&Histogram> {
+        let first = if self.role == Role::Dpc {
+            HistogramKind::Lateness
+        } else {
+            HistogramKind::Wait
+        };
+        match kind {
+            HistogramKind::Hold => Some(&self.hold),
+            _ if kind == first => Some(&self.first),
+            _ => None,
         }
     }
 
     /// As the wire has it.
-    pub fn report(&self, index: u32) -> WorkerReport {
+    pub fn report(&self, index: u32, scale: Scale) -> WorkerReport {
+        let waits = self.histogram(HistogramKind::Wait);
         WorkerReport {
             index,
             role: self.role.to_wire(),
@@ -103,8 +125,23 @@ impl Tally {
             contended: self.get(Count::Contended),
             timeouts: self.get(Count::Timeouts),
             failures: self.get(Count::Failures),
-            longest_wait_ns: self.get(Count::LongestWait),
-            total_wait_ns: self.get(Count::TotalWait),
+            longest_wait_ns: waits.map_or(0, |waits| scale.nanos(waits.maximum())),
+            total_wait_ns: waits.map_or(0, |waits| scale.nanos(waits.total())),
+        }
+    }
+
+    /// As the wire has it, in full.
+    pub fn detail(&self, index: u32) -> WorkerDetail {
+        WorkerDetail {
+            index,
+            role: self.role.to_wire(),
+            passes: self.get(Count::Passes),
+            acquisitions: self.get(Count::Acquisitions),
+            contended: self.get(Count::Contended),
+            timeouts: self.get(Count::Timeouts),
+            failures: self.get(Count::Failures),
+            irql_violations: self.get(Count::IrqlViolations),
+            apc_violations: self.get(Count::ApcViolations),
         }
     }
 

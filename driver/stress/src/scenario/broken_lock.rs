@@ -26,6 +26,8 @@ pub static SCENARIO: Scenario = Scenario {
         Parameter::seconds(),
         Parameter::hold(),
         Parameter::think(0),
+        Parameter::measure(),
+        Parameter::sample(),
     ],
     crew: |settings| Crew::of(Role::Writer, settings.count(ParameterId::Threads)),
     run,

@@ -2,8 +2,7 @@
 
 use syncstress_protocol::{Primitive, Role};
 use wdk_sync::{
-    Apc, ApcAcquisition, FastMutex, FastMutexGuard, Instant, Irql, Level, NonPagedArc, Passive,
-    Status,
+    Apc, ApcAcquisition, FastMutex, FastMutexGuard, Irql, Level, NonPagedArc, Passive, Status,
 };
 
 use super::{
@@ -26,6 +25,8 @@ pub static SCENARIO: Scenario = Scenario {
         Parameter::seconds(),
         Parameter::hold(),
         Parameter::think(0),
+        Parameter::measure(),
+        Parameter::sample(),
         Parameter::percent(ParameterId::Try, 10),
     ],
     crew: |settings| Crew::of(Role::Writer, settings.count(ParameterId::Threads)),
@@ -47,7 +48,7 @@ impl Torture for FastMutex<Ledger> {
                 return;
             }
         }
-        let since = Instant::now();
+        let since = worker.waits();
         let acquired = if worker.below(2) == 0 {
             self.lock(irql).map(|guard| {
                 worker.waited(since);

@@ -2,11 +2,14 @@
 
 use alloc::vec::Vec;
 
-use syncstress_protocol::Role;
+use syncstress_protocol::{Role, Unit};
 use wdk_sync::{Irql, NonPagedArc, Passive, Status, Thread};
 
-use super::{Stage, violation::Violation, worker::Worker};
-use crate::run::Run;
+use super::{
+    Stage,
+    worker::{Leaves, Worker},
+};
+use crate::{measure::Overhead, run::Run};
 
 /// Something that workers can be let loose on.
 pub trait Torture: Send + Sync + 'static {
@@ -14,8 +17,8 @@ pub trait Torture: Send + Sync + 'static {
     fn pass(&self, irql: &mut Irql<'_, Passive>, worker: &mut Worker<'_>);
 }
 
-/// What a worker thread leaves: its first violation, with the pass.
-type FirstViolation = Option<(u64, Violation)>;
+/// What a worker thread ends with.
+type End = Result<Leaves, Status>;
 
 /// Lets the run's workers loose on `subject` for the run's time. All of them have ended afterwards.
 ///
@@ -50,31 +53,67 @@ fn start<T: Torture>(
     run: &NonPagedArc<Run>,
     irql: &mut Irql<'_, Passive>,
     subject: &NonPagedArc<T>,
-    threads: &mut Vec<Thread<FirstViolation>>,
+    threads: &mut Vec<Thread<End>>,
 ) -> Result<(), Status> {
     let workers = run.tallies().iter().enumerate();
     for (index, _) in workers.filter(|(_, tally)| tally.role() != Role::Dpc) {
         let (run, subject) = (Run::with_worker(run), subject.clone());
         let thread = Thread::spawn(irql, move |irql| {
             run.wait_at_gate(irql);
-            let tally = run.tallies().get(index)?;
-            let worker = Worker::new(&run, tally, index, irql);
-            worker.work(irql, |irql, worker| subject.pass(irql, worker))
+            let tally = run.tallies().get(index).ok_or(Status::NOT_FOUND)?;
+            let worker = Worker::new(&run, tally, index, irql)?;
+            Ok(worker.work(irql, |irql, worker| subject.pass(irql, worker)))
         })?;
         threads.push(thread);
     }
     Ok(())
 }
 
-fn report(stage: &mut Stage<'_>, index: usize, first: Option<FirstViolation>) {
-    match first {
-        None => stage
+fn report(stage: &mut Stage<'_>, index: usize, end: Option<End>) {
+    let leaves = match end {
+        None => {
+            stage
+                .log
+                .fail(format_args!("worker {index} ended before its time"));
+            return;
+        }
+        Some(Err(status)) => {
+            stage
+                .log
+                .fail(format_args!("worker {index} could not work: {status}"));
+            return;
+        }
+        Some(Ok(leaves)) => leaves,
+    };
+    // Counted where it was found.
+    if let Some((pass, violation)) = leaves.first {
+        stage
             .log
-            .fail(format_args!("worker {index} ended before its time")),
-        Some(None) => {}
-        // Counted where it was found.
-        Some(Some((pass, violation))) => stage
-            .log
-            .note(format_args!("worker {index}, pass {pass}: {violation}")),
+            .note(format_args!("worker {index}, pass {pass}: {violation}"));
+    }
+    // One worker tells enough of what measuring costs, and alone it tells best.
+    if index == 0
+        && let Some(overhead) = leaves.overhead
+    {
+        tell_overhead(stage, overhead);
+    }
+}
+
+/// Tells how long passes took that were measured, and those that were not.
+fn tell_overhead(stage: &mut Stage<'_>, overhead: Overhead) {
+    const MEASURED: [&str; 3] = [
+        "measured pass, p10",
+        "measured pass, p50",
+        "measured pass, p90",
+    ];
+    const BARE: [&str; 3] = ["bare pass, p10", "bare pass, p50", "bare pass, p90"];
+    let scale = stage.run.clock().scale();
+    let (measured, bare) = overhead.into_times();
+    for (names, mut times) in [(MEASURED, measured), (BARE, bare)] {
+        for (name, percent) in names.into_iter().zip([10, 50, 90]) {
+            let milli = scale.nanos(times.percentile_milli(percent));
+            let milli = i64::try_from(milli).unwrap_or(i64::MAX);
+            stage.metrics.put(name, Unit::Nanoseconds, milli);
+        }
     }
 }

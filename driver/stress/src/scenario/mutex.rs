@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use syncstress_protocol::{Primitive, Role};
-use wdk_sync::{Instant, Irql, Mutex, MutexGuard, NonPagedArc, Passive, Status, Timeout, Wait};
+use wdk_sync::{Irql, Mutex, MutexGuard, NonPagedArc, Passive, Status, Timeout, Wait};
 
 use super::{
     Crew, Scenario, Stage,
@@ -25,6 +25,8 @@ pub static SCENARIO: Scenario = Scenario {
         Parameter::seconds(),
         Parameter::hold(),
         Parameter::think(0),
+        Parameter::measure(),
+        Parameter::sample(),
         Parameter::percent(ParameterId::Try, 10),
         Parameter::percent(ParameterId::TimedWait, 20),
     ],
@@ -55,7 +57,7 @@ impl Torture for Mutex<Ledger> {
         } else {
             Timeout::Never
         };
-        let since = Instant::now();
+        let since = worker.waits();
         match self.wait(irql, timeout) {
             Wait::Acquired(guard) => {
                 worker.waited(since);

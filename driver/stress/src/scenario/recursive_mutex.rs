@@ -3,7 +3,7 @@
 use core::cell::RefCell;
 
 use syncstress_protocol::{Primitive, Role};
-use wdk_sync::{Instant, Irql, NonPagedArc, Passive, RecursiveMutex, RecursiveMutexGuard, Status};
+use wdk_sync::{Irql, NonPagedArc, Passive, RecursiveMutex, RecursiveMutexGuard, Status};
 
 use super::{
     Crew, Scenario, Stage,
@@ -25,6 +25,8 @@ pub static SCENARIO: Scenario = Scenario {
         Parameter::seconds(),
         Parameter::hold(),
         Parameter::think(0),
+        Parameter::measure(),
+        Parameter::sample(),
         Parameter::percent(ParameterId::Try, 10),
         // Each level is a stack frame, and a kernel stack is small.
         Parameter::new(ParameterId::Depth, 1, 16, 4),
@@ -52,7 +54,7 @@ impl Torture for Subject {
                 return;
             }
         }
-        let since = Instant::now();
+        let since = worker.waits();
         match self.lock(irql) {
             Ok(guard) => {
                 worker.waited(since);

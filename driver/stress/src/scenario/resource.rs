@@ -2,8 +2,7 @@
 
 use syncstress_protocol::{Primitive, Role};
 use wdk_sync::{
-    AlreadyOwned, ExclusiveGuard, Instant, Irql, NonPagedArc, Passive, Resource, SharedGuard,
-    Status,
+    AlreadyOwned, ExclusiveGuard, Irql, NonPagedArc, Passive, Resource, SharedGuard, Status,
 };
 
 use super::{
@@ -28,6 +27,8 @@ pub static SCENARIO: Scenario = Scenario {
         Parameter::seconds(),
         Parameter::hold(),
         Parameter::think(0),
+        Parameter::measure(),
+        Parameter::sample(),
         Parameter::percent(ParameterId::Try, 10),
         Parameter::percent(ParameterId::Starve, 10),
         Parameter::percent(ParameterId::Yield, 10),
@@ -74,7 +75,7 @@ fn write(
             return Ok(());
         }
     }
-    let since = Instant::now();
+    let since = worker.waits();
     let guard = resource.exclusive(irql)?;
     worker.waited(since);
     change(resource, guard, worker);
@@ -140,7 +141,7 @@ fn read(
             return Ok(());
         }
     }
-    let since = Instant::now();
+    let since = worker.waits();
     let guard = match manners {
         Manners::Usual => resource.shared(irql),
         Manners::Starve => resource.shared_starve_exclusive(irql),

@@ -1,7 +1,7 @@
 //! `KSPIN_LOCK` under contention, by all three functions that acquire it.
 
 use syncstress_protocol::{Primitive, Role};
-use wdk_sync::{Dispatch, Instant, Irql, Level, NonPagedArc, Passive, SpinLock, Status};
+use wdk_sync::{Dispatch, Irql, Level, NonPagedArc, Passive, SpinLock, Status};
 
 use super::{
     Crew, Scenario, Stage,
@@ -22,6 +22,8 @@ pub static SCENARIO: Scenario = Scenario {
         Parameter::seconds(),
         Parameter::hold(),
         Parameter::think(0),
+        Parameter::measure(),
+        Parameter::sample(),
         Parameter::percent(ParameterId::Try, 10),
     ],
     crew: |settings| Crew::of(Role::Writer, settings.count(ParameterId::Threads)),
@@ -43,7 +45,7 @@ impl Torture for Subject {
                 return;
             }
         }
-        let since = Instant::now();
+        let since = worker.waits();
         if worker.below(2) == 0 {
             let mut ledger = self.0.lock(irql);
             worker.waited(since);

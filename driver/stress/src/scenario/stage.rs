@@ -6,7 +6,7 @@ use wdk_sync::NonPagedArc;
 
 use crate::{
     log::Log,
-    run::Run,
+    run::{Metrics, Run},
     settings::{ParameterId, Settings},
 };
 
@@ -16,12 +16,18 @@ pub struct Stage<'a> {
     pub run: &'a NonPagedArc<Run>,
     /// What it says.
     pub log: &'a mut Log,
+    /// What it tells about itself as a whole.
+    pub metrics: &'a mut Metrics,
 }
 
 impl<'a> Stage<'a> {
     /// The stage of `run`.
-    pub const fn new(run: &'a NonPagedArc<Run>, log: &'a mut Log) -> Self {
-        Self { run, log }
+    pub const fn new(
+        run: &'a NonPagedArc<Run>,
+        log: &'a mut Log,
+        metrics: &'a mut Metrics,
+    ) -> Self {
+        Self { run, log, metrics }
     }
 
     /// The values of the run's parameters.

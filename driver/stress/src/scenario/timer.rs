@@ -42,6 +42,8 @@ pub static SCENARIO: Scenario = Scenario {
         Parameter::seconds(),
         Parameter::hold(),
         Parameter::think(10),
+        Parameter::measure(),
+        Parameter::sample(),
         Parameter::new(ParameterId::Due, 0, 1_000_000, 500),
         Parameter::new(ParameterId::Period, 0, 1_000, 0),
     ],

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::thread_state::ThreadState;
+use crate::{run::Count, thread_state::ThreadState};
 
 /// Something that a working lock does not let happen.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +43,21 @@ pub enum Violation {
         /// How often its DPC ran.
         runs: u64,
     },
+}
+
+impl Violation {
+    /// What else it is counted as: the IRQL where that is wrong, else the APC state where that is.
+    pub const fn of_state(&self) -> Option<Count> {
+        match self {
+            Self::StateWhileOwned { expected, actual }
+            | Self::StateAfterwards { expected, actual } => Some(if expected.irql == actual.irql {
+                Count::ApcViolations
+            } else {
+                Count::IrqlViolations
+            }),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Violation {

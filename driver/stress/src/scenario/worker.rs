@@ -2,14 +2,23 @@
 
 use core::time::Duration;
 
-use wdk_sync::{AtMost, Dispatch, Instant, Irql, Passive, sleep};
+use wdk_sync::{AtMost, Dispatch, Instant, Irql, Passive, Status, sleep};
 
 use super::violation::Violation;
 use crate::{
+    measure::{Overhead, Ticks},
     run::{Count, Run, Tally},
-    settings::{ParameterId, Settings},
+    settings::{Measure, ParameterId, Settings},
     thread_state::ThreadState,
 };
+
+/// What a worker leaves when it ends.
+pub struct Leaves {
+    /// Its first violation, with the pass.
+    pub first: Option<(u64, Violation)>,
+    /// What measuring cost, where that was to be seen.
+    pub overhead: Option<Overhead>,
+}
 
 /// One worker thread of a scenario.
 pub struct Worker<'run> {
@@ -19,20 +28,47 @@ pub struct Worker<'run> {
     /// IRQL and APC state before the current pass.
     before: ThreadState,
     hold: Duration,
+    /// Whether this pass is measured.
+    measures: bool,
+    /// Holds until the next one that is timed.
+    until_timed: u64,
+    sample: u64,
+    /// Since when the worker has the lock, after a wait.
+    since: Option<Ticks>,
+    overhead: Option<Overhead>,
     first: Option<(u64, Violation)>,
 }
 
 impl<'run> Worker<'run> {
     /// Worker `index` of `run`, on its thread.
-    pub fn new(run: &'run Run, tally: &'run Tally, index: usize, irql: &Irql<'_, Passive>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    ///
+    /// [`Status::INSUFFICIENT_RESOURCES`].
+    pub fn new(
+        run: &'run Run,
+        tally: &'run Tally,
+        index: usize,
+        irql: &Irql<'_, Passive>,
+    ) -> Result<Self, Status> {
+        let measure = run.settings().measure();
+        let overhead = match measure {
+            Measure::ByTurns => Some(Overhead::new()?),
+            Measure::Never | Measure::Always => None,
+        };
+        Ok(Self {
             run,
             tally,
             chance: Chance::new(run.number(), index as u64),
             before: ThreadState::now(irql),
             hold: run.settings().micros(ParameterId::Hold),
+            measures: measure != Measure::Never,
+            until_timed: 0,
+            sample: run.settings().get(ParameterId::Sample).saturating_sub(1),
+            since: None,
+            overhead,
             first: None,
-        }
+        })
     }
 
     /// The values of the run's parameters.
@@ -45,12 +81,12 @@ impl<'run> Worker<'run> {
         self.tally.role()
     }
 
-    /// Makes passes until the run is to end, and gives the first violation with its pass.
+    /// Makes passes until the run is to end.
     pub fn work(
         mut self,
         irql: &mut Irql<'_, Passive>,
         mut pass: impl FnMut(&mut Irql<'_, Passive>, &mut Self),
-    ) -> Option<(u64, Violation)> {
+    ) -> Leaves {
         let think = self.settings().micros(ParameterId::Think);
         while self.run.goes_on() {
             self.before = ThreadState::now(irql);
@@ -60,9 +96,15 @@ impl<'run> Worker<'run> {
                 self.found(Violation::StateAfterwards { expected, actual });
             }
             self.tally.count(Count::Passes);
+            if let Some(overhead) = &mut self.overhead {
+                overhead.passed(&mut self.measures);
+            }
             pause(irql, think);
         }
-        self.first
+        Leaves {
+            first: self.first,
+            overhead: self.overhead,
+        }
     }
 
     /// IRQL and APC state before the current pass.
@@ -101,9 +143,18 @@ impl<'run> Worker<'run> {
         self.tally.count(Count::Timeouts);
     }
 
-    /// Counts a wait that began at `since`.
-    pub fn waited(&self, since: Instant) {
-        self.tally.wait(since.elapsed());
+    /// Begins to wait, where that is measured.
+    pub fn waits(&self) -> Option<Ticks> {
+        self.measures.then(Ticks::now)
+    }
+
+    /// Counts a wait that began at `since`; the worker has the lock from now on.
+    pub fn waited(&mut self, since: Option<Ticks>) {
+        if let Some(since) = since {
+            let now = Ticks::now();
+            self.tally.waits().record(now.since(since));
+            self.since = Some(now);
+        }
     }
 
     /// Counts a setting or cancellation of a timer.
@@ -120,6 +171,7 @@ impl<'run> Worker<'run> {
         use_data: impl FnOnce(&dyn Fn()) -> Result<(), Violation>,
     ) {
         self.tally.count(Count::Acquisitions);
+        let since = self.begins_hold();
         let actual = ThreadState::now(irql);
         if actual != expected {
             self.found(Violation::StateWhileOwned { expected, actual });
@@ -128,11 +180,35 @@ impl<'run> Worker<'run> {
         if let Err(violation) = use_data(&|| stay_busy(hold)) {
             self.found(violation);
         }
+        if let Some(since) = since {
+            self.tally.holds().record(Ticks::now().since(since));
+        }
+    }
+
+    /// Since when the worker has the lock, if this hold is one that is timed. Whether it waited makes
+    /// no difference to that, so the holds that are timed are like all the others.
+    fn begins_hold(&mut self) -> Option<Ticks> {
+        if !self.measures {
+            return None;
+        }
+        let waited = self.since.take();
+        if waited.is_none() {
+            self.tally.waits().record_zero();
+        }
+        if self.until_timed > 0 {
+            self.until_timed -= 1;
+            return None;
+        }
+        self.until_timed = self.sample;
+        waited.or_else(|| Some(Ticks::now()))
     }
 
     /// Counts a violation and keeps the first one.
     pub fn found(&mut self, violation: Violation) {
         self.tally.count(Count::Failures);
+        if let Some(count) = violation.of_state() {
+            self.tally.count(count);
+        }
         let pass = self.tally.get(Count::Passes);
         self.first.get_or_insert((pass, violation));
     }

@@ -7,9 +7,10 @@ use std::{
 };
 
 use syncstress_protocol::{
-    CollectReply, ItemDescriptor, ItemFlags, ItemKind, ListReply, ListRequest, ParameterDescriptor,
+    Bucket, CollectReply, HistogramKind, HistogramReply, HistogramRequest, ItemDescriptor,
+    ItemFlags, ItemKind, ListReply, ListRequest, Metric, PageRequest, ParameterDescriptor,
     ParameterValue, Phase, Progress, RunReference, StartRequest, Verdict, VersionReply,
-    WorkerReport, ioctl,
+    WorkerDetail, WorkerReport, ioctl,
 };
 use syncstress_stress::{Engine, Session};
 use wdk_sync::{Status, testing::at_passive_level};
@@ -101,20 +102,87 @@ impl Client {
         item: u32,
         page: usize,
     ) -> Vec<T> {
+        let pages = self.pages(code, page, |first| {
+            ListRequest { item, first }.as_bytes().to_vec()
+        });
+        pages.expect("a list")
+    }
+
+    /// A whole list about a run, three entries at a time.
+    fn pages_of_run<T: FromBytes + Immutable + KnownLayout>(
+        &self,
+        code: u32,
+        run: RunReference,
+    ) -> std::result::Result<Vec<T>, Status> {
+        self.pages(code, 3, |first| {
+            let request = PageRequest {
+                run: run.run,
+                first,
+                reserved: 0,
+            };
+            request.as_bytes().to_vec()
+        })
+    }
+
+    fn pages<T: FromBytes + Immutable + KnownLayout>(
+        &self,
+        code: u32,
+        page: usize,
+        request: impl Fn(u32) -> Vec<u8>,
+    ) -> std::result::Result<Vec<T>, Status> {
         let mut entries = Vec::new();
         loop {
             let first = u32::try_from(entries.len()).expect("few entries");
-            let request = ListRequest { item, first };
             let room = size_of::<ListReply>() + page * size_of::<T>();
-            let answer = self.send(code, request.as_bytes(), room).expect("a list");
+            let answer = self.send(code, &request(first), room)?;
             let (reply, rest) = ListReply::read_from_prefix(&answer).expect("a reply");
             for entry in rest.chunks_exact(size_of::<T>()) {
                 entries.push(T::read_from_bytes(entry).expect("an entry"));
             }
             if entries.len() == reply.total as usize {
-                return entries;
+                return Ok(entries);
             }
             assert!(reply.returned > 0, "a list that does not end");
+        }
+    }
+
+    pub fn details(&self, run: RunReference) -> std::result::Result<Vec<WorkerDetail>, Status> {
+        self.pages_of_run(ioctl::WORKERS, run)
+    }
+
+    pub fn metrics(&self, run: RunReference) -> std::result::Result<Vec<Metric>, Status> {
+        self.pages_of_run(ioctl::METRICS, run)
+    }
+
+    /// A histogram, `page` buckets at a time, with what its last page says of all of it.
+    pub fn histogram(
+        &self,
+        run: RunReference,
+        worker: u32,
+        kind: HistogramKind,
+        page: usize,
+    ) -> std::result::Result<(HistogramReply, Vec<Bucket>), Status> {
+        let mut buckets = Vec::new();
+        let mut first = 0;
+        loop {
+            let request = HistogramRequest {
+                run: run.run,
+                worker,
+                kind: kind.to_wire(),
+                first,
+                reserved: 0,
+            };
+            let room = size_of::<HistogramReply>() + page * size_of::<Bucket>();
+            let answer = self.send(ioctl::HISTOGRAM, request.as_bytes(), room)?;
+            let (reply, rest) = HistogramReply::read_from_prefix(&answer).expect("a reply");
+            let entries = rest.chunks_exact(size_of::<Bucket>());
+            assert_eq!(entries.len(), reply.returned as usize);
+            buckets.extend(entries.map(|it| Bucket::read_from_bytes(it).expect("a bucket")));
+            if reply.next == 0 {
+                return Ok((reply, buckets));
+            }
+            assert!(reply.next > first, "pages go on");
+            first = reply.next;
         }
     }
 
@@ -177,20 +245,25 @@ impl Client {
         self.send(ioctl::STOP, run.as_bytes(), 0).map(drop)
     }
 
-    /// Waits for the end of a run and collects it.
-    pub fn collect(&self, run: RunReference) -> Result {
+    /// Waits for the end of a run.
+    pub fn finished(&self, run: RunReference) -> Progress {
         let start = Instant::now();
-        let progress = loop {
+        loop {
             let progress = self.progress(run).expect("the run is known");
             if progress.phase == Phase::Finished.to_wire() {
-                break progress;
+                return progress;
             }
             assert!(
                 start.elapsed() < Duration::from_mins(2),
                 "the run does not end: {progress:?}"
             );
             sleep(Duration::from_millis(5));
-        };
+        }
+    }
+
+    /// Waits for the end of a run and collects it.
+    pub fn collect(&self, run: RunReference) -> Result {
+        let progress = self.finished(run);
         assert_eq!(progress.workers, 0, "all workers have ended");
         let bytes = self
             .send(
