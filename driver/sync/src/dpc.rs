@@ -10,7 +10,8 @@ use core::{
 use pinned_init::{PinInit, pin_data, pin_init, pinned_drop};
 
 use crate::{
-    Dispatch, Irql, Level, NonPaged, Passive, Status,
+    Bound, Dispatch, Irql, Level, NonPaged, Passive, Status,
+    callback::Callback,
     dispatcher::KernelObject,
     held::{self, Held},
     nt,
@@ -197,6 +198,25 @@ pub struct Dpc<F> {
 impl<F: DpcCallback> Dpc<F> {
     /// An initialiser of a DPC that is not queued; see [`NonPaged`].
     pub fn new(callback: F) -> impl PinInit<Self> {
+        Self::init(callback)
+    }
+}
+
+/// A [`Dpc`] that runs a function on a context: its type has a name.
+pub type BoundDpc<C> = Dpc<Bound<C, DpcControl, Dispatch>>;
+
+impl<C: Send + Sync + 'static> BoundDpc<C> {
+    /// An initialiser of a DPC that is not queued and runs `function` on `context`; see [`NonPaged`].
+    pub fn bound(
+        context: C,
+        function: fn(&C, &DpcControl, &mut Irql<'_, Dispatch>),
+    ) -> impl PinInit<Self> {
+        Self::init(Bound::new(context, function))
+    }
+}
+
+impl<F: Callback<DpcControl, Dispatch>> Dpc<F> {
+    fn init(callback: F) -> impl PinInit<Self> {
         pin_init!(&this in Self {
             control <- {
                 let context = this.as_ptr().cast();
@@ -233,7 +253,7 @@ nt::callback! {
     /// # Safety
     ///
     /// `context` points to an initialised `Dpc<F>` that lives through the call, at `DISPATCH_LEVEL`.
-    unsafe fn run_callback[F: DpcCallback](
+    unsafe fn run_callback[F: Callback<DpcControl, Dispatch>](
         _dpc: *mut nt::KDPC,
         context: nt::PVOID,
         _argument1: nt::PVOID,
@@ -241,7 +261,7 @@ nt::callback! {
     ) {
         // SAFETY: By the contract above.
         let dpc = unsafe { &*context.cast::<Dpc<F>>() };
-        (dpc.callback)(&dpc.control, &mut Irql::new());
+        dpc.callback.call(&dpc.control, &mut Irql::new());
     }
 }
 

@@ -90,6 +90,7 @@
 
 mod apc_mutex;
 mod arc;
+mod callback;
 mod dispatcher;
 mod dpc;
 mod event;
@@ -127,7 +128,8 @@ mod work_item;
 
 pub use apc_mutex::{ApcAcquisition, ApcMutex, ApcMutexGuard, AtApcLevel, Functions, Raising};
 pub use arc::NonPagedArc;
-pub use dpc::{Dpc, DpcCallback, DpcControl, DpcWas, Importance};
+pub use callback::Bound;
+pub use dpc::{BoundDpc, Dpc, DpcCallback, DpcControl, DpcWas, Importance};
 pub use event::{Event, Signal};
 pub use fast_mutex::{Fast, FastMutex, FastMutexGuard};
 pub use guard::{Access, Exclusive, Guard, Lock, Release, Shared};
@@ -150,9 +152,9 @@ pub use status::Status;
 pub use storage::NonPaged;
 pub use thread::Thread;
 pub use time::{DueTime, Instant, Period, Timeout};
-pub use timer::{Timer, TimerCallback, TimerWas, WaitableTimer};
+pub use timer::{BoundTimer, Timer, TimerCallback, TimerWas, WaitableTimer};
 pub use wait::{
     Alertable, WaitStatus, Waitable, sleep, sleep_alertable, wait_in_user_mode, yield_now,
 };
 pub use wait_multiple::{WaitAny, wait_all, wait_all_alertable, wait_any, wait_any_alertable};
-pub use work_item::{WorkItem, WorkItemCallback, WorkItemControl, WorkItemWas};
+pub use work_item::{BoundWorkItem, WorkItem, WorkItemCallback, WorkItemControl, WorkItemWas};

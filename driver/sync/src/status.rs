@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::AlreadyOwned;
+
 /// A status code of NT.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(transparent)]
@@ -52,6 +54,8 @@ statuses! {
     INSUFFICIENT_RESOURCES = 0xC000_009A, "STATUS_INSUFFICIENT_RESOURCES";
     /// The device is going away.
     DELETE_PENDING = 0xC000_0056, "STATUS_DELETE_PENDING";
+    /// The thread would wait for itself.
+    POSSIBLE_DEADLOCK = 0xC000_0194, "STATUS_POSSIBLE_DEADLOCK";
     /// Nothing by that name or number.
     NOT_FOUND = 0xC000_0225, "STATUS_NOT_FOUND";
     /// The object is not in a state for this request.
@@ -84,6 +88,12 @@ impl Status {
     /// The status itself.
     pub const fn ok(self) -> Result<(), Self> {
         if self.is_success() { Ok(()) } else { Err(self) }
+    }
+}
+
+impl From<AlreadyOwned> for Status {
+    fn from(_: AlreadyOwned) -> Self {
+        Self::POSSIBLE_DEADLOCK
     }
 }
 

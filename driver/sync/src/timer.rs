@@ -12,8 +12,9 @@ use core::{
 use pinned_init::{PinInit, pin_data, pin_init, pinned_drop};
 
 use crate::{
-    Alertable, Dispatch, DueTime, Irql, Level, NonPaged, Passive, Period, Signal, Timeout,
+    Alertable, Bound, Dispatch, DueTime, Irql, Level, NonPaged, Passive, Period, Signal, Timeout,
     WaitStatus, Waitable,
+    callback::Callback,
     dispatcher::{DispatcherObject, KernelObject},
     held::{self, Held},
     irql::{Apc, AtMost},
@@ -295,6 +296,54 @@ pub struct Timer<F> {
 impl<F: TimerCallback> Timer<F> {
     /// An initialiser of a timer that is not set; see [`NonPaged`].
     pub fn new(signal: Signal, callback: F) -> impl PinInit<Self> {
+        Self::init(signal, callback)
+    }
+}
+
+/// A [`Timer`] that runs a function on a context: its type has a name, so that a structure can hold
+/// it.
+///
+/// ```
+/// use core::{sync::atomic::{AtomicU32, Ordering}, time::Duration};
+/// use wdk_sync::{
+///     BoundTimer, Dispatch, DueTime, Irql, NonPaged, NonPagedArc, Signal, Timeout, WaitableTimer,
+/// };
+///
+/// struct Clock {
+///     ticks: NonPagedArc<AtomicU32>,
+///     timer: NonPaged<BoundTimer<NonPagedArc<AtomicU32>>>,
+/// }
+///
+/// fn tick(ticks: &NonPagedArc<AtomicU32>, _timer: &WaitableTimer, _irql: &mut Irql<'_, Dispatch>) {
+///     ticks.fetch_add(1, Ordering::Relaxed);
+/// }
+///
+/// # wdk_sync::testing::at_passive_level(|irql| {
+/// let ticks = NonPagedArc::new(AtomicU32::new(0))?;
+/// let timer = NonPaged::pin_init(BoundTimer::bound(Signal::Notification, ticks.clone(), tick))?;
+/// let clock = Clock { ticks, timer };
+/// clock.timer.set(irql, DueTime::After(Duration::from_millis(1)), None);
+/// clock.timer.wait(irql, Timeout::Never);
+/// BoundTimer::run_down(clock.timer, irql);
+/// assert_eq!(clock.ticks.load(Ordering::Relaxed), 1);
+/// # Ok::<(), wdk_sync::Status>(())
+/// # }).unwrap();
+/// ```
+pub type BoundTimer<C> = Timer<Bound<C, WaitableTimer, Dispatch>>;
+
+impl<C: Send + Sync + 'static> BoundTimer<C> {
+    /// An initialiser of a timer that is not set and runs `function` on `context`; see [`NonPaged`].
+    pub fn bound(
+        signal: Signal,
+        context: C,
+        function: fn(&C, &WaitableTimer, &mut Irql<'_, Dispatch>),
+    ) -> impl PinInit<Self> {
+        Self::init(signal, Bound::new(context, function))
+    }
+}
+
+impl<F: Callback<WaitableTimer, Dispatch>> Timer<F> {
+    fn init(signal: Signal, callback: F) -> impl PinInit<Self> {
         pin_init!(&this in Self {
             control <- {
                 let context = this.as_ptr().cast();
@@ -333,7 +382,7 @@ nt::callback! {
     /// # Safety
     ///
     /// `context` points to an initialised `Timer<F>` that lives through the call, at `DISPATCH_LEVEL`.
-    unsafe fn run_callback[F: TimerCallback](
+    unsafe fn run_callback[F: Callback<WaitableTimer, Dispatch>](
         _dpc: *mut nt::KDPC,
         context: nt::PVOID,
         _argument1: nt::PVOID,
@@ -341,7 +390,7 @@ nt::callback! {
     ) {
         // SAFETY: By the contract above.
         let timer = unsafe { &*context.cast::<Timer<F>>() };
-        (timer.callback)(&timer.control, &mut Irql::new());
+        timer.callback.call(&timer.control, &mut Irql::new());
     }
 }
 

@@ -12,7 +12,8 @@ use core::{
 use pinned_init::{PinInit, pin_data, pinned_drop, try_pin_init};
 
 use crate::{
-    Irql, Level, NonPaged, Passive, Status,
+    Bound, Irql, Level, NonPaged, Passive, Status,
+    callback::Callback,
     dispatcher::KernelObject,
     held::{self, Held},
     irql::{Apc, AtMost, Dispatch},
@@ -194,6 +195,40 @@ impl<F: WorkItemCallback> WorkItem<F> {
         device: nt::PDEVICE_OBJECT,
         callback: F,
     ) -> impl PinInit<Self, Status> {
+        // SAFETY: The caller vouches for the device.
+        unsafe { Self::init(device, callback) }
+    }
+}
+
+/// A [`WorkItem`] that runs a function on a context: its type has a name, so that a structure can
+/// hold it.
+pub type BoundWorkItem<C> = WorkItem<Bound<C, WorkItemControl, Passive>>;
+
+impl<C: Send + Sync + 'static> BoundWorkItem<C> {
+    /// As [`new`](WorkItem::new), of a work item that runs `function` on `context`.
+    ///
+    /// IRQL: `<= APC_LEVEL`. Pages: `IoAllocateWorkItem`, `ExInitializeRundownProtection`.
+    ///
+    /// # Safety
+    ///
+    /// `device` is a device object of this driver, and stays until the work item was dropped.
+    pub unsafe fn bound<L: AtMost<Apc>>(
+        _irql: &Irql<'_, L>,
+        device: nt::PDEVICE_OBJECT,
+        context: C,
+        function: fn(&C, &WorkItemControl, &mut Irql<'_, Passive>),
+    ) -> impl PinInit<Self, Status> {
+        // SAFETY: The caller vouches for the device.
+        unsafe { Self::init(device, Bound::new(context, function)) }
+    }
+}
+
+impl<F: Callback<WorkItemControl, Passive>> WorkItem<F> {
+    /// # Safety
+    ///
+    /// `device` is a device object of this driver, and stays until the work item was dropped. The
+    /// IRQL is at most `APC_LEVEL` when it is initialised.
+    unsafe fn init(device: nt::PDEVICE_OBJECT, callback: F) -> impl PinInit<Self, Status> {
         let routine: nt::PIO_WORKITEM_ROUTINE_EX = Some(run_callback::<F>);
         try_pin_init!(&this in Self {
             control <- {
@@ -231,7 +266,7 @@ nt::callback! {
     ///
     /// `context` points to an initialised `WorkItem<F>` that lives until its rundown protection is
     /// released once, at `PASSIVE_LEVEL`.
-    unsafe fn run_callback[F: WorkItemCallback](
+    unsafe fn run_callback[F: Callback<WorkItemControl, Passive>](
         _io_object: nt::PVOID,
         context: nt::PVOID,
         _item: nt::PIO_WORKITEM,
@@ -240,7 +275,7 @@ nt::callback! {
         let work = unsafe { &*context.cast::<WorkItem<F>>() };
         // The kernel has taken the item out of its queue.
         work.control.queued.store(false, Ordering::Release);
-        (work.callback)(&work.control, &mut Irql::new());
+        work.callback.call(&work.control, &mut Irql::new());
         work.control.end_run();
     }
 }
