@@ -3,7 +3,7 @@
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(driver_images)");
-    let variables = ["SYNCSTRESS_SYS", "SYNCSTRESS_WDFLDR"];
+    let variables = ["SYNCSTRESS_SYS", "SYNCSTRESS_WDFLDR", "NOTICEBOARD_SYS"];
     for variable in variables {
         println!("cargo::rerun-if-env-changed={variable}");
     }

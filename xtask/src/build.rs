@@ -9,7 +9,7 @@ use crate::{
     exe, image,
     kit_cargo::KitCargo,
     process,
-    workspace::{create_folder, generated, read, write_if_changed},
+    workspace::{Workspace, create_folder, generated, read, write_if_changed},
 };
 
 /// What to build.
@@ -33,6 +33,8 @@ pub struct Images {
     pub driver: PathBuf,
     /// WDFLDR.SYS, for nthost and Wine, which run on x64 alone
     pub wdfldr: Option<PathBuf>,
+    /// noticeboard.sys
+    pub noticeboard: PathBuf,
 }
 
 /// Builds and says where the results are.
@@ -42,7 +44,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return Ok(());
     }
     let images = images(arguments.arch, arguments.release)?;
-    for path in std::iter::once(&images.driver).chain(&images.wdfldr) {
+    let paths = [&images.driver, &images.noticeboard];
+    for path in paths.into_iter().chain(&images.wdfldr) {
         println!("{}", path.display());
     }
     Ok(())
@@ -50,35 +53,66 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// Builds the images for `arch`, as far as something changed, and checks them.
 pub fn images(arch: Arch, release: bool) -> Result<Images> {
-    let mut packages = vec!["--package", "syncstress-kmdf"];
+    let mut packages = vec!["syncstress-kmdf"];
     if arch == Arch::X64 {
-        packages.extend(["--package", "wdfldr"]);
+        packages.push("wdfldr");
     }
-    let cargo = KitCargo::prepare(arch)?;
-    let mut command = cargo.command("build", release)?;
-    process::run("building the images", command.args(packages))?;
-
-    let profile = if release { "release" } else { "debug" };
-    let built = cargo.artefacts(release);
-    let place = generated().join(arch.name()).join(profile);
-    create_folder(&place)?;
-    let driver = take(&built, "syncstress", &place.join("syncstress.sys"))?;
+    let built = compile(Workspace::Main, arch, release, &packages)?;
+    let driver = built.take("syncstress", "syncstress.sys")?;
     let wdfldr = (arch == Arch::X64)
-        .then(|| take(&built, "wdfldr", &place.join("WDFLDR.SYS")))
+        .then(|| built.take("wdfldr", "WDFLDR.SYS"))
         .transpose()?;
-    Ok(Images { driver, wdfldr })
+    let built = compile(Workspace::Wdm, arch, release, &["noticeboard"])?;
+    Ok(Images {
+        driver,
+        wdfldr,
+        noticeboard: built.take("noticeboard", "noticeboard.sys")?,
+    })
 }
 
-/// Takes what cargo calls a library over as the image at `to`, and its .pdb, whose name the image
-/// holds.
-fn take(built: &Path, name: &str, to: &Path) -> Result<PathBuf> {
-    copy(&built.join(format!("{name}.dll")), to)?;
-    copy(
-        &built.join(format!("{name}.pdb")),
-        &to.with_file_name(format!("{name}.pdb")),
-    )?;
-    image::check(to)?;
-    Ok(to.to_path_buf())
+/// What cargo has compiled for one architecture and profile.
+#[derive(Debug)]
+pub struct Built {
+    /// Where cargo has put it.
+    artefacts: PathBuf,
+    /// Where the images go.
+    place: PathBuf,
+}
+
+/// Compiles packages of a workspace of drivers, as far as something changed.
+pub fn compile(
+    workspace: Workspace,
+    arch: Arch,
+    release: bool,
+    packages: &[&str],
+) -> Result<Built> {
+    let cargo = KitCargo::prepare(arch)?;
+    let mut command = cargo.command(workspace, "build", release)?;
+    for package in packages {
+        command.args(["--package", package]);
+    }
+    process::run("building the images", &mut command)?;
+
+    let profile = if release { "release" } else { "debug" };
+    let place = generated().join(arch.name()).join(profile);
+    create_folder(&place)?;
+    Ok(Built {
+        artefacts: cargo.artefacts(workspace, release),
+        place,
+    })
+}
+
+impl Built {
+    /// Takes what cargo calls the library `name` over as the image `file`, and its .pdb, whose name
+    /// the image holds.
+    pub fn take(&self, name: &str, file: &str) -> Result<PathBuf> {
+        let image = self.place.join(file);
+        copy(&self.artefacts.join(format!("{name}.dll")), &image)?;
+        let symbols = format!("{name}.pdb");
+        copy(&self.artefacts.join(&symbols), &self.place.join(&symbols))?;
+        image::check(&image)?;
+        Ok(image)
+    }
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {

@@ -4,7 +4,15 @@ use std::{env, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{arch::Arch, kit, llvm::Llvm, rust::Rust, setup, workspace::openkit, wrapper};
+use crate::{
+    arch::Arch,
+    kit,
+    llvm::Llvm,
+    rust::Rust,
+    setup,
+    workspace::{Workspace, openkit},
+    wrapper,
+};
 
 /// What compiles for one architecture.
 pub struct KitCargo {
@@ -27,13 +35,20 @@ impl KitCargo {
     }
 
     /// Where the results of `build` are.
-    pub fn artefacts(&self, release: bool) -> PathBuf {
-        self.rust.artefacts(release)
+    pub fn artefacts(&self, workspace: Workspace, release: bool) -> PathBuf {
+        self.rust.artefacts(workspace, release)
     }
 
     /// A cargo command (`build`, `clippy`, `doc`) for the architecture's msvc target.
-    pub fn command(&self, subcommand: &str, release: bool) -> Result<Command> {
-        let mut command = self.rust.cargo(subcommand, "core,alloc", release);
+    pub fn command(
+        &self,
+        workspace: Workspace,
+        subcommand: &str,
+        release: bool,
+    ) -> Result<Command> {
+        let mut command = self
+            .rust
+            .cargo(workspace, subcommand, "core,alloc", release);
         let wrapper = env::current_exe().context("cannot find this program's own file")?;
         command
             .env("RUSTC_WRAPPER", wrapper)

@@ -1,25 +1,30 @@
 //! `cargo xtask fmt`, `clippy` and `doc`: what looks at the sources, the driver crates for their
 //! own target.
 
-use std::process::Command;
-
 use anyhow::Result;
 
 use crate::{
     arch::Arch,
     kit_cargo::KitCargo,
     process::{self, outer_cargo},
+    workspace::Workspace,
 };
 
 // The driver crates are looked at in the release profile: its build scripts have run already.
 
 /// The crates that run in the kernel.
-const DRIVER_CRATES: [&str; 5] = [
-    "syncstress-kmdf",
-    "syncstress-protocol",
-    "syncstress-stress",
-    "wdfldr",
-    "wdk-sync",
+const DRIVER_CRATES: [(Workspace, &[&str]); 2] = [
+    (
+        Workspace::Main,
+        &[
+            "syncstress-kmdf",
+            "syncstress-protocol",
+            "syncstress-stress",
+            "wdfldr",
+            "wdk-sync",
+        ],
+    ),
+    (Workspace::Wdm, &["noticeboard"]),
 ];
 
 /// How to format.
@@ -32,12 +37,15 @@ pub struct Format {
 
 /// Formats all sources.
 pub fn fmt(arguments: &Format) -> Result<()> {
-    let mut command = outer_cargo();
-    command.args(["fmt", "--all"]);
-    if arguments.check {
-        command.args(["--", "--check"]);
+    for workspace in Workspace::ALL {
+        let mut command = outer_cargo();
+        command.current_dir(workspace.root()).args(["fmt", "--all"]);
+        if arguments.check {
+            command.args(["--", "--check"]);
+        }
+        process::run("formatting", &mut command)?;
     }
-    process::run("formatting", &mut command)
+    Ok(())
 }
 
 /// Says what is not formatted.
@@ -60,9 +68,13 @@ pub fn clippy_on_host() -> Result<()> {
 
 /// Runs clippy on the crates that run in the kernel.
 pub fn clippy_on_drivers() -> Result<()> {
-    let mut command = KitCargo::prepare(Arch::X64)?.command("clippy", true)?;
-    with_driver_crates(&mut command).args(["--", "-Dwarnings"]);
-    process::run("clippy on the driver crates", &mut command)
+    let cargo = KitCargo::prepare(Arch::X64)?;
+    for (workspace, crates) in DRIVER_CRATES {
+        let mut command = cargo.command(workspace, "clippy", true)?;
+        command.args(packages(crates)).args(["--", "-Dwarnings"]);
+        process::run("clippy on the driver crates", &mut command)?;
+    }
+    Ok(())
 }
 
 /// Builds the documentation of everything; broken links are errors.
@@ -72,16 +84,18 @@ pub fn doc() -> Result<()> {
         .args(["doc", "--locked", "--no-deps"])
         .env("RUSTDOCFLAGS", "-Dwarnings");
     process::run("the host's documentation", &mut command)?;
-    let mut command = KitCargo::prepare(Arch::X64)?.command("doc", true)?;
-    with_driver_crates(&mut command)
-        .arg("--no-deps")
-        .env("RUSTDOCFLAGS", "-Dwarnings");
-    process::run("the driver crates' documentation", &mut command)
+    let cargo = KitCargo::prepare(Arch::X64)?;
+    for (workspace, crates) in DRIVER_CRATES {
+        let mut command = cargo.command(workspace, "doc", true)?;
+        command
+            .args(packages(crates))
+            .arg("--no-deps")
+            .env("RUSTDOCFLAGS", "-Dwarnings");
+        process::run("the driver crates' documentation", &mut command)?;
+    }
+    Ok(())
 }
 
-fn with_driver_crates(command: &mut Command) -> &mut Command {
-    for name in DRIVER_CRATES {
-        command.args(["--package", name]);
-    }
-    command
+fn packages<'a>(names: &'a [&str]) -> impl Iterator<Item = &'a str> {
+    names.iter().flat_map(|name| ["--package", name])
 }

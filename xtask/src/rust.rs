@@ -6,10 +6,7 @@ use std::{
     process::Command,
 };
 
-use crate::{
-    process,
-    workspace::{generated, root},
-};
+use crate::{process, workspace::Workspace};
 
 /// Where Debian's packages rustc-web and cargo-web put their programs.
 const DEBIAN: &str = "/usr/bin";
@@ -61,19 +58,23 @@ impl Rust {
 
     /// Where its cargo puts everything. Compiling the standard library changes what build scripts
     /// see, and artefacts of both kinds in one folder would replace each other.
-    fn folder(build_std: bool) -> PathBuf {
-        generated().join(if build_std { "cargo-std" } else { "cargo" })
+    fn folder(workspace: Workspace, build_std: bool) -> PathBuf {
+        let name = if build_std { "cargo-std" } else { "cargo" };
+        workspace.target().join(name)
     }
 
     /// The folders where some toolchain's cargo puts everything.
-    pub fn folders() -> [PathBuf; 2] {
-        [false, true].map(Self::folder)
+    pub fn folders() -> impl Iterator<Item = PathBuf> {
+        let kinds = |workspace| [false, true].map(|build_std| Self::folder(workspace, build_std));
+        Workspace::ALL.into_iter().flat_map(kinds)
     }
 
     /// Where its cargo puts what it builds for its target.
-    pub fn artefacts(&self, release: bool) -> PathBuf {
+    pub fn artefacts(&self, workspace: Workspace, release: bool) -> PathBuf {
         let profile = if release { "release" } else { "debug" };
-        Self::folder(self.build_std).join(self.target).join(profile)
+        Self::folder(workspace, self.build_std)
+            .join(self.target)
+            .join(profile)
     }
 
     /// Clippy is there.
@@ -83,16 +84,25 @@ impl Rust {
 
     /// A cargo command of this toolchain for its target. `library` names the parts of the standard
     /// library that the packages need, should they have to be compiled.
-    pub fn cargo(&self, subcommand: &str, library: &str, release: bool) -> Command {
+    pub fn cargo(
+        &self,
+        workspace: Workspace,
+        subcommand: &str,
+        library: &str,
+        release: bool,
+    ) -> Command {
         let mut command = self.program("cargo");
-        command
-            .current_dir(root())
-            .args([subcommand, "--locked", "--target", self.target]);
+        command.current_dir(workspace.root()).args([
+            subcommand,
+            "--locked",
+            "--target",
+            self.target,
+        ]);
         if release {
             command.arg("--release");
         }
         command
-            .env("CARGO_TARGET_DIR", Self::folder(self.build_std))
+            .env("CARGO_TARGET_DIR", Self::folder(workspace, self.build_std))
             .env("CARGO_PROFILE_DEV_PANIC", "abort")
             .env("CARGO_PROFILE_RELEASE_PANIC", "abort");
         if self.build_std {

@@ -112,6 +112,7 @@ fn end_to_end(images: Option<&Images>) -> Result<()> {
     let Some(Images {
         driver,
         wdfldr: Some(wdfldr),
+        noticeboard,
     }) = images
     else {
         bail!("there are no images to test");
@@ -126,7 +127,8 @@ fn end_to_end(images: Option<&Images>) -> Result<()> {
     ]);
     command
         .env("SYNCSTRESS_SYS", driver)
-        .env("SYNCSTRESS_WDFLDR", wdfldr);
+        .env("SYNCSTRESS_WDFLDR", wdfldr)
+        .env("NOTICEBOARD_SYS", noticeboard);
     process::run("tests end to end", &mut command)
 }
 

@@ -15,15 +15,42 @@ pub fn root() -> PathBuf {
     folder
 }
 
+/// A workspace of drivers. wdk-build takes one driver model for each, which it finds by the
+/// `Cargo.lock` above its target folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workspace {
+    /// The root: KMDF, and everything that is no driver.
+    Main,
+    /// `tests/wdm`: WDM.
+    Wdm,
+}
+
+impl Workspace {
+    /// Every workspace that there is.
+    pub const ALL: [Self; 2] = [Self::Main, Self::Wdm];
+
+    /// Its folder.
+    pub fn root(self) -> PathBuf {
+        match self {
+            Self::Main => root(),
+            Self::Wdm => root().join("tests/wdm"),
+        }
+    }
+
+    /// Where its images are compiled, whatever `CARGO_TARGET_DIR` of the user's says.
+    pub fn target(self) -> PathBuf {
+        self.root().join("target/kit")
+    }
+}
+
 /// The sources of the open kit.
 pub fn openkit() -> PathBuf {
     root().join("nt/openkit")
 }
 
-/// Everything generated for the drivers. wdk-build wants the target folder below the workspace's
-/// `Cargo.lock`, so a `CARGO_TARGET_DIR` of the user's does not count here.
+/// Everything generated for the drivers: the kit, and the finished images.
 pub fn generated() -> PathBuf {
-    root().join("target/kit")
+    Workspace::Main.target()
 }
 
 /// Creates `path` and its parents.
