@@ -15,6 +15,9 @@ pub struct Config {
     /// Whether threaded DPCs run at `PASSIVE_LEVEL`, each processor's on a thread of their own, or as ordinary
     /// ones do at `DISPATCH_LEVEL`: what `ThreadDpcEnable` in the registry says on Windows.
     pub threaded_dpcs: bool,
+    /// Whether, with the verifier, locks that are taken in orders that contradict each other stop the kernel
+    /// (bug check 0xC4 (0x1001)) though nothing deadlocked.
+    pub lock_order: bool,
 }
 
 impl Config {
@@ -32,6 +35,7 @@ impl Default for Config {
             processors: host.clamp(4, Self::MAXIMUM_PROCESSORS),
             verifier: true,
             threaded_dpcs: true,
+            lock_order: true,
         }
     }
 }

@@ -31,6 +31,7 @@ mod kernel;
 mod library;
 mod list;
 mod loader;
+mod lock_order;
 mod mm;
 pub mod ntddk;
 pub mod ob;

@@ -19,6 +19,7 @@ use crate::{
     export::exports,
     irql::{self, APC},
     ke::apc::{enter_critical_region, leave_critical_region},
+    lock_order,
     thread::{self, LockKind, Thread},
     verifier,
 };
@@ -76,6 +77,7 @@ impl FastMutex {
         self.contention.store(0, Relaxed);
         self.event
             .initialize(object_type::SynchronizationEvent, size_of::<KEVENT>(), 0);
+        lock_order::forget_lock(self.key());
     }
 
     fn is_owned_by(&self, thread: &Thread) -> bool {
@@ -99,6 +101,7 @@ impl FastMutex {
         if !self.try_acquire(thread, rules.kind) {
             self.acquire_contended(thread, rules);
         }
+        lock_order::check(thread, self.key(), rules.name);
     }
 
     #[cold]

@@ -25,6 +25,7 @@ use crate::{
     bugcheck,
     export::exports,
     irql::{APC, DISPATCH},
+    lock_order,
     thread::{self, Thread},
     verifier,
 };
@@ -96,6 +97,18 @@ pub fn allocated() -> Vec<PoolBlock> {
         .collect();
     blocks.sort_unstable_by_key(|block| block.address);
     blocks
+}
+
+/// Whether an address lies in a block that is allocated.
+pub fn contains(address: u64) -> bool {
+    BLOCKS.iter().any(|shard| {
+        let last = shard
+            .lock()
+            .range(..=address)
+            .next_back()
+            .map(|(start, block)| start + block.size);
+        last.is_some_and(|end| address < end)
+    })
 }
 
 /// Blocks of a page or more begin at a page, smaller ones at 16 bytes or at a cache line, as on Windows.
@@ -375,6 +388,7 @@ fn check_free(
         );
     }
     verifier::check_memory_end(thread, block.address, block.size, function);
+    lock_order::forget(&(block.address..block.address + block.size));
 }
 
 const fn read_guard(block: &PoolBlock) -> [u8; GUARD.len()] {

@@ -16,6 +16,7 @@ use crate::{
     dispatcher::{self, Deadline, Header},
     export::exports,
     irql::APC,
+    lock_order,
     thread::{self, LockKind, Origin, Thread},
     verifier,
 };
@@ -83,6 +84,7 @@ impl AtomicPushLock {
             self.wait(thread, function);
         }
         thread.held.push(self.key(), kind);
+        lock_order::check(thread, self.key(), function);
     }
 
     /// Waits until the lock may have become free.
@@ -194,6 +196,7 @@ pub unsafe extern "win64" fn ExInitializePushLock(PushLock: *mut EX_PUSH_LOCK) {
     unsafe { AtomicPushLock::at(PushLock, "ExInitializePushLock") }
         .0
         .store(0, Release);
+    lock_order::forget_lock(PushLock as u64);
 }
 
 /// `ExAcquirePushLockExclusiveEx`, behind the macro `ExAcquirePushLockExclusive`: waits for exclusive access.

@@ -17,6 +17,7 @@ use crate::{
         irql::check_lower,
         spinlock::{check_last, spin_until},
     },
+    lock_order,
     thread::{self, LockKind, Thread},
     verifier,
 };
@@ -85,6 +86,7 @@ impl SharedSpinLock<'_> {
             self.check_recursion(thread, function);
             spin_until(thread, self.key(), function, || self.try_shared(thread));
         }
+        lock_order::check(thread, self.key(), function);
     }
 
     fn acquire_exclusive(self, thread: &'static Thread, function: &'static str) {
@@ -95,6 +97,7 @@ impl SharedSpinLock<'_> {
                 self.try_exclusive(thread)
             });
         }
+        lock_order::check(thread, self.key(), function);
     }
 
     /// A thread that has to wait must not hold the lock itself. To share it twice is an error too, which

@@ -10,7 +10,7 @@ use crate::{
     export::exports,
     irql::DISPATCH,
     ke::event::announce_wait,
-    thread, verifier,
+    lock_order, thread, verifier,
 };
 
 exports!("ntoskrnl.exe"; KeInitializeMutex, KeReadStateMutex, KeReleaseMutex);
@@ -53,6 +53,7 @@ pub unsafe extern "win64" fn KeInitializeMutex(Mutex: PRKMUTEX, _Level: ULONG) {
     thread::current();
     // SAFETY: This function has the same contract.
     unsafe { view(Mutex, "KeInitializeMutex") }.initialize();
+    lock_order::forget_lock(Mutex as u64);
 }
 
 /// `KeReleaseMutex`: undoes one acquisition and returns the state before: 0 if the mutex is free now,
@@ -87,6 +88,9 @@ pub unsafe extern "win64" fn KeReleaseMutex(Mutex: PRKMUTEX, Wait: BOOLEAN) -> L
         exception::raise(status, NAME);
     }
     let previous = mutex.put(thread);
+    if previous == 0 {
+        thread.held.remove(Mutex as u64);
+    }
     dispatcher.satisfy_waiters(&mutex.header);
     drop(dispatcher);
     announce_wait(thread, Wait, 0x20011, NAME);

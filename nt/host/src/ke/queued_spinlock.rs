@@ -23,6 +23,7 @@ use super::{
 use crate::{
     export::exports,
     irql::{self, DISPATCH},
+    lock_order,
     thread::{self, LockKind, Thread},
     verifier,
 };
@@ -87,6 +88,7 @@ impl Handle {
             });
         }
         thread.held.push(lock as u64, LockKind::QueuedSpin);
+        lock_order::check(thread, lock as u64, function);
     }
 
     fn release(&self, thread: &'static Thread, function: &'static str) {

@@ -14,7 +14,7 @@ use crate::{
     export::exports,
     irql::{self, DISPATCH},
     ke::irql::check_lower,
-    kernel,
+    kernel, lock_order,
     thread::{self, LockKind, Thread},
     verifier,
 };
@@ -63,6 +63,7 @@ pub unsafe extern "win64" fn KeInitializeSpinLock(SpinLock: PKSPIN_LOCK) {
         );
     }
     lock.store(0, Ordering::Release);
+    lock_order::forget_lock(SpinLock as u64);
 }
 
 /// `KeAcquireSpinLockRaiseToDpc`, behind the macro `KeAcquireSpinLock`: raises to `DISPATCH_LEVEL`,
@@ -250,6 +251,7 @@ fn acquire(thread: &'static Thread, lock: &AtomicU64, function: &'static str) {
     if let Err(seen) = try_acquire(thread, lock) {
         acquire_contended(thread, lock, seen, function);
     }
+    lock_order::check(thread, lock.as_ptr() as u64, function);
 }
 
 #[cold]

@@ -5,7 +5,8 @@ use core::slice;
 use nt_abi::{
     _WAIT_TYPE::WaitAll,
     BOOLEAN, KPROCESSOR_MODE, KWAIT_BLOCK, KWAIT_REASON, LONGLONG, MAXIMUM_WAIT_OBJECTS, NTSTATUS,
-    PLARGE_INTEGER, PVOID, STATUS_SUCCESS, THREAD_WAIT_OBJECTS, ULONG, WAIT_TYPE,
+    PLARGE_INTEGER, PVOID, STATUS_ABANDONED_WAIT_0, STATUS_SUCCESS, STATUS_WAIT_63,
+    THREAD_WAIT_OBJECTS, ULONG, WAIT_TYPE,
     bugcheck::{ATTEMPTED_SWITCH_FROM_DPC, MAXIMUM_WAIT_OBJECTS_EXCEEDED},
 };
 
@@ -14,7 +15,8 @@ use crate::{
     dispatcher::{self, Deadline, Header, WaitBlock, WaitKind},
     export::exports,
     irql::{self, DISPATCH},
-    thread::{self, Thread},
+    lock_order,
+    thread::{self, LockKind, Thread},
     verifier,
 };
 
@@ -52,6 +54,7 @@ pub unsafe extern "win64" fn KeWaitForSingleObject(
         &[WaitBlock::new()],
         WaitKind::Any,
         clock::deadline(timeout),
+        NAME,
     )
 }
 
@@ -115,7 +118,8 @@ pub unsafe extern "win64" fn KeWaitForMultipleObjects(
     } else {
         WaitKind::Any
     };
-    wait(thread, &objects, blocks, kind, clock::deadline(timeout))
+    let deadline = clock::deadline(timeout);
+    wait(thread, &objects, blocks, kind, deadline, NAME)
 }
 
 /// `KeDelayExecutionThread`: waits for an interval (negative, in units of 100 ns) or until a system time.
@@ -230,9 +234,36 @@ fn wait(
     blocks: &[WaitBlock],
     kind: WaitKind,
     deadline: Deadline,
+    function: &'static str,
 ) -> NTSTATUS {
     if let Some(old) = thread.take_announced_wait() {
         irql::lower(thread, old);
     }
-    dispatcher::wait(thread, objects, blocks, kind, deadline)
+    let status = dispatcher::wait(thread, objects, blocks, kind, deadline);
+    let satisfied = match (kind, status) {
+        (WaitKind::All, STATUS_SUCCESS | STATUS_ABANDONED_WAIT_0) => objects,
+        (
+            WaitKind::Any,
+            STATUS_SUCCESS..=STATUS_WAIT_63 | STATUS_ABANDONED_WAIT_0..=ABANDONED_LAST,
+        ) => {
+            let index = status.cast_unsigned() as usize % MAXIMUM_WAIT_OBJECTS as usize;
+            &objects[index..=index]
+        }
+        _ => &[],
+    };
+    let held = thread.held.depth();
+    let mutexes = satisfied.iter().filter_map(|object| object.as_mutant());
+    for lock in mutexes.map(|mutex| core::ptr::from_ref(mutex) as u64) {
+        if thread.held.kind_of(lock).is_none() {
+            thread.held.push(lock, LockKind::Mutex);
+            // Mutexes that are waited for together have no order among themselves.
+            if deadline == Deadline::Never && held != 0 {
+                lock_order::check_after(thread, held, lock, function);
+            }
+        }
+    }
+    status
 }
+
+/// `STATUS_ABANDONED_WAIT_63`.
+const ABANDONED_LAST: NTSTATUS = STATUS_ABANDONED_WAIT_0 + STATUS_WAIT_63;

@@ -14,6 +14,7 @@ use crate::{
     bugcheck, dispatcher, dpc,
     ex::worker,
     ke::dpc::ddk::KeFlushQueuedDpcs,
+    lock_order,
     thread::{self, Thread},
     verifier,
 };
@@ -75,6 +76,7 @@ pub fn check(thread: &'static Thread, range: &Range<usize>, routine: &'static st
     if let Some(address) = start {
         pending(address, routine, "a system thread runs in it");
     }
+    lock_order::forget(&range);
 }
 
 /// An object that the kernel uses lies in memory that is freed.

@@ -1,4 +1,6 @@
-//! The spin locks and fast mutexes that a thread holds, in the order in which it took them.
+//! The locks that a thread holds, in the order in which it took them.
+//!
+//! Who owns a mutex or an ERESOURCE is recorded in the object; they are here for their place among the others.
 
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
@@ -22,10 +24,16 @@ pub enum LockKind {
     PushShared,
     /// A push lock, exclusive.
     PushExclusive,
+    /// A `KMUTEX`.
+    Mutex,
+    /// An ERESOURCE, shared.
+    ResourceShared,
+    /// An ERESOURCE, exclusive.
+    ResourceExclusive,
 }
 
 impl LockKind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 11] = [
         Self::Spin,
         Self::QueuedSpin,
         Self::SharedSpin,
@@ -34,6 +42,9 @@ impl LockKind {
         Self::FastMutexUnsafe,
         Self::PushShared,
         Self::PushExclusive,
+        Self::Mutex,
+        Self::ResourceShared,
+        Self::ResourceExclusive,
     ];
 
     /// What a report calls such a lock.
@@ -44,7 +55,25 @@ impl LockKind {
             Self::SharedSpin | Self::ExclusiveSpin => "EX_SPIN_LOCK",
             Self::FastMutex | Self::FastMutexUnsafe => "fast mutex",
             Self::PushShared | Self::PushExclusive => "push lock",
+            Self::Mutex => "mutex",
+            Self::ResourceShared | Self::ResourceExclusive => "ERESOURCE",
         }
+    }
+
+    /// Whether nobody else holds the lock meanwhile.
+    pub const fn is_exclusive(self) -> bool {
+        !matches!(
+            self,
+            Self::SharedSpin | Self::PushShared | Self::ResourceShared
+        )
+    }
+
+    /// Whether a function of the kernel initialises every such lock, and the lock itself says who owns it.
+    pub const fn is_always_initialized(self) -> bool {
+        matches!(
+            self,
+            Self::Mutex | Self::ResourceShared | Self::ResourceExclusive
+        )
     }
 
     /// Whether the lock may be held at `DISPATCH_LEVEL` alone.
@@ -91,9 +120,20 @@ impl HeldLocks {
         (self.locks[at].load(Ordering::Relaxed), LockKind::ALL[kind])
     }
 
-    /// The held locks, outermost first.
+    /// The held locks, outermost first, but for mutexes and ERESOURCEs.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, LockKind)> {
+        self.all().filter(|(_, kind)| !kind.is_always_initialized())
+    }
+
+    /// The held locks, outermost first.
+    pub fn all(&self) -> impl DoubleEndedIterator<Item = (u64, LockKind)> + Clone {
         (0..self.len().min(CAPACITY)).map(|at| self.at(at))
+    }
+
+    /// How many locks are held.
+    #[inline]
+    pub fn depth(&self) -> usize {
+        self.len()
     }
 
     /// Puts a lock on top. One that finds no room is not tracked.
@@ -140,7 +180,7 @@ impl HeldLocks {
         if self.len() <= 1 && self.locks[0].load(Ordering::Relaxed) == except {
             return None;
         }
-        self.iter()
+        self.all()
             .rev()
             .find(|(lock, kind)| *lock != except && kind.is_spin())
             .map(|held| held.0)
@@ -148,6 +188,6 @@ impl HeldLocks {
 
     /// How a lock is held, if it is held.
     pub fn kind_of(&self, lock: u64) -> Option<LockKind> {
-        self.iter().find(|held| held.0 == lock).map(|held| held.1)
+        self.all().find(|held| held.0 == lock).map(|held| held.1)
     }
 }

@@ -23,7 +23,7 @@ pub use self::{
     held::{HeldLocks, LockKind},
     object::ThreadObject,
 };
-use crate::{dispatcher::WaitState, recovery::RecoveryPoint};
+use crate::{dispatcher::WaitState, lock_order::Remembered, recovery::RecoveryPoint};
 
 /// Where a thread comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,8 +72,10 @@ pub struct Thread {
     /// The IRQL to go back to when the wait begins that `KeSetEvent` and the like announced, or
     /// [`NO_WAIT`].
     wait_irql: AtomicU8,
-    /// The spin locks and fast mutexes that it holds, innermost last.
+    /// The locks that it holds, innermost last.
     pub held: HeldLocks,
+    /// What it knows of the order of locks.
+    pub lock_order: Remembered,
     /// The lock that it waits for without a time-out, unless it is a dispatcher object; or 0.
     waits_for: AtomicU64,
     /// What it waits for, under the dispatcher lock.
@@ -106,6 +108,7 @@ impl Thread {
             exit: AtomicPtr::new(ptr::null_mut()),
             wait_irql: AtomicU8::new(NO_WAIT),
             held: HeldLocks::new(),
+            lock_order: Remembered::new(),
             waits_for: AtomicU64::new(0),
             wait: WaitState::new(),
             wake: Condvar::new(),

@@ -7,7 +7,8 @@ use crate::{
     dispatcher::{self, Deadline, Dispatcher},
     irql::APC,
     ke::apc::enter_critical_region,
-    thread::{self, Origin, Thread},
+    lock_order,
+    thread::{self, LockKind, Origin, Thread},
     verifier,
 };
 
@@ -218,7 +219,14 @@ fn acquire_exclusive(
     if resource.is_free() {
         resource.set_exclusive(true);
         resource.add_owner(id, 1);
-        return TRUE;
+        drop(dispatcher);
+        return own(
+            thread,
+            resource,
+            LockKind::ResourceExclusive,
+            wait,
+            function,
+        );
     }
     if resource.is_exclusively_owned_by(id) {
         resource.first().add();
@@ -235,7 +243,15 @@ fn acquire_exclusive(
             "The caller shares the resource, and would wait for itself to release it.",
         );
     }
-    wait_for(&mut dispatcher, resource, Access::Exclusive)
+    wait_for(&mut dispatcher, resource, Access::Exclusive);
+    drop(dispatcher);
+    own(
+        thread,
+        resource,
+        LockKind::ResourceExclusive,
+        wait,
+        function,
+    )
 }
 
 fn acquire_shared(
@@ -264,22 +280,41 @@ fn acquire_shared(
         };
         if !behind || resource.is_free() {
             mine.map_or_else(|| resource.add_owner(id, 1), Owner::add);
-            return TRUE;
+            drop(dispatcher);
+            return own(thread, resource, LockKind::ResourceShared, wait, function);
         }
     }
     if !wait {
         return 0;
     }
-    wait_for(&mut dispatcher, resource, Access::Shared)
+    wait_for(&mut dispatcher, resource, Access::Shared);
+    drop(dispatcher);
+    own(thread, resource, LockKind::ResourceShared, wait, function)
+}
+
+/// Puts a resource that the thread has acquired among the locks that it holds, unless it held it already.
+fn own(
+    thread: &Thread,
+    resource: &ExecutiveResource,
+    kind: LockKind,
+    waited: bool,
+    function: &'static str,
+) -> BOOLEAN {
+    if thread.held.kind_of(resource.key()).is_none() {
+        thread.held.push(resource.key(), kind);
+        if waited {
+            lock_order::check(thread, resource.key(), function);
+        }
+    }
+    TRUE
 }
 
 /// Waits until somebody who releases the resource has made the caller an owner.
-fn wait_for(dispatcher: &mut Dispatcher, resource: &ExecutiveResource, access: Access) -> BOOLEAN {
+fn wait_for(dispatcher: &mut Dispatcher, resource: &ExecutiveResource, access: Access) {
     resource.add_contention();
     resource.add_waiting(access);
     let thread = dispatcher.thread();
     thread.waiting_for(resource.key(), || {
         dispatcher.wait_on(resource.queue(access), Deadline::Never)
     });
-    TRUE
 }

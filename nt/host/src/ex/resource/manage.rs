@@ -11,6 +11,7 @@ use crate::{
     dispatcher::{self, Dispatcher},
     irql::{APC, DISPATCH},
     list::{Corrupt, ListEntry},
+    lock_order,
     thread::{self, Thread},
     verifier,
 };
@@ -41,6 +42,7 @@ pub unsafe extern "win64" fn ExInitializeResourceLite(Resource: PERESOURCE) -> N
     let resource = unsafe { ExecutiveResource::at(Resource, NAME) };
     let address = resource.key();
     let mut dispatcher = dispatcher::lock(thread);
+    lock_order::forget_lock(address);
     if !dispatcher.state().resources.insert(address) {
         let sentence = "The resource is initialised already.";
         verifier::violation(0xD0, [address, 0, 0], NAME, sentence);
@@ -278,6 +280,7 @@ unsafe fn give_away(resource: PERESOURCE, pointer: u64, function: &'static str) 
         None => mine.set(pointer, mine.count()),
     }
     drop(dispatcher);
+    thread.held.remove(resource.key());
 }
 
 /// An ERESOURCE, as a debugger's list of locks shows it.

@@ -135,6 +135,9 @@ fn release(thread: &'static Thread, resource: &ExecutiveResource, id: u64, funct
         owner.set(id, owner.count() - 1);
     } else {
         resource.remove_owner(owner);
+        if id == id_of(thread) {
+            thread.held.remove(resource.key());
+        }
         hand_over(&dispatcher, resource);
     }
 }
