@@ -27,7 +27,8 @@ fn queue(dpc: &Object<KDPC>) -> BOOLEAN {
 
 /// Runs `body` as a threaded DPC, to its end.
 fn run<F: Fn() + Sync>(body: F) {
-    assert_eq!(queue(&dpc(&body)), TRUE);
+    let dpc = dpc(&body);
+    assert_eq!(queue(&dpc), TRUE);
     nt!(KeFlushQueuedDpcs());
 }
 
