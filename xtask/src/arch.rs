@@ -20,6 +20,14 @@ impl Arch {
         }
     }
 
+    /// The name in INF files.
+    pub const fn inf_name(self) -> &'static str {
+        match self {
+            Self::X64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
     /// The name of the kit's library folders, as wdk-build asks for them.
     pub const fn kit_folder(self) -> &'static str {
         match self {

@@ -3,7 +3,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail};
 use object::{
@@ -36,7 +39,7 @@ const FLAGS: [(DllFlags, &str); 4] = [
 ];
 
 /// Where the checksum lies, from the start of the optional header.
-const CHECKSUM_OFFSET: usize = 64;
+pub const CHECKSUM_OFFSET: usize = 64;
 /// What precedes the optional header: the signature and the file header.
 const NT_HEADERS_BEFORE_OPTIONAL: usize = 4 + 20;
 
@@ -169,17 +172,23 @@ fn import_problems(image: &PeFile64, kernel: &Kernel) -> Result<Vec<String>> {
     Ok(problems)
 }
 
+/// Where an image file holds its checksum.
+pub fn checksum_field(data: &[u8]) -> Range<usize> {
+    let new_header = data.get(0x3c..0x40).and_then(|bytes| bytes.try_into().ok());
+    let start = new_header.map_or(0, u32::from_le_bytes) as usize
+        + NT_HEADERS_BEFORE_OPTIONAL
+        + CHECKSUM_OFFSET;
+    start..start + 4
+}
+
 /// The checksum of an image file: the carry-around sum of its 16-bit words, the checksum's own
 /// taken as zero, plus its length.
 fn checksum(data: &[u8]) -> u32 {
-    let new_header = data.get(0x3c..0x40).and_then(|bytes| bytes.try_into().ok());
-    let own = new_header.map_or(0, u32::from_le_bytes) as usize
-        + NT_HEADERS_BEFORE_OPTIONAL
-        + CHECKSUM_OFFSET;
+    let own = checksum_field(data);
     let mut sum = 0_u32;
     for (index, word) in data.chunks(2).enumerate() {
         let at = index * 2;
-        if (own..own + 4).contains(&at) {
+        if own.contains(&at) {
             continue;
         }
         let high = word.get(1).copied().unwrap_or(0);

@@ -22,6 +22,8 @@ use crate::{
 
 /// The version that the kit goes by: wdk-build wants one of this form.
 pub const VERSION: &str = "10.0.26100.0";
+/// The version of KMDF that the driver asks for and the kit has.
+pub const KMDF_VERSION: &str = "1.33";
 /// Where Debian's mingw-w64-common puts the headers.
 const MINGW_HEADERS: &str = "/usr/share/mingw-w64/include";
 
@@ -91,7 +93,7 @@ fn lay_out_headers() -> Result<()> {
     link(mingw, &version.join("shared"))?;
     link(
         &openkit().join("include/wdf"),
-        &include.join("wdf/kmdf/1.33"),
+        &include.join("wdf/kmdf").join(KMDF_VERSION),
     )?;
     for entry in fs::read_dir(ddk_headers()).context("cannot list mingw-w64's DDK headers")? {
         let header = entry.context("cannot list mingw-w64's DDK headers")?;
@@ -115,7 +117,7 @@ fn make_libraries(arch: Arch, llvm: &Llvm) -> Result<()> {
     let wdf = content_root()
         .join("Lib/wdf/kmdf")
         .join(arch.kit_folder())
-        .join("1.33");
+        .join(KMDF_VERSION);
     create_folder(&km)?;
     create_folder(&wdf)?;
 
@@ -205,7 +207,7 @@ fn include_folders() -> [PathBuf; 4] {
         version.join("km/crt"),
         version.join("km"),
         version.join("shared"),
-        include.join("wdf/kmdf/1.33"),
+        include.join("wdf/kmdf").join(KMDF_VERSION),
     ]
 }
 

@@ -10,7 +10,7 @@ use crate::{
     llvm::Llvm,
     rust::Rust,
     setup,
-    workspace::{Workspace, openkit},
+    workspace::{Workspace, openkit, root},
     wrapper,
 };
 
@@ -72,13 +72,36 @@ impl KitCargo {
             );
 
         let libraries = format!("-Lnative={}", kit::kernel_libraries(self.arch).display());
-        // /RELEASE makes the linker fill in the image's checksum.
-        let flags = [
-            "-Ctarget-feature=+crt-static",
-            "-Clink-arg=/RELEASE",
-            &libraries,
+        // /RELEASE makes the linker fill in the image's checksum, /Brepro a hash where it would put
+        // the time.
+        let mut flags = vec![
+            "-Ctarget-feature=+crt-static".to_owned(),
+            "-Clink-arg=/RELEASE".to_owned(),
+            "-Clink-arg=/Brepro".to_owned(),
+            libraries,
         ];
+        flags.extend(self.path_prefixes());
         command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
         Ok(command)
+    }
+
+    /// Compiler flags that keep the folders of this machine out of the images, so that the same
+    /// sources make the same images everywhere.
+    fn path_prefixes(&self) -> Vec<String> {
+        let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
+            let user = env::var_os("HOME")?;
+            Some(PathBuf::from(user).join(".cargo"))
+        });
+        let folders = [
+            (home, "cargo"),
+            (self.rust.library_source(), "rust"),
+            (Some(root()), "."),
+        ];
+        folders
+            .into_iter()
+            .filter_map(|(folder, name)| {
+                Some(format!("--remap-path-prefix={}={name}", folder?.display()))
+            })
+            .collect()
     }
 }

@@ -10,6 +10,7 @@ mod kit;
 mod kit_cargo;
 mod lint;
 mod llvm;
+mod package;
 mod process;
 mod rust;
 mod setup;
@@ -38,6 +39,8 @@ enum Command {
     Build(build::Arguments),
     /// Check finished images: headers, checksum, flags, imports
     CheckImage(image::Arguments),
+    /// Make the package for a Windows test machine: driver, INF, catalog, program, certificate
+    Package(package::Arguments),
     /// Format all sources
     Fmt(lint::Format),
     /// Run clippy on all crates, the driver crates for their own target
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Setup => setup::run(),
         Command::Build(arguments) => build::run(&arguments),
         Command::CheckImage(arguments) => image::run(&arguments),
+        Command::Package(arguments) => package::run(&arguments),
         Command::Fmt(arguments) => lint::fmt(&arguments),
         Command::Clippy => lint::clippy(),
         Command::Doc => lint::doc(),

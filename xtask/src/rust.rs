@@ -118,6 +118,12 @@ impl Rust {
         command
     }
 
+    /// Where the compiler says that the source of the standard library is.
+    pub fn library_source(&self) -> Option<PathBuf> {
+        let root = self.ask("rustc", &["--print", "sysroot"])?;
+        Some(Path::new(root.trim()).join("lib/rustlib/src/rust"))
+    }
+
     /// A command of this toolchain's compiler.
     pub fn rustc(&self) -> Command {
         self.program("rustc")

@@ -14,6 +14,7 @@ use crate::{
     arch::Arch,
     exe, kit,
     llvm::Llvm,
+    package::SIGNING_TOOLS,
     process::{run_quietly, showing_progress},
     rust::Rust,
 };
@@ -27,15 +28,18 @@ pub enum Purpose {
     Clippy,
     /// Build syncstress.exe.
     Program,
+    /// Sign a package.
+    Signing,
 }
 
 impl Purpose {
     /// Everything that there is.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Images(Arch::X64),
         Self::Images(Arch::Arm64),
         Self::Clippy,
         Self::Program,
+        Self::Signing,
     ];
 }
 
@@ -96,7 +100,7 @@ fn targets(purposes: &[Purpose]) -> Vec<&'static str> {
     let target = |purpose: &Purpose| match purpose {
         Purpose::Images(arch) => Some(arch.target()),
         Purpose::Program => Some(exe::TARGET),
-        Purpose::Clippy => None,
+        Purpose::Clippy | Purpose::Signing => None,
     };
     purposes.iter().filter_map(target).collect()
 }
@@ -138,6 +142,14 @@ fn missing(purposes: &[Purpose]) -> Vec<Need> {
         needs.push(Need {
             what: format!("the linker {}", exe::LINKER),
             packages: &["gcc-mingw-w64-x86-64-win32"],
+        });
+    }
+    if purposes.contains(&Purpose::Signing)
+        && SIGNING_TOOLS.iter().any(|tool| on_path(tool).is_none())
+    {
+        needs.push(Need {
+            what: SIGNING_TOOLS.join(" and "),
+            packages: &SIGNING_TOOLS,
         });
     }
     needs

@@ -7,7 +7,9 @@ use anyhow::{Result, bail};
 use crate::{
     arch::Arch,
     build::{self, Images},
-    c_driver, exe, lint, process,
+    c_driver, exe, lint,
+    package::{self, Sign},
+    process,
     process::outer_cargo,
     setup,
 };
@@ -75,6 +77,9 @@ pub fn run() -> Result<()> {
     steps.take("documentation", lint::doc);
     steps.take("syncstress.exe", || exe::build(true));
     steps.take("tests, driver in C", c_driver_tests);
+    for (name, arch) in [("package, x64", Arch::X64), ("package, ARM64", Arch::Arm64)] {
+        steps.take(name, || package::make(arch, Sign::Test));
+    }
     steps.take("tests, end to end", || end_to_end(images.as_ref()));
 
     println!("\n{}", steps.table());
