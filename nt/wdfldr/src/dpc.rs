@@ -1,6 +1,7 @@
 //! `WDFDPC`.
 
 use crate::abi::{WDF_DPC_CONFIG, WDF_DRIVER_GLOBALS, WDF_OBJECT_ATTRIBUTES, WDFDPC, WDFOBJECT};
+use crate::callback_lock::Serialized;
 use crate::kernel::{
     KeFlushQueuedDpcs, KeInitializeDpc, KeInsertQueueDpc, KeRemoveQueueDpc, Outcome, current_irql,
     status_of, try_box,
@@ -21,6 +22,7 @@ type Globals = *mut WDF_DRIVER_GLOBALS;
 pub struct Dpc {
     kernel: UnsafeCell<KDPC>,
     event: unsafe extern "win64" fn(WDFDPC),
+    serialized: Serialized,
     parent: WDFOBJECT,
     /// The handle that the event gets.
     handle: AtomicUsize,
@@ -65,8 +67,9 @@ fn flush_and_release(_: &ObjectRef) {
 unsafe extern "win64" fn deferred(_: *mut KDPC, context: PVOID, _: PVOID, _: PVOID) {
     // SAFETY: The context is the object's body, which waits for its DPC before it goes.
     let dpc = unsafe { &*context.cast::<Dpc>() };
+    let handle = WDFOBJECT(dpc.handle.load(Ordering::Acquire));
     // SAFETY: The client registered the event for this object.
-    unsafe { (dpc.event)(WDFOBJECT(dpc.handle.load(Ordering::Acquire))) };
+    dpc.serialized.call(|| unsafe { (dpc.event)(handle) });
 }
 
 /// `WdfDpcCreate`. The parent is a device or belongs to one. IRQL <= `DISPATCH_LEVEL`.
@@ -100,7 +103,9 @@ fn create(config: &WDF_DPC_CONFIG, attributes: &Attributes) -> Outcome<ObjectRef
     let event = config.EvtDpcFunc.ok_or(STATUS_INVALID_PARAMETER)?;
     let parent = object::any(attributes.parent());
     let device = device_of(&parent).ok_or(STATUS_INVALID_DEVICE_REQUEST)?;
+    let automatic = config.AutomaticSerialization != 0;
     let dpc = try_box(Dpc {
+        serialized: Serialized::under(&parent, automatic, false)?,
         kernel: UnsafeCell::new(KDPC::default()),
         event,
         parent: parent.handle(),

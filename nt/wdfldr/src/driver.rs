@@ -5,6 +5,7 @@ use crate::abi::{
     WDF_DRIVER_VERSION_AVAILABLE_PARAMS, WDF_OBJECT_ATTRIBUTES, WDFDRIVER, WDFOBJECT, WDFSTRING,
     WdfDriverInitCompanion, WdfDriverInitNoDispatchOverride, WdfDriverInitNonPnpDriver,
 };
+use crate::callback_lock::{CallbackLock, Constraints, Scope, synchronized};
 use crate::client::Client;
 use crate::device;
 use crate::kernel::{Outcome, Ptr, status_of};
@@ -25,6 +26,16 @@ const VERSION: &str = "Kernel Mode Driver Framework version 1.33";
 pub struct Driver {
     add: PFN_WDF_DRIVER_DEVICE_ADD,
     unload: PFN_WDF_DRIVER_UNLOAD,
+    constraints: Constraints,
+    /// Held around the driver's own event, if it asked for any synchronization.
+    callback_lock: Option<CallbackLock>,
+}
+
+impl Driver {
+    /// What devices inherit.
+    pub const fn constraints(&self) -> Constraints {
+        self.constraints
+    }
 }
 
 /// `WdfDriverCreate`. IRQL `PASSIVE_LEVEL`, once per driver.
@@ -82,9 +93,15 @@ fn create(
     if config.DriverPoolTag != 0 {
         client.set_tag(config.DriverPoolTag);
     }
+    let constraints = Constraints::DEFAULT.under(attributes.raw());
+    let callback_lock = (constraints.scope != Scope::None)
+        .then(|| CallbackLock::new(true))
+        .transpose()?;
     let driver = crate::kernel::try_box(Driver {
         add: config.EvtDriverDeviceAdd,
         unload: config.EvtDriverUnload,
+        constraints,
+        callback_lock,
     })?;
     let object = object::create(client, Body::Driver(driver), attributes, None)?;
     object.make_permanent();
@@ -131,7 +148,9 @@ unsafe extern "win64" fn add_device(
     let Some(add) = driver.add else {
         return nt_abi::STATUS_SUCCESS;
     };
-    status_of(device::add(client, driver.handle(), add, Ptr(pdo)))
+    status_of(synchronized(driver.callback_lock.as_ref(), || {
+        device::add(client, driver.handle(), add, Ptr(pdo))
+    }))
 }
 
 /// The unload routine of every client: the event, then the driver object and all below it.

@@ -6,6 +6,7 @@ use crate::abi::{
     WdfFileObjectNotRequired, WdfFileObjectWdfCanUseFsContext, WdfFileObjectWdfCanUseFsContext2,
     WdfTrue,
 };
+use crate::callback_lock::{CallbackLock, Constraints, Scope, synchronized};
 use crate::device::Device;
 use crate::kernel::{
     Irp, KeEnterCriticalRegion, KeLeaveCriticalRegion, Outcome, Ptr, current_irql,
@@ -31,6 +32,9 @@ pub struct FileSetup {
     forward: i32,
     class: u32,
     attributes: Attributes,
+    /// Those of the attributes, if the client gave some; else the framework synchronizes nothing.
+    constraints: Constraints,
+    explicit: bool,
 }
 
 impl FileSetup {
@@ -42,17 +46,42 @@ impl FileSetup {
         forward: crate::abi::WdfUseDefault,
         class: WdfFileObjectNotRequired,
         attributes: Attributes::DEFAULT,
+        constraints: Constraints::DEFAULT,
+        explicit: false,
     };
 
-    pub const fn new(config: &WDF_FILEOBJECT_CONFIG, attributes: Attributes) -> Self {
+    /// `attributes` are the client's, if it gave some.
+    pub fn new(config: &WDF_FILEOBJECT_CONFIG, attributes: Option<Attributes>) -> Self {
         Self {
             create: config.EvtDeviceFileCreate,
             close: config.EvtFileClose,
             cleanup: config.EvtFileCleanup,
             forward: config.AutoForwardCleanupClose,
             class: config.FileObjectClass,
-            attributes,
+            attributes: attributes.unwrap_or(Attributes::DEFAULT),
+            constraints: Constraints::DEFAULT,
+            explicit: attributes.is_some(),
         }
+    }
+
+    /// Resolves execution level and synchronization scope under a device with these.
+    ///
+    /// # Errors
+    /// `STATUS_INVALID_DEVICE_REQUEST` for the scope queue, and for the scope device where the device's
+    /// callbacks do not run at `PASSIVE_LEVEL`, at which those of files run.
+    pub const fn constrain(&mut self, device: Constraints) -> Outcome {
+        if self.explicit {
+            self.constraints = device.under(self.attributes.raw());
+        }
+        match self.constraints.scope {
+            Scope::Queue => Err(STATUS_INVALID_DEVICE_REQUEST),
+            Scope::Device if !device.passive => Err(STATUS_INVALID_DEVICE_REQUEST),
+            Scope::Device | Scope::None => Ok(()),
+        }
+    }
+
+    pub const fn constraints(&self) -> Constraints {
+        self.constraints
     }
 
     const fn wanted(&self) -> bool {
@@ -76,9 +105,23 @@ pub struct File {
 }
 
 impl File {
+    pub const fn device(&self) -> WDFDEVICE {
+        self.device
+    }
+
+    /// Whether its events run one at a time with those of the device's queues.
+    pub fn is_synchronized(&self) -> bool {
+        lookup::<Device>(self.device).files.constraints.scope == Scope::Device
+    }
+
     pub fn wdm(&self) -> *mut FILE_OBJECT {
         self.wdm.load(Ordering::Acquire)
     }
+}
+
+/// The lock that is held around the events of a device's files.
+fn callback_lock(device: &Device) -> Option<&CallbackLock> {
+    (device.files.constraints.scope == Scope::Device).then(|| device.callback_lock())
 }
 
 /// Where the framework keeps its handle in a WDM file object, if the client lets it.
@@ -207,8 +250,10 @@ fn present(device: &Typed<Device>, request: &Typed<Request>, file: Option<&Typed
         unsafe { KeEnterCriticalRegion() };
     }
     if let Some(event) = device.files.create {
-        // SAFETY: The client registered the event for its device and owns the request now.
-        unsafe { event(device.handle(), request.handle(), file) };
+        synchronized(callback_lock(device), || {
+            // SAFETY: The client registered the event for its device and owns the request now.
+            unsafe { event(device.handle(), request.handle(), file) };
+        });
     } else {
         request::complete(request, STATUS_INVALID_DEVICE_REQUEST, Some(0), 0);
     }
@@ -225,14 +270,20 @@ pub fn abandon(request: &Request) {
     device.close_handle();
 }
 
+/// Tells the client of a file's cleanup or close.
+fn notify(device: &Typed<Device>, location: &IO_STACK_LOCATION, event: PFN_WDF_FILE_EVENT) {
+    if let Some(event) = event {
+        let file = find(device, location.FileObject);
+        let file = file.as_ref().map_or(WDFOBJECT::NULL, Typed::handle);
+        // SAFETY: The client registered the event for the device's files.
+        synchronized(callback_lock(device), || unsafe { event(file) });
+    }
+}
+
 /// `IRP_MJ_CLEANUP`: the last handle is closed. Waiting requests of the file are cancelled.
 /// IRQL `PASSIVE_LEVEL`.
 pub fn cleanup(device: &Typed<Device>, irp: Irp, location: &IO_STACK_LOCATION) -> NTSTATUS {
-    if let Some(event) = device.files.cleanup {
-        let file = find(device, location.FileObject);
-        // SAFETY: The client registered the event for the device's files.
-        unsafe { event(file.as_ref().map_or(WDFOBJECT::NULL, Typed::handle)) };
-    }
+    notify(device, location, device.files.cleanup);
     if !location.FileObject.is_null() {
         device.each_queue(|queue| queue.flush_file(location.FileObject));
     }
@@ -241,11 +292,7 @@ pub fn cleanup(device: &Typed<Device>, irp: Irp, location: &IO_STACK_LOCATION) -
 
 /// `IRP_MJ_CLOSE`: no request of the file is left. IRQL `PASSIVE_LEVEL`.
 pub fn close(device: &Typed<Device>, irp: Irp, location: &IO_STACK_LOCATION) -> NTSTATUS {
-    if let Some(event) = device.files.close {
-        let file = find(device, location.FileObject);
-        // SAFETY: The client registered the event for the device's files.
-        unsafe { event(file.as_ref().map_or(WDFOBJECT::NULL, Typed::handle)) };
-    }
+    notify(device, location, device.files.close);
     forget(device, location.FileObject);
     device.close_handle();
     finish(device, irp)

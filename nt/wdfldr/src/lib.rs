@@ -6,7 +6,8 @@
 //! nthost and in Wine. What is not implemented stops the system with `WDF_VIOLATION` and its name.
 //!
 //! The modules follow the framework's objects: [`object`] is what all have in common, [`client`] a
-//! bound driver, [`device`], [`queue`], [`request`] and [`file`] the way of a request. [`kernel`] is
+//! bound driver, [`device`], [`queue`], [`request`] and [`file`] the way of a request, [`callback_lock`] what runs
+//! one at a time. [`kernel`] is
 //! the only door to the kernel. Sources: the reference pages of the functions (`wdf*/nf-wdf*.md`), and
 //! the public headers and sources of the framework for layouts and statuses.
 #![cfg_attr(windows, no_std)]
@@ -25,6 +26,7 @@
 extern crate alloc;
 
 mod abi;
+mod callback_lock;
 mod client;
 mod collection;
 mod device;

@@ -5,8 +5,8 @@ use crate::abi::{
 };
 use crate::kernel::{
     KERNEL_MODE, KeAcquireSpinLockRaiseToDpc, KeEnterCriticalRegion, KeInitializeEvent,
-    KeLeaveCriticalRegion, KeReleaseSpinLock, KeSetEvent, KeWaitForSingleObject, NoMemory,
-    PsGetCurrentThread, print, try_box,
+    KeLeaveCriticalRegion, KeReleaseSpinLock, KeSetEvent, KeWaitForSingleObject, NoMemory, print,
+    this_thread, try_box,
 };
 use crate::object::{Body, create_simple, lookup};
 use crate::violation;
@@ -22,23 +22,23 @@ use nt_abi::{
 type Globals = *mut WDF_DRIVER_GLOBALS;
 
 /// The thread that holds a lock, and the check that it is the one to release it.
-struct Holder(AtomicUsize);
+pub struct Holder(AtomicUsize);
 
 impl Holder {
-    const fn new() -> Self {
+    pub const fn new() -> Self {
         Self(AtomicUsize::new(0))
     }
 
-    fn this_thread() -> usize {
-        // SAFETY: Has no requirement.
-        unsafe { PsGetCurrentThread() }.addr()
+    /// Whether the calling thread is the one.
+    pub fn is_this_thread(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == this_thread()
     }
 
     /// Stops the system where waiting would be forever.
-    fn refuse_recursion(&self, lock: WDFOBJECT) {
+    pub fn refuse_recursion(&self, lock: WDFOBJECT) {
         /// `WDF_RECURSIVE_LOCK`.
         const RECURSIVE: u64 = 0x2;
-        if self.0.load(Ordering::Relaxed) == Self::this_thread() {
+        if self.is_this_thread() {
             print(
                 c"WDF_VIOLATION: lock %p is acquired again by the thread that holds it\n",
                 lock.0,
@@ -47,18 +47,19 @@ impl Holder {
         }
     }
 
-    fn taken(&self) {
-        self.0.store(Self::this_thread(), Ordering::Relaxed);
+    pub fn taken(&self) {
+        self.0.store(this_thread(), Ordering::Relaxed);
     }
 
-    /// Stops the system when another thread, or none, holds the lock.
-    fn given_up(&self, lock: WDFOBJECT) {
-        if self.0.swap(0, Ordering::Relaxed) != Self::this_thread() {
+    /// Stops the system when another thread, or none, holds the lock. `kind` is the third parameter of
+    /// the bug check.
+    pub fn given_up(&self, lock: WDFOBJECT, kind: u64) {
+        if self.0.swap(0, Ordering::Relaxed) != this_thread() {
             print(
                 c"WDF_VIOLATION: lock %p is released by a thread that does not hold it\n",
                 lock.0,
             );
-            violation::stop(bugcheck::WDF_INVALID_LOCK_OPERATION, lock.0 as u64, 1);
+            violation::stop(bugcheck::WDF_INVALID_LOCK_OPERATION, lock.0 as u64, kind);
         }
     }
 }
@@ -105,7 +106,7 @@ pub unsafe extern "win64" fn WdfSpinLockAcquire(_: Globals, SpinLock: WDFSPINLOC
 /// `WdfSpinLockRelease`. IRQL `DISPATCH_LEVEL`; what it was before the acquisition afterwards.
 pub unsafe extern "win64" fn WdfSpinLockRelease(_: Globals, SpinLock: WDFSPINLOCK) {
     let lock = lookup::<SpinLockObject>(SpinLock);
-    lock.holder.given_up(SpinLock);
+    lock.holder.given_up(SpinLock, 1);
     let irql = lock.irql.load(Ordering::Relaxed);
     // SAFETY: This thread holds the lock, as was checked, and passes back the IRQL that it had.
     unsafe { KeReleaseSpinLock(lock.lock.get(), irql) };
@@ -194,7 +195,7 @@ pub unsafe extern "win64" fn WdfWaitLockAcquire(
 /// `WdfWaitLockRelease`. IRQL <= `DISPATCH_LEVEL`.
 pub unsafe extern "win64" fn WdfWaitLockRelease(_: Globals, Lock: WDFWAITLOCK) {
     let lock = lookup::<WaitLock>(Lock);
-    lock.holder.given_up(Lock);
+    lock.holder.given_up(Lock, 1);
     // SAFETY: The event is alive with its object.
     unsafe { KeSetEvent(lock.raw(), 0, FALSE) };
     // SAFETY: Entered on acquisition, by this thread.

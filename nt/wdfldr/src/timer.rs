@@ -4,6 +4,7 @@ use crate::abi::{
     WDF_DRIVER_GLOBALS, WDF_OBJECT_ATTRIBUTES, WDF_TIMER_CONFIG, WDFOBJECT, WDFTIMER,
     WdfExecutionLevelPassive,
 };
+use crate::callback_lock::Serialized;
 use crate::dpc::wait_for_dpcs;
 use crate::kernel::{
     KeCancelTimer, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeTimerEx, KeSetTimerEx, Outcome,
@@ -32,6 +33,7 @@ pub struct Timer {
     period: LONG,
     /// Calls the event from a worker thread (`WdfExecutionLevelPassive`).
     passive: bool,
+    serialized: Serialized,
     parent: WDFOBJECT,
     /// The handle that the event gets.
     handle: AtomicUsize,
@@ -76,7 +78,9 @@ unsafe extern "win64" fn expired(_: *mut KDPC, context: PVOID, _: PVOID, _: PVOI
         }
     } else {
         // SAFETY: The client registered the event for this object.
-        unsafe { (timer.event)(timer.handle()) };
+        timer
+            .serialized
+            .call(|| unsafe { (timer.event)(timer.handle()) });
     }
 }
 
@@ -84,7 +88,9 @@ unsafe extern "win64" fn expired(_: *mut KDPC, context: PVOID, _: PVOID, _: PVOI
 fn call(object: &ObjectRef) {
     if let Some(timer) = Timer::of(object.body()) {
         // SAFETY: The client registered the event for this object, which is alive.
-        unsafe { (timer.event)(object.handle()) };
+        timer
+            .serialized
+            .call(|| unsafe { (timer.event)(object.handle()) });
     }
 }
 
@@ -125,7 +131,9 @@ fn create(config: &WDF_TIMER_CONFIG, attributes: &Attributes) -> Outcome<ObjectR
     }
     let parent = object::any(attributes.parent());
     let device = device_of(&parent).ok_or(STATUS_INVALID_DEVICE_REQUEST)?;
+    let automatic = config.AutomaticSerialization != 0;
     let timer = try_box(Timer {
+        serialized: Serialized::under(&parent, automatic, passive)?,
         kernel: UnsafeCell::new(KTIMER::default()),
         expiry: UnsafeCell::new(KDPC::default()),
         event,

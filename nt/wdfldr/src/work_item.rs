@@ -3,6 +3,7 @@
 use crate::abi::{
     WDF_DRIVER_GLOBALS, WDF_OBJECT_ATTRIBUTES, WDF_WORKITEM_CONFIG, WDFOBJECT, WDFWORKITEM,
 };
+use crate::callback_lock::Serialized;
 use crate::kernel::{
     IoAllocateWorkItem, IoFreeWorkItem, IoQueueWorkItem, Outcome, Ptr, SpinLock, current_irql,
     sleep_milliseconds, status_of,
@@ -110,6 +111,7 @@ unsafe extern "win64" fn run(_: PDEVICE_OBJECT, context: PVOID) {
 pub struct WorkItem {
     system: SystemWorkItem,
     event: unsafe extern "win64" fn(WDFWORKITEM),
+    serialized: Serialized,
     parent: WDFOBJECT,
 }
 
@@ -154,10 +156,12 @@ fn create(config: &WDF_WORKITEM_CONFIG, attributes: &Attributes) -> Outcome<Obje
     let event = config.EvtWorkItemFunc.ok_or(STATUS_INVALID_PARAMETER)?;
     let parent = object::any(attributes.parent());
     let device = device_of(&parent).ok_or(STATUS_INVALID_DEVICE_REQUEST)?;
+    let serialized = Serialized::under(&parent, config.AutomaticSerialization != 0, true)?;
     let system = SystemWorkItem::new(device.wdm())?;
     let body = Body::WorkItem(WorkItem {
         system,
         event,
+        serialized,
         parent: parent.handle(),
     });
     object::create(parent.client(), body, attributes, Some(&parent))
@@ -167,7 +171,8 @@ fn create(config: &WDF_WORKITEM_CONFIG, attributes: &Attributes) -> Outcome<Obje
 fn call(object: &ObjectRef) {
     if let Some(item) = WorkItem::of(object.body()) {
         // SAFETY: The client registered the event for this object, which is alive.
-        unsafe { (item.event)(object.handle()) };
+        item.serialized
+            .call(|| unsafe { (item.event)(object.handle()) });
     }
 }
 

@@ -8,11 +8,13 @@ use crate::abi::{
     PWDFDEVICE_INIT, STATUS_INVALID_SECURITY_DESCR, WDF_DRIVER_GLOBALS, WDF_OBJECT_ATTRIBUTES,
     WDFDEVICE, WDFOBJECT, WdfDeviceIoBuffered, WdfDeviceIoBufferedOrDirect, WdfDeviceIoDirect,
 };
+use crate::callback_lock::{CallbackLock, Constraints};
+use crate::driver::Driver;
 use crate::kernel::{
     IoAttachDeviceToDeviceStack, IoCreateDevice, IoDeleteDevice, Outcome, Ptr, SpinLock, check,
     status_of, try_box, ulong, ushort,
 };
-use crate::object::{self, Attributes, Body, ParentRule, Rules, Typed, lookup_raw};
+use crate::object::{self, Attributes, Body, ObjectRef, ParentRule, Rules, Typed, lookup_raw};
 use crate::violation;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -77,7 +79,12 @@ fn create(init: &mut DeviceInit, attributes: &Attributes) -> Outcome<Typed<Devic
     if init.sddl.is_some() && !named {
         return Err(STATUS_INVALID_SECURITY_DESCR);
     }
-    let driver = lookup_raw(init.client.driver()).ok_or(STATUS_INVALID_DEVICE_STATE)?;
+    let driver = lookup_raw(init.client.driver())
+        .and_then(ObjectRef::typed::<Driver>)
+        .ok_or(STATUS_INVALID_DEVICE_STATE)?;
+    let constraints = driver.constraints().under(attributes.raw());
+    init.files.constrain(constraints)?;
+    let callback_lock = CallbackLock::new(constraints.passive)?;
     let wdm = create_wdm(init)?;
     let undo = |status: NTSTATUS| {
         // SAFETY: The device was created just now and is not attached or known to anybody.
@@ -85,7 +92,7 @@ fn create(init: &mut DeviceInit, attributes: &Attributes) -> Outcome<Typed<Devic
         status
     };
     let lower = attach(init, wdm).map_err(undo)?;
-    let device = match try_box(describe(init, wdm, lower)) {
+    let device = match try_box(describe(init, wdm, lower, constraints, callback_lock)) {
         Ok(device) => device,
         Err(error) => {
             detach(lower);
@@ -93,7 +100,12 @@ fn create(init: &mut DeviceInit, attributes: &Attributes) -> Outcome<Typed<Devic
         }
     };
     // From here on the framework object owns the WDM device: deleting the one deletes the other.
-    let object = object::create(init.client, Body::Device(device), attributes, Some(&driver))?;
+    let object = object::create(
+        init.client,
+        Body::Device(device),
+        attributes,
+        Some(driver.object()),
+    )?;
     if !init.pdo.is_null() {
         object.make_permanent();
     }
@@ -156,8 +168,16 @@ fn detach(lower: Ptr<DEVICE_OBJECT>) {
     }
 }
 
-fn describe(init: &mut DeviceInit, wdm: *mut DEVICE_OBJECT, lower: Ptr<DEVICE_OBJECT>) -> Device {
+fn describe(
+    init: &mut DeviceInit,
+    wdm: *mut DEVICE_OBJECT,
+    lower: Ptr<DEVICE_OBJECT>,
+    constraints: Constraints,
+    callback_lock: CallbackLock,
+) -> Device {
     Device {
+        constraints,
+        callback_lock,
         wdm: AtomicPtr::new(wdm),
         lower,
         pdo: init.pdo,

@@ -166,7 +166,9 @@ pub unsafe extern "win64" fn WdfDeviceInitSetFileObjectConfig(
         levels: true,
     };
     // SAFETY: The client passes its attributes.
-    let attributes = unsafe { Attributes::read(FileObjectAttributes, rules) };
+    let attributes = (!FileObjectAttributes.is_null())
+        .then(|| unsafe { Attributes::read(FileObjectAttributes, rules) })
+        .transpose();
     match attributes {
         Ok(attributes) if known && config.Size as usize == size_of_val(&config) => {
             init.files = FileSetup::new(&config, attributes);

@@ -15,6 +15,7 @@ pub use init::*;
 pub use interface::*;
 
 use crate::abi::{PFN_WDF_DRIVER_DEVICE_ADD, WDF_PNPPOWER_EVENT_CALLBACKS, WDFDRIVER, WDFOBJECT};
+use crate::callback_lock::{CallbackLock, Constraints};
 use crate::client::Client;
 use crate::file::{self, File, FileSetup, OpenFile};
 use crate::kernel::{
@@ -47,6 +48,8 @@ pub struct Device {
     pdo: Ptr<DEVICE_OBJECT>,
     filter: bool,
     pnp_events: WDF_PNPPOWER_EVENT_CALLBACKS,
+    constraints: Constraints,
+    callback_lock: CallbackLock,
     pub files: FileSetup,
     open_files: SpinLock<Vec<OpenFile>>,
     request_attributes: Attributes,
@@ -95,6 +98,16 @@ impl Device {
 
     pub const fn io_type(&self) -> i32 {
         self.io_type
+    }
+
+    /// What queues inherit.
+    pub const fn constraints(&self) -> Constraints {
+        self.constraints
+    }
+
+    /// The lock of callbacks whose scope is the device.
+    pub const fn callback_lock(&self) -> &CallbackLock {
+        &self.callback_lock
     }
 
     pub const fn request_attributes(&self) -> &Attributes {

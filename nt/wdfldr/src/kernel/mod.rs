@@ -75,6 +75,12 @@ pub fn print(format: &'static CStr, argument: usize) {
     unsafe { DbgPrint(format.as_ptr(), argument) };
 }
 
+/// The identity of the calling thread.
+pub fn this_thread() -> usize {
+    // SAFETY: Has no requirement.
+    unsafe { PsGetCurrentThread() }.addr()
+}
+
 /// The current IRQL, which is at most `DISPATCH_LEVEL` wherever the framework is called.
 ///
 /// `KeGetCurrentIrql` is not an export of every host, a spin lock is, and raising for one tells what

@@ -5,16 +5,16 @@
 //! it can reach.
 #[cfg(not(windows))]
 pub use nthost::ntddk::{
-    DbgPrint, ExAllocatePoolWithTag, ExFreePoolWithTag, IoAllocateWorkItem,
-    IoAttachDeviceToDeviceStack, IoCreateDevice, IoCreateSymbolicLink, IoDeleteDevice,
-    IoDeleteSymbolicLink, IoDetachDevice, IoFreeWorkItem, IoGetDeviceProperty, IoQueueWorkItem,
-    IoRegisterDeviceInterface, IoReleaseCancelSpinLock, IoSetDeviceInterfaceState, IofCallDriver,
-    IofCompleteRequest, KeAcquireSpinLockRaiseToDpc, KeBugCheckEx, KeCancelTimer,
-    KeDelayExecutionThread, KeEnterCriticalRegion, KeFlushQueuedDpcs, KeInitializeDpc,
-    KeInitializeEvent, KeInitializeTimerEx, KeInsertQueueDpc, KeLeaveCriticalRegion,
-    KeReleaseSpinLock, KeRemoveQueueDpc, KeSetEvent, KeSetTimerEx, KeWaitForSingleObject,
-    MmMapLockedPagesSpecifyCache, PoCallDriver, PoStartNextPowerIrp, PsGetCurrentThread,
-    RtlFreeUnicodeString, ZwClose, ZwOpenKey, ZwQueryValueKey, ZwSetValueKey,
+    DbgPrint, ExAcquireFastMutexUnsafe, ExAllocatePoolWithTag, ExFreePoolWithTag,
+    ExReleaseFastMutexUnsafe, IoAllocateWorkItem, IoAttachDeviceToDeviceStack, IoCreateDevice,
+    IoCreateSymbolicLink, IoDeleteDevice, IoDeleteSymbolicLink, IoDetachDevice, IoFreeWorkItem,
+    IoGetDeviceProperty, IoQueueWorkItem, IoRegisterDeviceInterface, IoReleaseCancelSpinLock,
+    IoSetDeviceInterfaceState, IofCallDriver, IofCompleteRequest, KeAcquireSpinLockRaiseToDpc,
+    KeBugCheckEx, KeCancelTimer, KeDelayExecutionThread, KeEnterCriticalRegion, KeFlushQueuedDpcs,
+    KeInitializeDpc, KeInitializeEvent, KeInitializeTimerEx, KeInsertQueueDpc,
+    KeLeaveCriticalRegion, KeReleaseSpinLock, KeRemoveQueueDpc, KeSetEvent, KeSetTimerEx,
+    KeWaitForSingleObject, MmMapLockedPagesSpecifyCache, PoCallDriver, PoStartNextPowerIrp,
+    PsGetCurrentThread, RtlFreeUnicodeString, ZwClose, ZwOpenKey, ZwQueryValueKey, ZwSetValueKey,
 };
 
 #[cfg(windows)]
@@ -24,16 +24,18 @@ use nt_abi::CCHAR;
 use nt_abi::{
     ACCESS_MASK, BOOLEAN, HANDLE, IRP, KIRQL, KPRIORITY, KPROCESSOR_MODE, KSPIN_LOCK,
     LARGE_INTEGER, LONG, NTSTATUS, OBJECT_ATTRIBUTES, PCGUID, PDEVICE_OBJECT, PDRIVER_OBJECT,
-    PHANDLE, PIO_WORKITEM_ROUTINE, PKDEFERRED_ROUTINE, PKDPC, PKEVENT, PKTIMER, PULONG,
-    PUNICODE_STRING, PVOID, SIZE_T, ULONG, ULONG_PTR,
+    PFAST_MUTEX, PHANDLE, PIO_WORKITEM_ROUTINE, PKDEFERRED_ROUTINE, PKDPC, PKEVENT, PKTIMER,
+    PULONG, PUNICODE_STRING, PVOID, SIZE_T, ULONG, ULONG_PTR,
 };
 
 #[cfg(windows)]
 #[link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")]
 unsafe extern "win64" {
     pub fn DbgPrint(Format: *const c_char, Argument: usize) -> ULONG;
+    pub fn ExAcquireFastMutexUnsafe(FastMutex: PFAST_MUTEX);
     pub fn ExAllocatePoolWithTag(PoolType: i32, NumberOfBytes: SIZE_T, Tag: ULONG) -> PVOID;
     pub fn ExFreePoolWithTag(P: PVOID, Tag: ULONG);
+    pub fn ExReleaseFastMutexUnsafe(FastMutex: PFAST_MUTEX);
     pub fn IoAllocateWorkItem(DeviceObject: PDEVICE_OBJECT) -> PVOID;
     pub fn IoAttachDeviceToDeviceStack(
         SourceDevice: PDEVICE_OBJECT,

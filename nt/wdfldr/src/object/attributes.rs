@@ -5,11 +5,10 @@ use crate::abi::{
     STATUS_WDF_PARENT_ASSIGNMENT_NOT_ALLOWED, STATUS_WDF_PARENT_NOT_SPECIFIED,
     STATUS_WDF_SYNCHRONIZATION_SCOPE_INVALID, WDF_OBJECT_ATTRIBUTES, WDF_OBJECT_CONTEXT_TYPE_INFO,
     WDFOBJECT, WdfExecutionLevelDispatch, WdfExecutionLevelInheritFromParent,
-    WdfSynchronizationScopeDevice, WdfSynchronizationScopeInheritFromParent,
-    WdfSynchronizationScopeNone, WdfSynchronizationScopeQueue,
+    WdfSynchronizationScopeInheritFromParent, WdfSynchronizationScopeNone,
 };
-use crate::kernel::{Outcome, print, ulong};
-use nt_abi::{STATUS_INFO_LENGTH_MISMATCH, STATUS_NOT_SUPPORTED};
+use crate::kernel::{Outcome, ulong};
+use nt_abi::STATUS_INFO_LENGTH_MISMATCH;
 
 /// What a kind of object allows in its attributes.
 #[derive(Clone, Copy)]
@@ -142,21 +141,6 @@ fn validate(
         if raw.ExecutionLevel != WdfExecutionLevelInheritFromParent {
             return Err(STATUS_WDF_EXECUTION_LEVEL_INVALID);
         }
-    }
-    refuse_scope(raw.SynchronizationScope)
-}
-
-/// Callbacks are not serialised here: a client that relies on it is told rather than betrayed.
-fn refuse_scope(scope: i32) -> Outcome {
-    if matches!(
-        scope,
-        WdfSynchronizationScopeDevice | WdfSynchronizationScopeQueue
-    ) {
-        print(
-            c"WDFLDR: synchronization scope %Iu is not implemented\n",
-            scope.unsigned_abs() as usize,
-        );
-        return Err(STATUS_NOT_SUPPORTED);
     }
     Ok(())
 }

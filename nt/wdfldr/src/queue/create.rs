@@ -3,9 +3,10 @@
 use super::{Mode, Queue, QueueState};
 use crate::abi::{
     STATUS_WDF_NO_CALLBACK, WDF_DRIVER_GLOBALS, WDF_IO_QUEUE_CONFIG, WDF_OBJECT_ATTRIBUTES,
-    WDFDEVICE, WDFOBJECT, WDFQUEUE, WdfExecutionLevelPassive, WdfIoQueueDispatchManual,
-    WdfIoQueueDispatchParallel, WdfIoQueueDispatchSequential, WdfTrue, WdfUseDefault,
+    WDFDEVICE, WDFOBJECT, WDFQUEUE, WdfIoQueueDispatchManual, WdfIoQueueDispatchParallel,
+    WdfIoQueueDispatchSequential, WdfTrue, WdfUseDefault,
 };
+use crate::callback_lock::{CallbackLock, Scope};
 use crate::device::Device;
 use crate::kernel::{Outcome, SpinLock, status_of, try_box};
 use crate::object::{self, Attributes, Body, ParentRule, Rules, Typed, lookup};
@@ -85,8 +86,12 @@ fn create(
             WdfUseDefault => !device.is_filter(),
             choice => choice == WdfTrue,
         };
-    let passive = attributes.raw().ExecutionLevel == WdfExecutionLevelPassive;
-    let passive = passive
+    let constraints = device.constraints().under(attributes.raw());
+    if constraints.scope == Scope::Device && constraints.passive != device.constraints().passive {
+        return Err(STATUS_INVALID_PARAMETER);
+    }
+    let needs_worker = constraints.passive || constraints.scope != Scope::None;
+    let worker = needs_worker
         .then(|| SystemWorkItem::new(device.wdm()))
         .transpose()?;
     let powered = !power_managed || device.is_powered();
@@ -94,7 +99,9 @@ fn create(
         device: device.clone(),
         events: *config,
         power_managed,
-        passive,
+        constraints,
+        callback_lock: CallbackLock::new(constraints.passive)?,
+        worker,
         state: SpinLock::new(QueueState::new(mode, powered)?),
     })?;
     let parent = if attributes.parent() == WDFOBJECT::NULL {

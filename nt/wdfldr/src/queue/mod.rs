@@ -1,27 +1,26 @@
 //! `WDFQUEUE`: requests on their way to the driver's callbacks.
 
 mod api;
+mod callbacks;
 mod create;
 mod power;
 mod state;
 
 pub use api::*;
 pub use create::*;
-pub use state::{Mode, QueueState};
+pub use state::{Cancellation, Mode, QueueState};
 
 use crate::abi::{PFN_WDF_IO_QUEUE_STATE, WDF_IO_QUEUE_CONFIG, WDFCONTEXT, bugcheck};
+use crate::callback_lock::{CallbackLock, Constraints, Scope};
 use crate::device::Device;
-use crate::kernel::{
-    KeEnterCriticalRegion, KeLeaveCriticalRegion, Outcome, PsGetCurrentThread, Ptr, SpinLock, ulong,
-};
+use crate::kernel::{Outcome, Ptr, SpinLock, this_thread};
 use crate::object::Typed;
 use crate::request::{self, Request};
 use crate::violation;
 use crate::work_item::SystemWorkItem;
 use nt_abi::{
-    APC_LEVEL, IRP_MJ_DEVICE_CONTROL, IRP_MJ_INTERNAL_DEVICE_CONTROL, IRP_MJ_READ, IRP_MJ_WRITE,
-    KIRQL, NTSTATUS, PASSIVE_LEVEL, STATUS_CANCELLED, STATUS_INVALID_DEVICE_REQUEST,
-    STATUS_INVALID_DEVICE_STATE, STATUS_PENDING, STATUS_SUCCESS,
+    KIRQL, NTSTATUS, PASSIVE_LEVEL, STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_DEVICE_STATE,
+    STATUS_PENDING, STATUS_SUCCESS,
 };
 use state::Next;
 
@@ -51,16 +50,13 @@ pub struct Queue {
     device: Typed<Device>,
     events: WDF_IO_QUEUE_CONFIG,
     power_managed: bool,
-    /// Presents from a worker thread when called above `PASSIVE_LEVEL`
-    /// (`WdfExecutionLevelPassive`).
-    passive: Option<SystemWorkItem>,
+    constraints: Constraints,
+    /// The queue's own; the device's takes its place where the scope is the device.
+    callback_lock: CallbackLock,
+    /// Calls back in place of a thread that must not: above `PASSIVE_LEVEL` where callbacks are
+    /// passive, or holding the callback lock already.
+    worker: Option<SystemWorkItem>,
     state: SpinLock<State>,
-}
-
-/// The identity of the calling thread.
-fn this_thread() -> usize {
-    // SAFETY: Has no requirement.
-    unsafe { PsGetCurrentThread() }.addr()
 }
 
 /// Whether a waiting request can be had: whoever clears its cancel routine has it.
@@ -88,7 +84,7 @@ fn enqueue(queue: &Typed<Queue>, request: &Typed<Request>) -> Outcome {
         }
         state.reserve()?;
         state.push(request.clone());
-        let first = if queue.may_present_at(irql) {
+        let first = if queue.may_call_at(irql) {
             state.next(thread, claim)
         } else {
             Next::Nothing
@@ -108,6 +104,20 @@ impl Queue {
         &self.device
     }
 
+    /// When and at which IRQL callbacks run.
+    pub const fn constraints(&self) -> Constraints {
+        self.constraints
+    }
+
+    /// The lock that the queue's callbacks run under, if any run under one.
+    pub fn callback_lock(&self) -> &CallbackLock {
+        if self.constraints.scope == Scope::Device {
+            self.device.callback_lock()
+        } else {
+            &self.callback_lock
+        }
+    }
+
     /// Makes a request that stayed in the queue cancelable; returns whether it is cancelled already,
     /// and then takes it out.
     fn arm_last(&self, state: &mut State, request: &Typed<Request>) -> bool {
@@ -124,16 +134,6 @@ impl Queue {
         cancelled
     }
 
-    /// A request was cancelled while it waited: the client hears of it, or it is completed.
-    fn canceled_on_queue(&self, this: &Typed<Self>, request: &Typed<Request>) {
-        match self.events.EvtIoCanceledOnQueue {
-            // SAFETY: The client registered the event for this queue and gets a request of it, which
-            // it owns now.
-            Some(event) => unsafe { event(this.handle(), request.handle()) },
-            None => request::complete(request, STATUS_CANCELLED, Some(0), 0),
-        }
-    }
-
     /// Presents and notifies until there is nothing to do. IRQL <= `DISPATCH_LEVEL`.
     pub fn dispatch(&self, this: &Typed<Self>) {
         let thread = this_thread();
@@ -143,7 +143,7 @@ impl Queue {
 
     fn next(&self, thread: usize) -> (Next<Typed<Request>, StateEvent>, KIRQL) {
         self.state.with_irql(|state, irql| {
-            if self.may_present_at(irql) {
+            if self.may_call_at(irql) {
                 (state.next(thread, claim), irql)
             } else {
                 (Next::Nothing, irql)
@@ -151,9 +151,19 @@ impl Queue {
         })
     }
 
-    /// Whether callbacks may be called at this IRQL; if not, a worker thread takes over.
-    fn may_present_at(&self, irql: KIRQL) -> bool {
-        u32::from(irql) == PASSIVE_LEVEL || self.passive.is_none()
+    /// Whether this thread may call the client back, at this IRQL; if not, a worker thread takes over.
+    fn may_call_at(&self, irql: KIRQL) -> bool {
+        let level = u32::from(irql) == PASSIVE_LEVEL || !self.constraints.passive;
+        level && !self.synchronization().is_some_and(CallbackLock::is_mine)
+    }
+
+    /// Has a worker thread do what this one must not, unless this one's own presentation will.
+    fn dispatch_later(&self, this: &Typed<Self>, thread: usize) {
+        if let Some(worker) = &self.worker
+            && !self.state.with(|state| state.is_presenting(thread))
+        {
+            worker.enqueue(dispatch_from_worker, this.object().clone());
+        }
     }
 
     fn run(
@@ -163,9 +173,8 @@ impl Queue {
         thread: usize,
         irql: KIRQL,
     ) {
-        if let (Some(worker), false) = (&self.passive, self.may_present_at(irql)) {
-            worker.enqueue(dispatch_from_worker, this.object().clone());
-            return;
+        if !self.may_call_at(irql) {
+            return self.dispatch_later(this, thread);
         }
         loop {
             match next {
@@ -183,57 +192,16 @@ impl Queue {
                         );
                     }
                 }
-                // SAFETY: The event was registered for this queue, by the client or by the framework
-                // with a context that lives until it is called.
-                Next::Notify(told) => unsafe { (told.event)(this.handle(), told.context.0) },
+                Next::Cancel(request, kind) => self.call_cancel(this, &request, kind),
+                Next::Notify(told) => {
+                    let context = told.context.0;
+                    // SAFETY: The event was registered for this queue, by the client or by the
+                    // framework with a context that lives until it is called.
+                    self.synchronized(|| unsafe { (told.event)(this.handle(), context) });
+                }
                 Next::Nothing => return,
             }
             next = self.next(thread).0;
-        }
-    }
-
-    /// Calls the client's callback for a request, inside a critical region as the framework does
-    /// where the IRQL allows: normal kernel APCs are off in request handlers.
-    fn present(&self, this: &Typed<Self>, request: &Typed<Request>, irql: KIRQL) {
-        let region = u32::from(irql) <= APC_LEVEL;
-        if region {
-            // SAFETY: At or below `APC_LEVEL`; left below, on the same thread.
-            unsafe { KeEnterCriticalRegion() };
-        }
-        self.call(this, request);
-        if region {
-            // SAFETY: Entered above.
-            unsafe { KeLeaveCriticalRegion() };
-        }
-    }
-
-    fn call(&self, this: &Typed<Self>, request: &Typed<Request>) {
-        let (queue, handle, events) = (this.handle(), request.handle(), &self.events);
-        let [first, second, third, _] = request.parameters();
-        let zero_length = first == 0 && events.AllowZeroLengthRequests == 0;
-        let transfer = match u32::from(request.major()) {
-            IRP_MJ_READ => Some(events.EvtIoRead),
-            IRP_MJ_WRITE => Some(events.EvtIoWrite),
-            _ => None,
-        };
-        let control = match u32::from(request.major()) {
-            IRP_MJ_DEVICE_CONTROL => events.EvtIoDeviceControl,
-            IRP_MJ_INTERNAL_DEVICE_CONTROL => events.EvtIoInternalDeviceControl,
-            _ => None,
-        };
-        if transfer.is_some() && zero_length {
-            request::complete(request, STATUS_SUCCESS, Some(0), 0);
-        } else if let Some(event) = transfer.flatten() {
-            // SAFETY: The client registered the event for this queue and owns the request now.
-            unsafe { event(queue, handle, first) };
-        } else if let Some(event) = control {
-            // SAFETY: As above.
-            unsafe { event(queue, handle, first, second, ulong(third)) };
-        } else if let Some(event) = events.EvtIoDefault {
-            // SAFETY: As above.
-            unsafe { event(queue, handle) };
-        } else {
-            request::complete(request, STATUS_INVALID_DEVICE_REQUEST, Some(0), 0);
         }
     }
 

@@ -18,6 +18,9 @@ impl Queue {
         if let Some(this) = object.clone().typed::<Self>() {
             this.purge_and_wait();
         }
+        if let Some(worker) = &self.worker {
+            worker.flush();
+        }
         self.device().remove_queue(object.handle());
     }
 }
@@ -40,7 +43,7 @@ impl Typed<Queue> {
                 .with(|state| state.resume(|each| each.object().is(request.object())));
             if let (Some(event), true) = (self.events.EvtIoResume, kept) {
                 // SAFETY: The client registered the event for this queue and owns the request.
-                unsafe { event(self.handle(), request.handle()) };
+                self.synchronized(|| unsafe { event(self.handle(), request.handle()) });
             }
         });
     }
@@ -82,8 +85,9 @@ impl Typed<Queue> {
             } else {
                 0
             };
+            let action = action | cancelable;
             // SAFETY: The client registered the event for this queue and owns the request.
-            unsafe { event(self.handle(), request.handle(), action | cancelable) };
+            self.synchronized(|| unsafe { event(self.handle(), request.handle(), action) });
         });
     }
 

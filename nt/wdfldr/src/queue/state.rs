@@ -16,9 +16,20 @@ pub enum Mode {
     Manual,
 }
 
+/// What the client has yet to hear about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancellation {
+    /// `EvtRequestCancel`: it made the request cancelable, and somebody cancelled it.
+    Marked,
+    /// `EvtIoCanceledOnQueue`: it was cancelled while it waited in the queue.
+    OnQueue,
+}
+
 /// A request that the driver has.
 struct Owned<R> {
     request: R,
+    /// Cancelled by a thread that could not tell the driver.
+    cancelled: Option<Cancellation>,
     /// `WdfRequestStopAcknowledge` was called: it does not keep the queue from going idle.
     acknowledged: bool,
 }
@@ -47,6 +58,8 @@ pub struct QueueState<R, C> {
 pub enum Next<R, C> {
     /// Give this request to the driver, and say [`QueueState::presented`] afterwards.
     Present(R),
+    /// Tell the driver that this request of its is cancelled.
+    Cancel(R, Cancellation),
     /// Call this.
     Notify(C),
     Nothing,
@@ -125,8 +138,16 @@ impl<R: Clone, C: Clone> QueueState<R, C> {
     pub fn own(&mut self, request: R) {
         self.owned.push(Owned {
             request,
+            cancelled: None,
             acknowledged: false,
         });
+    }
+
+    /// Lets the next thread that may do so tell the driver that a request of its is cancelled.
+    pub fn tell_later(&mut self, is: impl Fn(&R) -> bool, cancellation: Cancellation) {
+        if let Some(owned) = self.owned.iter_mut().find(|owned| is(&owned.request)) {
+            owned.cancelled = Some(cancellation);
+        }
     }
 
     /// The driver is done with a request; returns whether it had it.
@@ -176,8 +197,11 @@ impl<R: Clone, C: Clone> QueueState<R, C> {
     /// nothing: its own loop goes on when the presentation returns, so that a driver that completes
     /// requests in the callback does not eat up the stack.
     pub fn next(&mut self, thread: usize, claim: impl Fn(&R) -> bool) -> Next<R, C> {
-        if self.presenting.contains(&thread) {
+        if self.is_presenting(thread) {
             return Next::Nothing;
+        }
+        if let Some((request, cancellation)) = self.next_cancelled() {
+            return Next::Cancel(request, cancellation);
         }
         if let Some(callback) = self.next_waiter() {
             return Next::Notify(callback);
@@ -198,6 +222,18 @@ impl<R: Clone, C: Clone> QueueState<R, C> {
             self.own(request.clone());
             self.presenting.push(thread);
             Next::Present(request)
+        })
+    }
+
+    /// Whether `thread` is presenting a request: its loop goes on afterwards.
+    pub fn is_presenting(&self, thread: usize) -> bool {
+        self.presenting.contains(&thread)
+    }
+
+    fn next_cancelled(&mut self) -> Option<(R, Cancellation)> {
+        self.owned.iter_mut().find_map(|owned| {
+            let cancellation = owned.cancelled.take()?;
+            Some((owned.request.clone(), cancellation))
         })
     }
 
@@ -317,6 +353,17 @@ mod tests {
         let mut state = queue(Mode::Sequential, 2);
         assert_eq!(state.next(0, |&request| request != 1), Next::Present(2));
         assert_eq!(state.counts(), (0, 1));
+    }
+
+    #[test]
+    fn what_a_thread_could_not_tell_is_told_before_the_next_request() {
+        let mut state = queue(Mode::Parallel(9), 2);
+        assert_eq!(next(&mut state), Next::Present(1));
+        state.tell_later(|&each| each == 1, Cancellation::Marked);
+        assert_eq!(next(&mut state), Next::Nothing, "it is in the callback");
+        state.presented(0);
+        assert_eq!(next(&mut state), Next::Cancel(1, Cancellation::Marked));
+        assert_eq!(next(&mut state), Next::Present(2), "once");
     }
 
     #[test]

@@ -10,8 +10,8 @@ use crate::object::{Typed, lookup};
 use crate::queue::{self, Queue};
 use crate::violation;
 use nt_abi::{
-    BOOLEAN, CCHAR, FALSE, IRP, KPROCESSOR_MODE, NTSTATUS, STATUS_CANCELLED,
-    STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS, ULONG_PTR,
+    BOOLEAN, CCHAR, FALSE, IRP, KPROCESSOR_MODE, NTSTATUS, STATUS_INVALID_DEVICE_REQUEST,
+    STATUS_SUCCESS, ULONG_PTR,
 };
 
 type Globals = *mut WDF_DRIVER_GLOBALS;
@@ -146,20 +146,18 @@ pub unsafe extern "win64" fn WdfRequestIsCanceled(_: Globals, Request: WDFREQUES
 }
 
 /// `WdfRequestMarkCancelable`. When the request is cancelled already, the event is called before
-/// this returns. IRQL <= `DISPATCH_LEVEL`.
+/// this returns, or after the callback that this is called from where callbacks are synchronized.
+/// IRQL <= `DISPATCH_LEVEL`.
 pub unsafe extern "win64" fn WdfRequestMarkCancelable(
     _: Globals,
     Request: WDFREQUEST,
     EvtRequestCancel: PFN_WDF_REQUEST_CANCEL,
 ) {
     let request = lookup::<self::Request>(Request);
-    let Some(event) = EvtRequestCancel else {
-        violation::null_parameter(c"WdfRequestMarkCancelable")
-    };
-    if request.mark_cancelable(EvtRequestCancel) == Err(STATUS_CANCELLED) {
-        // SAFETY: The client passes its event and owns the request.
-        unsafe { event(Request) };
+    if EvtRequestCancel.is_none() {
+        violation::null_parameter(c"WdfRequestMarkCancelable");
     }
+    request.mark_cancelable_or_cancel(EvtRequestCancel);
 }
 
 /// `WdfRequestMarkCancelableEx`: `STATUS_CANCELLED` when the request is cancelled already, and then

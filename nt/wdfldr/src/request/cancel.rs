@@ -127,13 +127,29 @@ impl Typed<Request> {
         }
     }
 
+    /// `WdfRequestMarkCancelable`: when the request is cancelled already, the event is called, unless
+    /// it must not run inside of the callback that this is called from, and runs right after it.
+    pub fn mark_cancelable_or_cancel(&self, event: PFN_WDF_REQUEST_CANCEL) {
+        if self.mark_cancelable(event) == Err(STATUS_CANCELLED) {
+            self.state.with(|state| state.cancel = event);
+            self.call_cancel();
+        }
+    }
+
     fn call_cancel(&self) {
-        let event = self.state.with(|state| {
+        self.state.with(|_| {
             self.canceled.store(true, Ordering::Release);
             self.cancelable.store(false, Ordering::Release);
-            state.cancel.take()
         });
-        if let Some(event) = event {
+        match self.queue() {
+            Some(queue) => queue.canceled(&queue, self),
+            None => self.call_cancel_event(),
+        }
+    }
+
+    /// Calls the client's cancel event, once.
+    pub fn call_cancel_event(&self) {
+        if let Some(event) = self.state.with(|state| state.cancel.take()) {
             // SAFETY: The client registered the event for this request, which it still owns.
             unsafe { event(self.handle()) };
         }

@@ -9,4 +9,5 @@ mod objects;
 mod queues;
 mod requests;
 mod support;
+mod synchronization;
 mod violations;
