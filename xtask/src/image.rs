@@ -1,5 +1,10 @@
 //! `cargo xtask check-image`: is a finished image one that the Windows kernel would load?
+//!
+//! No section is asked to be pageable or discarded (`PAGE`, `INIT`). Locks are for code that runs at
+//! `DISPATCH_LEVEL`, where pageable code must not be called, and the compiler puts generic code of
+//! wdk-sync wherever it instantiates it. `DriverEntry` is a few hundred bytes.
 
+mod imports;
 #[cfg(test)]
 mod tests;
 
@@ -12,15 +17,18 @@ use anyhow::{Context, Result, bail};
 use object::{
     LittleEndian as LE,
     pe::{
-        DllFlags, IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE, IMAGE_DLLCHARACTERISTICS_FORCE_INTEGRITY,
+        DllFlags, IMAGE_DEBUG_TYPE_REPRO, IMAGE_DIRECTORY_ENTRY_DEBUG,
+        IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE, IMAGE_DLLCHARACTERISTICS_FORCE_INTEGRITY,
         IMAGE_DLLCHARACTERISTICS_HIGH_ENTROPY_VA, IMAGE_DLLCHARACTERISTICS_NX_COMPAT,
         IMAGE_FILE_MACHINE_AMD64, IMAGE_FILE_MACHINE_ARM64, IMAGE_FILE_RELOCS_STRIPPED,
-        IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_WRITE, IMAGE_SUBSYSTEM_NATIVE, ImageNtHeaders64,
+        IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_WRITE, IMAGE_SUBSYSTEM_NATIVE, ImageDebugDirectory,
     },
-    read::pe::{ImageThunkData, PeFile64},
+    pod::slice_from_bytes,
+    read::pe::PeFile64,
 };
 
-use crate::{definition::Definition, workspace::read};
+use self::imports::Kernel;
+use crate::workspace::read;
 
 /// Which images to check.
 #[derive(clap::Args)]
@@ -30,7 +38,8 @@ pub struct Arguments {
     paths: Vec<PathBuf>,
 }
 
-/// The flags of the optional header that wdk-build's linker arguments ask for.
+/// The flags of the optional header that wdk-build's linker arguments ask for. It does not ask for
+/// Control Flow Guard, and nothing marks the image as fit for shadow stacks (CET).
 const FLAGS: [(DllFlags, &str); 4] = [
     (IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE, "/DYNAMICBASE"),
     (IMAGE_DLLCHARACTERISTICS_NX_COMPAT, "/NXCOMPAT"),
@@ -46,8 +55,14 @@ const NT_HEADERS_BEFORE_OPTIONAL: usize = 4 + 20;
 /// Checks each image and says what is wrong with it.
 pub fn run(arguments: &Arguments) -> Result<()> {
     for path in &arguments.paths {
-        check(path)?;
+        let kernel = Kernel::load()?;
+        check_with(path, &kernel)?;
+        let data = read(path)?;
         println!("{}: as the kernel wants it", path.display());
+        println!("  {} bytes", data.len());
+        if let Some((build, name)) = imports::newest(&PeFile64::parse(&*data)?)? {
+            println!("  {name} is in Windows from build {build} on");
+        }
     }
     Ok(())
 }
@@ -58,8 +73,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 ///
 /// Names everything that is wrong with it.
 pub fn check(path: &Path) -> Result<()> {
-    let kernel = Kernel::load()?;
-    let problems = problems(&read(path)?, &kernel)
+    check_with(path, &Kernel::load()?)
+}
+
+fn check_with(path: &Path, kernel: &Kernel) -> Result<()> {
+    let problems = problems(&read(path)?, kernel)
         .with_context(|| format!("{} is not a 64-bit PE image", path.display()))?;
     if !problems.is_empty() {
         bail!(
@@ -71,24 +89,13 @@ pub fn check(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What a driver may import.
-struct Kernel {
-    images: Vec<Definition>,
-}
-
-impl Kernel {
-    fn load() -> Result<Self> {
-        let images = ["ntoskrnl", "hal", "wdfldr"].map(Definition::load);
-        Ok(Self {
-            images: images.into_iter().collect::<Result<_>>()?,
-        })
-    }
-}
-
 fn problems(data: &[u8], kernel: &Kernel) -> Result<Vec<String>> {
     let image = PeFile64::parse(data)?;
     let mut problems = header_problems(&image, data);
-    problems.extend(import_problems(&image, kernel)?);
+    problems.extend(kernel.problems(&image)?);
+    if !is_reproducible(&image, data) {
+        problems.push("the linker flag /Brepro is missing: it holds the time".into());
+    }
     Ok(problems)
 }
 
@@ -116,10 +123,15 @@ fn header_problems(image: &PeFile64, data: &[u8]) -> Vec<String> {
         problems.push("it has no entry point".into());
     }
     let flags = header.dll_characteristics.get(LE);
+    let mut others = flags;
     for (flag, name) in FLAGS {
         if !flags.contains(flag) {
             problems.push(format!("the linker flag {name} is missing"));
         }
+        others.0 &= !flag.0;
+    }
+    if others.0 != 0 {
+        problems.push(format!("flags that nobody asked for: {:#x}", others.0));
     }
     let present = header.check_sum.get(LE);
     let computed = checksum(data);
@@ -138,38 +150,19 @@ fn header_problems(image: &PeFile64, data: &[u8]) -> Vec<String> {
     problems
 }
 
-fn import_problems(image: &PeFile64, kernel: &Kernel) -> Result<Vec<String>> {
-    let mut problems = Vec::new();
-    let Some(imports) = image.import_table()? else {
-        return Ok(problems);
-    };
-    let mut descriptors = imports.descriptors()?;
-    while let Some(descriptor) = descriptors.next()? {
-        let name = String::from_utf8_lossy(imports.name(descriptor.name.get(LE))?).into_owned();
-        let exporter = kernel
-            .images
+/// Whether the linker put a hash of the contents where else the time is: the debug directory says so.
+fn is_reproducible(image: &PeFile64, data: &[u8]) -> bool {
+    let directory = image.data_directory(IMAGE_DIRECTORY_ENTRY_DEBUG);
+    let entries = directory.and_then(|it| it.data(data, &image.section_table()).ok());
+    let entries = entries.and_then(|bytes| {
+        let count = bytes.len() / size_of::<ImageDebugDirectory>();
+        slice_from_bytes::<ImageDebugDirectory>(bytes, count).ok()
+    });
+    entries.is_some_and(|(entries, _)| {
+        entries
             .iter()
-            .find(|known| known.image.eq_ignore_ascii_case(&name));
-        let Some(exporter) = exporter else {
-            problems.push(format!(
-                "it imports from {name}, which is no part of the kernel"
-            ));
-            continue;
-        };
-        let mut thunks = imports.thunks(descriptor.original_first_thunk.get(LE))?;
-        while let Some(thunk) = thunks.next::<ImageNtHeaders64>()? {
-            if thunk.is_ordinal() {
-                problems.push(format!("it imports {name} #{} by number", thunk.ordinal()));
-                continue;
-            }
-            let (_, symbol) = imports.hint_name(thunk.address())?;
-            let symbol = String::from_utf8_lossy(symbol);
-            if !exporter.exports.contains(&*symbol) {
-                problems.push(format!("{name} is not known to export {symbol}"));
-            }
-        }
-    }
-    Ok(problems)
+            .any(|entry| entry.typ.get(LE) == IMAGE_DEBUG_TYPE_REPRO)
+    })
 }
 
 /// Where an image file holds its checksum.

@@ -24,6 +24,9 @@ use crate::{
 pub const VERSION: &str = "10.0.26100.0";
 /// The version of KMDF that the driver asks for and the kit has.
 pub const KMDF_VERSION: &str = "1.33";
+/// The first build of Windows that has it: Windows Server 2022. Of the clients that is 22000, Windows 11
+/// version 21H2. Page: KMDF Version History.
+pub const LOWEST_BUILD: u32 = 20348;
 /// Where Debian's mingw-w64-common puts the headers.
 const MINGW_HEADERS: &str = "/usr/share/mingw-w64/include";
 

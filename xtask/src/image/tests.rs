@@ -1,6 +1,8 @@
 //! Each thing that the check looks at, broken once in an otherwise good image.
 
-use super::{Kernel, checksum, problems};
+use object::read::pe::PeFile64;
+
+use super::{Kernel, checksum, imports, problems};
 
 /// A small driver image; every field can be spoilt.
 struct Driver {
@@ -13,6 +15,8 @@ struct Driver {
     imports_from: &'static str,
     import: Import,
     checksum: Option<u32>,
+    /// The type of its one entry in the debug directory.
+    debug: u32,
 }
 
 enum Import {
@@ -32,6 +36,7 @@ impl Default for Driver {
             imports_from: "ntoskrnl.exe",
             import: Import::Name("KeSetEvent"),
             checksum: None,
+            debug: 16,
         }
     }
 }
@@ -82,6 +87,9 @@ impl Driver {
             0x4000_0040,
         );
         self.put_imports(&mut image);
+        put(&mut image, OPTIONAL + 112 + 48, &0x2180_u32.to_le_bytes());
+        put(&mut image, OPTIONAL + 112 + 52, &28_u32.to_le_bytes());
+        put(&mut image, IMPORTS + 0x180 + 12, &self.debug.to_le_bytes());
         let sum = self.checksum.unwrap_or_else(|| checksum(&image));
         put(&mut image, OPTIONAL + 64, &sum.to_le_bytes());
         image
@@ -277,6 +285,52 @@ fn an_import_by_number() {
         ..Driver::default()
     };
     assert_only_problem(&driver, "#12");
+}
+
+#[test]
+fn an_import_without_a_page() {
+    let driver = Driver {
+        import: Import::Name("ZwQuerySystemInformation"),
+        ..Driver::default()
+    };
+    assert_only_problem(&driver, "not documented");
+}
+
+#[test]
+fn an_import_that_came_later() {
+    let bytes = Driver {
+        import: Import::Name("ExAllocatePool2"),
+        ..Driver::default()
+    }
+    .bytes();
+    let mut kernel = Kernel::load().expect("the kit's definitions read");
+    assert_eq!(problems(&bytes, &kernel).expect("an image"), [""; 0]);
+    let image = PeFile64::parse(&*bytes).expect("an image");
+    let newest = imports::newest(&image).expect("it has imports");
+    assert_eq!(newest, Some((19041, "ExAllocatePool2".to_owned())));
+
+    kernel.lowest_build = 17763;
+    let found = problems(&bytes, &kernel).expect("an image");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("build 19041"), "{found:?}");
+}
+
+#[test]
+fn flags_that_wdk_build_does_not_ask_for() {
+    let driver = Driver {
+        flags: 0x41e0,
+        ..Driver::default()
+    };
+    assert_only_problem(&driver, "0x4000");
+}
+
+#[test]
+fn the_time_of_the_build() {
+    let driver = Driver {
+        debug: 2,
+        ..Driver::default()
+    };
+    assert_only_problem(&driver, "/Brepro");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod tests;
 
 use super::inf::{Inf, Line, Section};
+use crate::kit;
 
 /// What is wrong with an INF.
 #[derive(Debug, PartialEq, Eq)]
@@ -207,7 +208,10 @@ impl<'a> Findings<'a> {
             self.unless(
                 !decorations.is_empty() && decorations.iter().all(|it| is_for(it, arch)),
                 1287,
-                format!("models that are not for NT{arch}.10.0...BUILD alone"),
+                format!(
+                    "models that are not for NT{arch}.10.0...{} alone",
+                    kit::LOWEST_BUILD
+                ),
             );
         }
         let models = self.inf.model_sections();
@@ -325,13 +329,13 @@ fn has_extension(name: &str, extension: &str) -> bool {
     name.to_lowercase().ends_with(extension)
 }
 
-/// `NTamd64.10.0...20348`: architecture, version 10.0, any product and suite, a build.
+/// `NTamd64.10.0...20348`: architecture, version 10.0, any product and suite, the lowest build.
 fn is_for(decoration: &str, arch: &str) -> bool {
     let parts: Vec<_> = decoration.split('.').collect();
     let [nt, "10", "0", "", "", build] = parts[..] else {
         return false;
     };
-    nt.eq_ignore_ascii_case(&format!("NT{arch}")) && build.parse::<u32>().is_ok()
+    nt.eq_ignore_ascii_case(&format!("NT{arch}")) && build == kit::LOWEST_BUILD.to_string()
 }
 
 fn is_guid(text: &str) -> bool {

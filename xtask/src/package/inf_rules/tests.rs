@@ -62,6 +62,11 @@ fn each_of_them_can_be_broken() {
             "NTarm64.10.0...20348\r\n\r\n[",
         ),
         (
+            1287,
+            "SyncStress, NTamd64.10.0...20348",
+            "SyncStress, NTamd64.10.0...17763",
+        ),
+        (
             1271,
             "SyncStress_Device, root\\SYNCSTRESS",
             "SyncStress_Device",
