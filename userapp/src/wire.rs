@@ -38,6 +38,13 @@ pub fn primitive(number: u32) -> Word {
             Primitive::Event => "event",
             Primitive::Thread => "thread",
             Primitive::Region => "region",
+            Primitive::QueuedSpinLock => "queued spin lock",
+            Primitive::RwSpinLock => "reader-writer spin lock",
+            Primitive::GuardedMutex => "guarded mutex",
+            Primitive::PushLock => "push lock",
+            Primitive::Semaphore => "semaphore",
+            Primitive::Rundown => "rundown protection",
+            Primitive::MultipleWait => "wait for several objects",
         },
     )
 }
@@ -64,6 +71,8 @@ pub fn role(number: u32) -> Word {
         Role::Setter => "setter",
         Role::Canceller => "canceller",
         Role::Dpc => "DPC",
+        Role::Producer => "producer",
+        Role::Consumer => "consumer",
     })
 }
 

@@ -33,6 +33,20 @@ wire_enum! {
         Thread = 7,
         /// Critical and guarded regions.
         Region = 8,
+        /// `KSPIN_LOCK`, acquired by a queue handle.
+        QueuedSpinLock = 9,
+        /// `EX_SPIN_LOCK`.
+        RwSpinLock = 10,
+        /// `KGUARDED_MUTEX`.
+        GuardedMutex = 11,
+        /// `EX_PUSH_LOCK`.
+        PushLock = 12,
+        /// KSEMAPHORE.
+        Semaphore = 13,
+        /// `EX_RUNDOWN_REF`.
+        Rundown = 14,
+        /// Waits for several objects at once.
+        MultipleWait = 15,
     }
 }
 

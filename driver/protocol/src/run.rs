@@ -124,8 +124,12 @@ wire_enum! {
         Setter = 3,
         /// Cancels timers.
         Canceller = 4,
-        /// A timer's DPC.
+        /// A DPC.
         Dpc = 5,
+        /// Makes what consumers take.
+        Producer = 6,
+        /// Takes what producers make.
+        Consumer = 7,
     }
 }
 

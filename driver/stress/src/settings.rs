@@ -64,6 +64,20 @@ parameter_ids! {
     Measure = 15, "measure", Count, "Times are measured: 0 never, 1 always, 2 by turns, to see the cost.";
     /// How many holds are timed.
     Sample = 16, "sample", Count, "One hold in so many is timed; waits always are.";
+    /// How hold times differ.
+    Spread = 17, "spread", Count, "Hold times: 0 all the same, 1 evenly up to twice, 2 exponential.";
+    /// How long a long hold is.
+    LongHold = 18, "long-hold", Microseconds, "How long a long hold is; 0: there are none.";
+    /// How often a hold is a long one.
+    LongEvery = 19, "long-every", Count, "One hold in so many is a long one, at random.";
+    /// How long all workers work and pause in turns.
+    Stutter = 20, "stutter", Milliseconds, "All work and pause in turns of this length; 0: they never pause.";
+    /// After how many acquisitions a worker ends.
+    Limit = 21, "limit", Count, "Acquisitions after which a worker ends; 0: when the time is over.";
+    /// How many DPCs contend.
+    Dpcs = 22, "dpcs", Count, "DPCs, queued by the threads, that contend for the lock as well.";
+    /// How often a worker waits for all.
+    All = 23, "all", Percent, "How often a worker waits for all of its objects, and not for any one.";
 }
 
 const _: () = assert!(
@@ -101,6 +115,12 @@ impl Parameter {
         )
     }
 
+    /// [`ParameterId::Threads`] where there is at least one reader, too.
+    pub const fn threads_beside(minimum: u64, default: u64) -> Self {
+        let most = THREADS_PER_RUN as u64 - 1;
+        Self::new(ParameterId::Threads, minimum, most, default)
+    }
+
     /// [`ParameterId::Seconds`] up to the limit of a run.
     pub const fn seconds() -> Self {
         Self::new(ParameterId::Seconds, 1, SECONDS_PER_RUN as u64, 5)
@@ -115,6 +135,42 @@ impl Parameter {
     /// [`ParameterId::Think`].
     pub const fn think(default: u64) -> Self {
         Self::new(ParameterId::Think, 0, 100_000, default)
+    }
+
+    /// [`ParameterId::Spread`].
+    pub const fn spread() -> Self {
+        Self::new(ParameterId::Spread, 0, Spread::Exponential as u64, 0)
+    }
+
+    /// [`ParameterId::LongHold`], no longer than what [`hold`](Self::hold) allows.
+    pub const fn long_hold() -> Self {
+        Self::new(ParameterId::LongHold, 0, 1_000, 0)
+    }
+
+    /// [`ParameterId::LongEvery`].
+    pub const fn long_every() -> Self {
+        Self::new(ParameterId::LongEvery, 1, 1_000_000, 1_000)
+    }
+
+    /// [`ParameterId::Stutter`].
+    pub const fn stutter() -> Self {
+        Self::new(ParameterId::Stutter, 0, 1_000, 0)
+    }
+
+    /// [`ParameterId::Limit`].
+    pub const fn limit() -> Self {
+        Self::new(ParameterId::Limit, 0, 1 << 40, 0)
+    }
+
+    /// [`ParameterId::Dpcs`].
+    pub const fn dpcs() -> Self {
+        Self::new(ParameterId::Dpcs, 0, 64, 0)
+    }
+
+    /// [`ParameterId::Readers`]: with one writer, as many as a run may have threads.
+    pub const fn readers(minimum: u64, default: u64) -> Self {
+        let most = THREADS_PER_RUN as u64 - 1;
+        Self::new(ParameterId::Readers, minimum, most, default)
     }
 
     /// [`ParameterId::Measure`].
@@ -157,6 +213,38 @@ pub enum Measure {
     /// Some passes are measured and some are not.
     ByTurns = 2,
 }
+
+/// What [`ParameterId::Spread`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spread {
+    /// Every hold takes as long as any other.
+    None = 0,
+    /// From nothing to twice as long, evenly.
+    Even = 1,
+    /// Exponentially distributed, up to eight times as long.
+    Exponential = 2,
+}
+
+/// The parameters of a scenario: those that every one takes that has workers with a lock, and those
+/// that are given.
+macro_rules! parameters {
+    ($($parameter:expr),* $(,)?) => {
+        &[
+            $($parameter,)*
+            $crate::settings::Parameter::seconds(),
+            $crate::settings::Parameter::hold(),
+            $crate::settings::Parameter::spread(),
+            $crate::settings::Parameter::long_hold(),
+            $crate::settings::Parameter::long_every(),
+            $crate::settings::Parameter::think(0),
+            $crate::settings::Parameter::stutter(),
+            $crate::settings::Parameter::limit(),
+            $crate::settings::Parameter::measure(),
+            $crate::settings::Parameter::sample(),
+        ]
+    };
+}
+pub(crate) use parameters;
 
 /// A value for every parameter.
 #[derive(Clone, Copy)]
@@ -203,6 +291,15 @@ impl Settings {
     /// The value of a parameter in microseconds.
     pub fn micros(&self, id: ParameterId) -> core::time::Duration {
         core::time::Duration::from_micros(self.get(id))
+    }
+
+    /// How hold times differ.
+    pub fn spread(&self) -> Spread {
+        match self.get(ParameterId::Spread) {
+            0 => Spread::None,
+            1 => Spread::Even,
+            _ => Spread::Exponential,
+        }
     }
 
     /// Whether times are measured.

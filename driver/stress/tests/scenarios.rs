@@ -2,8 +2,10 @@
 
 mod common;
 
+use std::{thread::sleep, time::Duration};
+
 use common::{Client, engine};
-use syncstress_protocol::{Role, Verdict};
+use syncstress_protocol::{HistogramKind, ItemFlags, Role, Verdict};
 
 fn passes(name: &str) {
     let engine = engine();
@@ -47,6 +49,226 @@ fn fast_mutex() {
 #[test]
 fn timer() {
     passes("timer");
+}
+
+#[test]
+fn queued_spin_lock() {
+    passes("queued-spinlock");
+}
+
+#[test]
+fn rw_spin_lock() {
+    passes("rw-spinlock");
+}
+
+#[test]
+fn guarded_mutex() {
+    passes("guarded-mutex");
+}
+
+#[test]
+fn push_lock() {
+    passes("push-lock");
+}
+
+#[test]
+fn rundown() {
+    passes("rundown");
+}
+
+#[test]
+fn semaphore() {
+    passes("semaphore");
+}
+
+#[test]
+fn event() {
+    passes("event");
+}
+
+#[test]
+fn wait_multiple() {
+    passes("wait-multiple");
+}
+
+#[test]
+fn mutex_multiple() {
+    passes("mutex-multiple");
+}
+
+#[test]
+fn timer_accuracy() {
+    passes("timer-accuracy");
+}
+
+/// Every negative control, with what its log has to say.
+const CONTROLS: [(&str, &str); 5] = [
+    ("busted", "the record was torn"),
+    ("busted-reader", "a writer was at work while a reader read"),
+    ("busted-wake-up", "a wake-up was lost"),
+    ("busted-irql", "after the pass: IRQL 1"),
+    ("busted-region", "after the pass: IRQL 0, all APCs off"),
+];
+
+#[test]
+fn every_negative_control_fails_for_its_own_reason() {
+    let engine = engine();
+    let client = Client::new(&engine);
+    let mut controls: Vec<String> = Vec::new();
+    for item in client.scenarios() {
+        if item.flags & ItemFlags::EXPECTED_TO_FAIL != 0 {
+            controls.push(item.name.as_str().to_owned());
+        }
+    }
+    assert_eq!(controls, CONTROLS.map(|(name, _)| name));
+    for (name, reason) in CONTROLS {
+        let run = client.start(name, &[("seconds", 1)]).unwrap();
+        client.finished(run);
+        let details = client.details(run).unwrap();
+        let result = client.collect(run).expect(Verdict::Failed);
+        assert!(result.log.contains(reason), "{name}: {}", result.log);
+        for (_, other) in CONTROLS.iter().filter(|(other, _)| *other != name) {
+            assert!(!result.log.contains(other), "{name}: {}", result.log);
+        }
+        let irql: u64 = details.iter().map(|it| it.irql_violations).sum();
+        let apcs: u64 = details.iter().map(|it| it.apc_violations).sum();
+        assert_eq!(
+            (irql > 0, apcs > 0),
+            (name == "busted-irql", name == "busted-region")
+        );
+    }
+}
+
+#[test]
+fn dpcs_contend_with_threads() {
+    let engine = engine();
+    let client = Client::new(&engine);
+    for name in ["spinlock", "queued-spinlock", "rw-spinlock"] {
+        let settings = [("seconds", 1), ("threads", 2), ("readers", 2), ("dpcs", 3)];
+        let result = client.run(name, &settings).expect(Verdict::Passed);
+        let dpcs: Vec<_> = result
+            .workers
+            .iter()
+            .filter(|worker| worker.role == Role::Dpc.to_wire())
+            .collect();
+        assert_eq!(dpcs.len(), 3);
+        assert!(
+            dpcs.iter().all(|dpc| dpc.acquisitions > 0),
+            "{name}: {dpcs:?}"
+        );
+    }
+}
+
+#[test]
+fn a_limit_ends_a_run_before_its_time() {
+    let engine = engine();
+    let client = Client::new(&engine);
+    let settings = [("seconds", 60), ("threads", 3), ("limit", 500)];
+    for name in ["mutex", "push-lock", "event"] {
+        let result = client.run(name, &settings).expect(Verdict::Passed);
+        assert!(result.summary.elapsed_100ns < 300_000_000);
+        let writers = result.workers.iter().take(3);
+        if name != "event" {
+            assert!(writers.clone().all(|it| it.acquisitions >= 500));
+        }
+        assert!(
+            writers.clone().all(|it| it.acquisitions <= 510),
+            "no more than asked for"
+        );
+    }
+}
+
+#[test]
+fn holds_can_be_long_and_spread() {
+    let engine = engine();
+    let client = Client::new(&engine);
+    let longest = |settings: &[(&str, u64)]| {
+        let settings = [&[("seconds", 1), ("threads", 1), ("sample", 1)], settings].concat();
+        let run = client.start("fast-mutex", &settings).unwrap();
+        client.finished(run);
+        let (_, buckets) = client.histogram(run, 0, HistogramKind::Hold, 64).unwrap();
+        client.collect(run).expect(Verdict::Passed);
+        let count = |from: u64, to: u64| -> u64 {
+            let fitting = buckets
+                .iter()
+                .filter(|it| (from..to).contains(&it.lowest_ns));
+            fitting.map(|it| it.count).sum()
+        };
+        (
+            count(0, 40_000),
+            count(40_000, 900_000),
+            count(900_000, u64::MAX),
+        )
+    };
+    let (short, _, long) = longest(&[("long-hold", 1_000), ("long-every", 20)]);
+    let share = short / long.max(1);
+    assert!((10..40).contains(&share), "one in {share} is long");
+    // Even: as many are below half of the mean as one would think.
+    for spread in [1, 2] {
+        let (short, middle, _) = longest(&[("hold", 80), ("spread", spread)]);
+        assert!(short * 10 > middle && short < middle, "{short} {middle}");
+    }
+    let (short, ..) = longest(&[("hold", 80), ("spread", 0)]);
+    assert_eq!(short, 0, "none is shorter than it was to be");
+}
+
+#[test]
+fn stutter_halves_the_work() {
+    let engine = engine();
+    let client = Client::new(&engine);
+    // A pause between passes, so that the work does not depend on the machine.
+    let passes = |stutter| {
+        let settings = [
+            ("seconds", 2),
+            ("threads", 1),
+            ("think", 1_000),
+            ("stutter", stutter),
+        ];
+        let result = client.run("mutex", &settings).expect(Verdict::Passed);
+        result.workers[0].passes
+    };
+    let (all, half) = (passes(0), passes(100));
+    assert!(
+        half * 10 < all * 8 && half * 10 > all * 2,
+        "{half} of {all}"
+    );
+}
+
+/// Every scenario with every parameter at both ends of its range, but for the time.
+#[test]
+fn both_ends_of_every_range_work() {
+    let engine = engine();
+    let client = Client::new(&engine);
+    for scenario in client.scenarios() {
+        let parameters = client.parameters(scenario.id);
+        for parameter in &parameters {
+            let name = parameter.name.as_str();
+            if name == "seconds" {
+                continue;
+            }
+            // All threads together are limited: most of one sort leave room for few of the other.
+            let others = parameters.iter().filter(|it| {
+                it.id != parameter.id && ["threads", "readers"].contains(&it.name.as_str())
+            });
+            let few: Vec<_> = others.map(|it| (it.id, it.minimum)).collect();
+            for value in [parameter.minimum, parameter.maximum] {
+                let values = [&[(parameter.id, value)], &few[..]].concat();
+                let run = client.start_raw(scenario.id, &values);
+                let run = run.unwrap_or_else(|status| panic!("{scenario:?} {name}: {status}"));
+                sleep(Duration::from_millis(10));
+                client.stop(run).unwrap();
+                let result = client.collect(run);
+                let control = scenario.flags & ItemFlags::EXPECTED_TO_FAIL != 0;
+                if !control {
+                    assert!(
+                        matches!(result.verdict(), Verdict::Stopped | Verdict::Passed),
+                        "{scenario:?} {name} {value}: {}",
+                        result.log
+                    );
+                }
+            }
+        }
+    }
 }
 
 #[test]
@@ -109,7 +331,16 @@ fn contention_is_seen() {
         ("hold", 100),
         ("try", 0),
     ];
-    for name in ["spinlock", "mutex", "resource", "fast-mutex"] {
+    for name in [
+        "spinlock",
+        "queued-spinlock",
+        "rw-spinlock",
+        "mutex",
+        "resource",
+        "fast-mutex",
+        "guarded-mutex",
+        "push-lock",
+    ] {
         let result = client.run(name, &settings).expect(Verdict::Passed);
         let contended: u64 = result.workers.iter().map(|it| it.contended).sum();
         let waited: u64 = result.workers.iter().map(|it| it.total_wait_ns).sum();

@@ -136,6 +136,12 @@ impl Scale {
         u64::try_from(nanos).unwrap_or(u64::MAX)
     }
 
+    /// So many nanoseconds in ticks.
+    pub fn ticks(self, nanos: u64) -> u64 {
+        let ticks = (u128::from(nanos) << 32).checked_div(u128::from(self.0));
+        u64::try_from(ticks.unwrap_or(0)).unwrap_or(u64::MAX)
+    }
+
     /// Ticks in a second.
     pub fn frequency(self) -> u64 {
         let per_second = (1_000_000_000_u128 << 32).checked_div(u128::from(self.0));
@@ -175,6 +181,7 @@ mod tests {
         let day = 86_400 * 1_000_000_000;
         assert_eq!(four_gigahertz.nanos(4 * day), day);
         assert_eq!(four_gigahertz.frequency(), 4_000_000_000);
+        assert_eq!(four_gigahertz.ticks(day), 4 * day);
         assert_eq!(Scale(u64::MAX).nanos(u64::MAX), u64::MAX);
         assert_eq!(Scale(0).frequency(), 0);
     }

@@ -44,6 +44,8 @@ pub struct Run {
     phase: AtomicU32,
     /// Someone asked for an end before the time was over.
     stop_requested: AtomicBool,
+    /// The workers pause for a while.
+    pauses: AtomicBool,
     /// Worker threads alive.
     workers: AtomicU32,
     /// Signaled when the run is to end, for the supervisor.
@@ -90,6 +92,7 @@ impl Run {
             tallies,
             phase: AtomicU32::new(Phase::Running.to_wire()),
             stop_requested: AtomicBool::new(false),
+            pauses: AtomicBool::new(false),
             workers: AtomicU32::new(0),
             end <- Event::new(Signal::Notification, false),
             gate <- Event::new(Signal::Notification, false),
@@ -173,9 +176,22 @@ impl Run {
     /// Waits until the run is asked to end or `duration` is over.
     pub fn wait_for_end(&self, irql: &mut Irql<'_, Passive>, duration: Duration) {
         let start = Instant::now();
+        let turn = match self.settings.get(ParameterId::Stutter) {
+            0 => Duration::MAX,
+            millis => Duration::from_millis(millis),
+        };
+        let mut turn_ends = turn;
         while self.goes_on() {
-            let left = duration.saturating_sub(start.elapsed());
-            let slice = Timeout::After(left.min(END_IS_SEEN_WITHIN));
+            let elapsed = start.elapsed();
+            let left = duration.saturating_sub(elapsed);
+            if elapsed >= turn_ends {
+                self.pauses.fetch_xor(true, Ordering::Relaxed);
+                turn_ends = elapsed.saturating_add(turn);
+            }
+            let slice = left
+                .min(END_IS_SEEN_WITHIN)
+                .min(turn_ends.saturating_sub(elapsed));
+            let slice = Timeout::After(slice);
             if left.is_zero() || self.end.wait(irql, slice) == WaitStatus::Acquired {
                 return;
             }
@@ -184,6 +200,11 @@ impl Run {
                 return;
             }
         }
+    }
+
+    /// Whether the workers pause.
+    pub fn pauses(&self) -> bool {
+        self.pauses.load(Ordering::Relaxed)
     }
 
     /// Says that nothing of the run goes on any more but the end of its supervisor.

@@ -13,7 +13,7 @@ use super::{
     violation::Violation,
     worker::Worker,
 };
-use crate::settings::{Parameter, ParameterId};
+use crate::settings::{Parameter, ParameterId, parameters};
 
 pub static SCENARIO: Scenario = Scenario {
     id: 100,
@@ -21,14 +21,7 @@ pub static SCENARIO: Scenario = Scenario {
     primitive: Primitive::SpinLock,
     flags: ItemFlags::EXPECTED_TO_FAIL,
     summary: "Negative control: a lock that excludes nobody. It must be reported as failed.",
-    parameters: &[
-        Parameter::threads(2, 4),
-        Parameter::seconds(),
-        Parameter::hold(),
-        Parameter::think(0),
-        Parameter::measure(),
-        Parameter::sample(),
-    ],
+    parameters: parameters![Parameter::threads(2, 4),],
     crew: |settings| Crew::of(Role::Writer, settings.count(ParameterId::Threads)),
     run,
 };

@@ -12,7 +12,7 @@ use super::{
     violation::Violation,
     worker::Worker,
 };
-use crate::settings::{Parameter, ParameterId};
+use crate::settings::{Parameter, ParameterId, parameters};
 
 pub static SCENARIO: Scenario = Scenario {
     id: 5,
@@ -20,13 +20,8 @@ pub static SCENARIO: Scenario = Scenario {
     primitive: Primitive::FastMutex,
     flags: 0,
     summary: "Threads contend for a FAST_MUTEX, raising to APC_LEVEL or already there.",
-    parameters: &[
+    parameters: parameters![
         Parameter::threads(1, 8),
-        Parameter::seconds(),
-        Parameter::hold(),
-        Parameter::think(0),
-        Parameter::measure(),
-        Parameter::sample(),
         Parameter::percent(ParameterId::Try, 10),
     ],
     crew: |settings| Crew::of(Role::Writer, settings.count(ParameterId::Threads)),

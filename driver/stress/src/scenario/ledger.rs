@@ -14,6 +14,8 @@ pub struct Ledger {
     sequence: Word,
     writer_inside: Word,
     words: [Word; WORDS],
+    /// What a DPC found first, and which one: a DPC leaves nothing else behind.
+    pub by_dpc: Option<(usize, Violation)>,
 }
 
 /// What word `index` of change number `sequence` is.
@@ -29,6 +31,7 @@ impl Ledger {
             sequence: Word::new(0),
             writer_inside: Word::new(0),
             words: core::array::from_fn(|index| Word::new(word_of(0, index))),
+            by_dpc: None,
         }
     }
 

@@ -5,22 +5,35 @@
 //! and the APC state are those that the primitive documents, that the [`Ledger`](ledger::Ledger) is
 //! whole, and, halfway through changing it, that nobody else is there. Afterwards IRQL and APC state
 //! must be what they were before. One pass in eight takes the lock without a try, so that the
-//! uncontended path of the waiting function runs as well; these are not counted as contended.
+//! uncontended path of the waiting function runs as well; these are not counted as contended. Where
+//! no function tries, a wait of more than a microsecond counts as one that found the lock taken.
 //!
 //! A violation is counted where it was seen, and the first one of each worker is described in the
 //! log.
 
 mod broken_lock;
+mod busted;
+mod contenders;
 mod fast_mutex;
+mod guarded_mutex;
+mod hand_off;
 mod harness;
 mod ledger;
 mod mutex;
+mod mutex_multiple;
+mod push_lock;
+mod queued_spin_lock;
 mod recursive_mutex;
 mod resource;
+mod rundown;
+mod rw_spin_lock;
+mod semaphore;
 mod spin_lock;
 mod stage;
 mod timer;
+mod timer_accuracy;
 mod violation;
+mod wait_multiple;
 mod worker;
 
 use syncstress_protocol::{Primitive, Role};
@@ -37,7 +50,21 @@ pub static TABLE: &[&Scenario] = &[
     &resource::SCENARIO,
     &fast_mutex::SCENARIO,
     &timer::SCENARIO,
+    &queued_spin_lock::SCENARIO,
+    &rw_spin_lock::SCENARIO,
+    &guarded_mutex::SCENARIO,
+    &push_lock::SCENARIO,
+    &rundown::SCENARIO,
+    &semaphore::SCENARIO,
+    &hand_off::SCENARIO,
+    &wait_multiple::SCENARIO,
+    &mutex_multiple::SCENARIO,
+    &timer_accuracy::SCENARIO,
     &broken_lock::SCENARIO,
+    &busted::READER,
+    &hand_off::BUSTED,
+    &busted::IRQL,
+    &busted::REGION,
 ];
 
 /// A scenario, as it is listed.

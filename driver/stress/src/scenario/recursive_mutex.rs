@@ -12,7 +12,7 @@ use super::{
     violation::Violation,
     worker::Worker,
 };
-use crate::settings::{Parameter, ParameterId};
+use crate::settings::{Parameter, ParameterId, parameters};
 
 pub static SCENARIO: Scenario = Scenario {
     id: 3,
@@ -20,13 +20,8 @@ pub static SCENARIO: Scenario = Scenario {
     primitive: Primitive::Mutex,
     flags: 0,
     summary: "Threads contend for a KMUTEX that each owner acquires again, to a random depth.",
-    parameters: &[
+    parameters: parameters![
         Parameter::threads(1, 8),
-        Parameter::seconds(),
-        Parameter::hold(),
-        Parameter::think(0),
-        Parameter::measure(),
-        Parameter::sample(),
         Parameter::percent(ParameterId::Try, 10),
         // Each level is a stack frame, and a kernel stack is small.
         Parameter::new(ParameterId::Depth, 1, 16, 4),

@@ -12,7 +12,7 @@ use super::{
     violation::Violation,
     worker::Worker,
 };
-use crate::settings::{Parameter, ParameterId};
+use crate::settings::{Parameter, ParameterId, parameters};
 
 pub static SCENARIO: Scenario = Scenario {
     id: 4,
@@ -20,15 +20,9 @@ pub static SCENARIO: Scenario = Scenario {
     primitive: Primitive::Resource,
     flags: 0,
     summary: "Writers and readers contend for an ERESOURCE, which each shares in its own way.",
-    parameters: &[
+    parameters: parameters![
         Parameter::threads(1, 4),
-        // With one writer, as many as a run may have threads.
-        Parameter::new(ParameterId::Readers, 0, 255, 8),
-        Parameter::seconds(),
-        Parameter::hold(),
-        Parameter::think(0),
-        Parameter::measure(),
-        Parameter::sample(),
+        Parameter::readers(0, 8),
         Parameter::percent(ParameterId::Try, 10),
         Parameter::percent(ParameterId::Starve, 10),
         Parameter::percent(ParameterId::Yield, 10),

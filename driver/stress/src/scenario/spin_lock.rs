@@ -1,15 +1,16 @@
 //! `KSPIN_LOCK` under contention, by all three functions that acquire it.
 
 use syncstress_protocol::{Primitive, Role};
-use wdk_sync::{Dispatch, Irql, Level, NonPagedArc, Passive, SpinLock, Status};
+use wdk_sync::{Dispatch, Irql, Level, Passive, SpinLock, Status};
 
 use super::{
     Crew, Scenario, Stage,
-    harness::{Torture, torture},
+    contenders::{AtDpcLevel, torture_with_dpcs},
+    harness::Torture,
     ledger::Ledger,
     worker::Worker,
 };
-use crate::settings::{Parameter, ParameterId};
+use crate::settings::{Parameter, ParameterId, parameters};
 
 pub static SCENARIO: Scenario = Scenario {
     id: 1,
@@ -17,22 +18,21 @@ pub static SCENARIO: Scenario = Scenario {
     primitive: Primitive::SpinLock,
     flags: 0,
     summary: "Threads contend for a KSPIN_LOCK, raising to DISPATCH_LEVEL or already there.",
-    parameters: &[
+    parameters: parameters![
         Parameter::threads(1, 8),
-        Parameter::seconds(),
-        Parameter::hold(),
-        Parameter::think(0),
-        Parameter::measure(),
-        Parameter::sample(),
         Parameter::percent(ParameterId::Try, 10),
+        Parameter::dpcs(),
     ],
-    crew: |settings| Crew::of(Role::Writer, settings.count(ParameterId::Threads)),
+    crew: |settings| {
+        Crew::of(Role::Writer, settings.count(ParameterId::Threads))
+            .with_dpcs(settings.count(ParameterId::Dpcs))
+    },
     run,
 };
 
 fn run(stage: &mut Stage<'_>, irql: &mut Irql<'_, Passive>) -> Result<u64, Status> {
-    let subject = NonPagedArc::new(Subject(SpinLock::new(Ledger::new())))?;
-    torture(stage, irql, &subject).map(|()| 0)
+    let subject = Subject(SpinLock::new(Ledger::new()));
+    torture_with_dpcs(stage, irql, subject).map(|()| 0)
 }
 
 struct Subject(SpinLock<Ledger>);
@@ -59,6 +59,12 @@ impl Torture for Subject {
                 work(ledger, irql, worker);
             });
         }
+    }
+}
+
+impl AtDpcLevel for Subject {
+    fn at_dpc_level(&self, irql: &mut Irql<'_, Dispatch>, f: impl FnOnce(&mut Ledger)) {
+        f(&mut self.0.lock_at_dpc_level(irql));
     }
 }
 

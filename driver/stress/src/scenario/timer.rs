@@ -14,11 +14,12 @@ use core::{
 use syncstress_protocol::{Primitive, Role};
 use wdk_sync::{
     Dispatch, DueTime, Irql, Level, NonPaged, NonPagedArc, Passive, Period, Signal, SpinLock,
-    Status, Timer, TimerCallback, TimerWas, current_irql,
+    Status, Timer, TimerCallback, TimerWas,
 };
 
 use super::{
     Crew, Scenario, Stage,
+    contenders::check_level,
     harness::{Torture, torture},
     ledger::Ledger,
     violation::Violation,
@@ -27,7 +28,6 @@ use super::{
 use crate::{
     run::{Count, Run, Tally},
     settings::{Parameter, ParameterId, Settings},
-    thread_state::ThreadState,
 };
 
 pub static SCENARIO: Scenario = Scenario {
@@ -266,20 +266,4 @@ impl Dpcs {
             }
         }
     }
-}
-
-fn check_level() -> Result<(), Violation> {
-    let actual = current_irql();
-    if actual == Dispatch::IRQL {
-        return Ok(());
-    }
-    let state = |irql| ThreadState {
-        irql,
-        apcs_disabled: false,
-        all_apcs_disabled: true,
-    };
-    Err(Violation::StateWhileOwned {
-        expected: state(Dispatch::IRQL),
-        actual: state(actual),
-    })
 }

@@ -36,6 +36,17 @@ pub enum Violation {
     },
     /// A thread was told that it owned a lock that it did not own, or the other way round.
     WrongOwner,
+    /// Someone was woken, and did not see it.
+    LostWakeUp,
+    /// A count that cannot be had.
+    Count {
+        /// What is counted.
+        what: &'static str,
+        /// What it should be.
+        expected: u64,
+        /// What it is.
+        actual: u64,
+    },
     /// The DPC of a timer ran more often than the timer expired, or not at all.
     TimerAccount {
         /// How often the timer expired.
@@ -80,6 +91,14 @@ impl fmt::Display for Violation {
                 write!(f, "after the pass: {actual}; before it {expected}")
             }
             Self::WrongOwner => f.write_str("the lock was wrong about its owner"),
+            Self::LostWakeUp => {
+                f.write_str("a wake-up was lost: the signal was given, and nobody got it")
+            }
+            Self::Count {
+                what,
+                expected,
+                actual,
+            } => write!(f, "{what}: {actual}, expected {expected}"),
             Self::TimerAccount { expiries, runs } => {
                 write!(
                     f,

@@ -8,7 +8,7 @@ use super::violation::Violation;
 use crate::{
     measure::{Overhead, Ticks},
     run::{Count, Run, Tally},
-    settings::{Measure, ParameterId, Settings},
+    settings::{Measure, ParameterId, Settings, Spread},
     thread_state::ThreadState,
 };
 
@@ -28,6 +28,10 @@ pub struct Worker<'run> {
     /// IRQL and APC state before the current pass.
     before: ThreadState,
     hold: Duration,
+    spread: Spread,
+    index: usize,
+    /// Ticks from which on a wait for a lock that cannot be tried is one that found it taken.
+    contended_from: u64,
     /// Whether this pass is measured.
     measures: bool,
     /// Holds until the next one that is timed.
@@ -62,6 +66,9 @@ impl<'run> Worker<'run> {
             chance: Chance::new(run.number(), index as u64),
             before: ThreadState::now(irql),
             hold: run.settings().micros(ParameterId::Hold),
+            spread: run.settings().spread(),
+            index,
+            contended_from: run.clock().scale().ticks(CONTENDED_FROM_NANOS),
             measures: measure != Measure::Never,
             until_timed: 0,
             sample: run.settings().get(ParameterId::Sample).saturating_sub(1),
@@ -88,13 +95,18 @@ impl<'run> Worker<'run> {
         mut pass: impl FnMut(&mut Irql<'_, Passive>, &mut Self),
     ) -> Leaves {
         let think = self.settings().micros(ParameterId::Think);
-        while self.run.goes_on() {
+        let limit = match self.settings().get(ParameterId::Limit) {
+            0 => u64::MAX,
+            limit => limit,
+        };
+        while self.run.goes_on() && self.tally.get(Count::Acquisitions) < limit {
+            if self.run.pauses() {
+                sleep(irql, Duration::from_millis(1));
+                continue;
+            }
             self.before = ThreadState::now(irql);
             pass(irql, &mut self);
-            let (expected, actual) = (self.before, ThreadState::now(irql));
-            if actual != expected {
-                self.found(Violation::StateAfterwards { expected, actual });
-            }
+            self.has_released(irql);
             self.tally.count(Count::Passes);
             if let Some(overhead) = &mut self.overhead {
                 overhead.passed(&mut self.measures);
@@ -104,6 +116,24 @@ impl<'run> Worker<'run> {
         Leaves {
             first: self.first,
             overhead: self.overhead,
+        }
+    }
+
+    /// Whether the run goes on.
+    pub fn goes_on(&self) -> bool {
+        self.run.goes_on()
+    }
+
+    /// The worker's number within the run.
+    pub const fn index(&self) -> usize {
+        self.index
+    }
+
+    /// After a lock was released: IRQL and APC state have to be what they were before.
+    pub fn has_released<L: AtMost<Dispatch>>(&mut self, irql: &Irql<'_, L>) {
+        let (expected, actual) = (self.before, ThreadState::now(irql));
+        if actual != expected {
+            self.found(Violation::StateAfterwards { expected, actual });
         }
     }
 
@@ -157,6 +187,17 @@ impl<'run> Worker<'run> {
         }
     }
 
+    /// As [`waited`](Self::waited), for a lock that cannot be tried: a wait that took longer than a
+    /// release and an acquisition do is one that found it taken.
+    pub fn waited_untried(&mut self, since: Option<Ticks>) {
+        self.waited(since);
+        if let (Some(asked), Some(got)) = (since, self.since)
+            && got.since(asked) > self.contended_from
+        {
+            self.tally.count(Count::Contended);
+        }
+    }
+
     /// Counts a setting or cancellation of a timer.
     pub fn acted(&self) {
         self.tally.count(Count::Acquisitions);
@@ -176,13 +217,35 @@ impl<'run> Worker<'run> {
         if actual != expected {
             self.found(Violation::StateWhileOwned { expected, actual });
         }
-        let hold = self.hold;
+        let hold = self.next_hold();
         if let Err(violation) = use_data(&|| stay_busy(hold)) {
             self.found(violation);
         }
         if let Some(since) = since {
             self.tally.holds().record(Ticks::now().since(since));
         }
+    }
+
+    /// How long the next hold is.
+    fn next_hold(&mut self) -> Duration {
+        let long = self.settings().micros(ParameterId::LongHold);
+        if !long.is_zero()
+            && self
+                .chance
+                .below(self.settings().get(ParameterId::LongEvery))
+                == 0
+        {
+            return long;
+        }
+        let hold = u64::try_from(self.hold.as_nanos()).unwrap_or(u64::MAX);
+        if hold == 0 {
+            return Duration::ZERO;
+        }
+        Duration::from_nanos(match self.spread {
+            Spread::None => hold,
+            Spread::Even => self.chance.below(hold.saturating_mul(2)),
+            Spread::Exponential => self.chance.exponential(hold),
+        })
     }
 
     /// Since when the worker has the lock, if this hold is one that is timed. Whether it waited makes
@@ -214,6 +277,9 @@ impl<'run> Worker<'run> {
     }
 }
 
+/// A wait of this long for a lock that cannot be tried is one that found it taken.
+const CONTENDED_FROM_NANOS: u64 = 1_000;
+
 /// Lets time go by between two passes, busy if it is too short for a sleep.
 fn pause(irql: &mut Irql<'_, Passive>, duration: Duration) {
     if duration < Duration::from_millis(1) {
@@ -244,6 +310,22 @@ impl Chance {
         Self(if seed == 0 { 1 } else { seed })
     }
 
+    /// An exponentially distributed number with this mean, at most eight times that. By the binary
+    /// logarithm, whose fraction is taken to be straight between two powers of two.
+    fn exponential(&mut self, mean: u64) -> u64 {
+        /// ln 2, in thousandths.
+        const LN_2: u64 = 693;
+        let random = self.below(1 << 40) | 1;
+        let whole = random.ilog2();
+        // The forty bits, less what the number has: minus its binary logarithm, in thousandths.
+        let fraction = ((random ^ (1 << whole)) * 1000) >> whole;
+        let bits = (40 - u64::from(whole)) * 1000 - fraction;
+        let value = u128::from(mean) * u128::from(bits * LN_2) / 1_000_000;
+        u64::try_from(value)
+            .unwrap_or(u64::MAX)
+            .min(mean.saturating_mul(8))
+    }
+
     /// A number below `limit`, or 0 if that is 0.
     const fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 >> 12;
@@ -254,5 +336,23 @@ impl Chance {
             Some(value) => value,
             None => 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exponential_numbers_have_their_mean_and_their_median() {
+        const MEAN: u64 = 100_000;
+        let mut chance = Chance::new(1, 1);
+        let mut values: [u64; 10_000] = core::array::from_fn(|_| chance.exponential(MEAN));
+        values.sort_unstable();
+        let mean = values.iter().sum::<u64>() / 10_000;
+        assert!(mean.abs_diff(MEAN) < MEAN / 10, "{mean}");
+        let median = values[5_000];
+        assert!(median.abs_diff(69_300) < 7_000, "{median}");
+        assert!(values[9_999] <= 8 * MEAN);
     }
 }
