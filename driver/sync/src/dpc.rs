@@ -14,7 +14,7 @@ use crate::{
     callback::Callback,
     dispatcher::KernelObject,
     held::{self, Held},
-    nt,
+    nt, track,
 };
 
 /// Whether a DPC was in a queue before a call. Neither is a failure.
@@ -262,6 +262,7 @@ nt::callback! {
         // SAFETY: By the contract above.
         let dpc = unsafe { &*context.cast::<Dpc<F>>() };
         dpc.callback.call(&dpc.control, &mut Irql::new());
+        track::thread_ends();
     }
 }
 

@@ -71,6 +71,15 @@
 //! | [`Resource`] | a flag: whether the exclusive owner has its guard | the kernel lets the exclusive owner in again |
 //! | [`PushLock`] | nothing | |
 //!
+//! # Features
+//!
+//! | feature | what it adds to every lock |
+//! |---|---|
+//! | `lockdep` | the order in which locks are taken is checked: cycles are reported without a deadlock, with source lines (module `lockdep`) |
+//! | `lock_stat` | acquisitions, contentions, waits and holds are counted and measured (module `lock_stat`) |
+//!
+//! None is on by default. Off, they are of no size and no instruction.
+//!
 //! # Where it runs
 //!
 //! On Windows, in a driver, on the bindings of `wdk-sys`. On Linux, in tests, on `nthost`. All calls
@@ -101,6 +110,10 @@ mod held;
 mod interlocked_list;
 mod irql;
 mod lock_multiple;
+#[cfg(feature = "lock_stat")]
+pub mod lock_stat;
+#[cfg(feature = "lockdep")]
+pub mod lockdep;
 mod mutex;
 mod nt;
 mod processor;

@@ -53,6 +53,8 @@ pub use functions::{
     ObReferenceObjectByHandle, ObfDereferenceObject, PsCreateSystemThread, PsTerminateSystemThread,
     ZwClose,
 };
+#[cfg(feature = "lockdep")]
+pub use functions::{KeGetCurrentProcessorNumberEx, KeIsExecutingDpc};
 pub use kernel::{
     _EVENT_TYPE, _KDPC_IMPORTANCE, _KWAIT_REASON, _TIMER_TYPE, _WAIT_TYPE, _WORK_QUEUE_TYPE,
     BOOLEAN, ERESOURCE, ERESOURCE_THREAD, EX_PUSH_LOCK, EX_RUNDOWN_REF, EX_SPIN_LOCK, FAST_MUTEX,

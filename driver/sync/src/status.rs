@@ -52,6 +52,8 @@ statuses! {
     QUOTA_EXCEEDED = 0xC000_0044, "STATUS_QUOTA_EXCEEDED";
     /// Pool or another resource of the system ran out.
     INSUFFICIENT_RESOURCES = 0xC000_009A, "STATUS_INSUFFICIENT_RESOURCES";
+    /// This build of the driver cannot do it.
+    NOT_SUPPORTED = 0xC000_00BB, "STATUS_NOT_SUPPORTED";
     /// The device is going away.
     DELETE_PENDING = 0xC000_0056, "STATUS_DELETE_PENDING";
     /// The thread would wait for itself.

@@ -7,7 +7,7 @@ use crate::{
     dispatcher::DispatcherObject,
     held::{self, Held},
     irql::{Apc, AtMost},
-    nt,
+    nt, track,
     wait::wait_for,
 };
 
@@ -194,6 +194,7 @@ nt::callback! {
         let slot = unsafe { &*result };
         // SAFETY: Nobody looks into the slot before this thread has ended.
         unsafe { *slot.0.get() = Some(value) };
+        track::thread_ends();
         // SAFETY: PASSIVE_LEVEL again, in a system thread, which owns nothing any more. The wait of
         // a join ends when no instruction of the driver is left to run here.
         let _never = unsafe { nt::PsTerminateSystemThread(Status::SUCCESS.into_raw()) };

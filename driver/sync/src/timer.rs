@@ -18,7 +18,7 @@ use crate::{
     dispatcher::{DispatcherObject, KernelObject},
     held::{self, Held},
     irql::{Apc, AtMost},
-    nt,
+    nt, track,
     wait::wait_for,
 };
 
@@ -391,6 +391,7 @@ nt::callback! {
         // SAFETY: By the contract above.
         let timer = unsafe { &*context.cast::<Timer<F>>() };
         timer.callback.call(&timer.control, &mut Irql::new());
+        track::thread_ends();
     }
 }
 

@@ -6,18 +6,48 @@
 //! releases: what is recorded as held is held.
 //!
 //! With both features off all of this is of size zero and does nothing.
-#![allow(
-    dead_code,
-    reason = "the locks are about to call it; this goes when they do"
-)]
-#![allow(
-    clippy::unused_self,
-    clippy::extra_unused_type_parameters,
-    clippy::needless_pass_by_ref_mut,
-    reason = "the shape is that of the features, which use what is ignored here"
+#![cfg_attr(
+    not(feature = "_track"),
+    allow(
+        dead_code,
+        clippy::unused_self,
+        clippy::extra_unused_type_parameters,
+        clippy::needless_pass_by_ref_mut,
+        reason = "the shape is that of the features, which use what is ignored here"
+    )
 )]
 
-use core::marker::PhantomData;
+#[cfg(feature = "_track")]
+mod classes;
+#[cfg(not(feature = "_track"))]
+mod off;
+#[cfg(feature = "_track")]
+mod on;
+#[cfg(feature = "_track")]
+mod serial;
+#[cfg(feature = "_track")]
+mod table;
+
+#[cfg(feature = "_track")]
+pub use classes::{ClassId, Entry, LockClass, entries, fill as class_fill};
+#[cfg(feature = "lockdep")]
+pub use classes::{MAX_CLASSES, nested};
+#[cfg(not(feature = "_track"))]
+pub use off::{Acquired, Acquiring, Class};
+#[cfg(feature = "_track")]
+pub use on::{Acquired, Acquiring, Class};
+#[cfg(feature = "_track")]
+pub use serial::{Writer, alone};
+#[cfg(feature = "_track")]
+pub use table::{Fill, Table};
+
+#[cfg(feature = "lockdep")]
+pub use crate::lockdep::thread_ends;
+
+/// The current thread or DPC is about to end.
+#[cfg(not(feature = "lockdep"))]
+#[inline]
+pub const fn thread_ends() {}
 
 /// The kind of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +70,9 @@ pub enum Kind {
     PushLock,
     /// `ERESOURCE`.
     Resource,
+    /// A lock of a driver's own, as [`Map`](crate::lockdep::Map) tells of it.
+    #[cfg(feature = "lockdep")]
+    Own,
 }
 
 /// How a lock is asked for.
@@ -57,51 +90,43 @@ pub enum How {
     TryShared,
 }
 
-/// What the locks that one line of source made have in common; a field of every lock.
-pub struct Class(());
-
-impl Class {
-    /// The class of the locks that the caller's caller makes around a `T`.
-    ///
-    /// Constructors of locks, and what calls them inside this crate, are `track_caller` with the
-    /// feature `_track`; so is everything on the way to [`acquiring`](Self::acquiring).
-    #[inline]
-    #[cfg_attr(feature = "_track", track_caller)]
-    pub(crate) const fn new<T: ?Sized>(_kind: Kind) -> Self {
-        Self(())
+#[cfg(feature = "_track")]
+impl How {
+    /// Whether others may hold the lock at the same time.
+    pub(crate) const fn is_shared(self) -> bool {
+        matches!(self, Self::Shared | Self::SharedAhead | Self::TryShared)
     }
 
-    /// The lock at `object` is about to be asked for.
-    #[inline]
-    #[cfg_attr(feature = "_track", track_caller)]
-    pub(crate) const fn acquiring(&self, _object: *const (), _how: How) -> Acquiring<'_> {
-        Acquiring(PhantomData)
+    /// Whether the caller may be kept waiting.
+    pub(crate) const fn waits(self) -> bool {
+        !matches!(self, Self::TryExclusive | Self::TryShared)
     }
 }
 
-/// A lock that is asked for. Dropped, it was not acquired.
-#[must_use]
-pub struct Acquiring<'a>(PhantomData<&'a Class>);
-
-impl<'a> Acquiring<'a> {
-    /// The kernel has given the lock.
-    #[inline]
-    pub(crate) const fn acquired(self) -> Acquired<'a> {
-        Acquired(PhantomData)
+#[cfg(feature = "_track")]
+impl Kind {
+    /// What NT calls it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SpinLock => "KSPIN_LOCK",
+            Self::QueuedSpinLock => "queued KSPIN_LOCK",
+            Self::RwSpinLock => "EX_SPIN_LOCK",
+            Self::Mutex => "KMUTEX",
+            Self::RecursiveMutex => "recursive KMUTEX",
+            Self::FastMutex => "FAST_MUTEX",
+            Self::GuardedMutex => "KGUARDED_MUTEX",
+            Self::PushLock => "EX_PUSH_LOCK",
+            Self::Resource => "ERESOURCE",
+            #[cfg(feature = "lockdep")]
+            Self::Own => "lock",
+        }
     }
 }
 
-/// A lock that is held, in its guard. Its drop, before the kernel is asked to release, says that it
-/// is released.
-#[must_use]
-pub struct Acquired<'a>(PhantomData<&'a Class>);
-
-impl Acquired<'_> {
-    /// The exclusive access has become a shared one, or the other way round.
-    #[inline]
-    pub(crate) const fn converted(&mut self, _to: How) {}
+#[cfg(feature = "_track")]
+impl core::fmt::Display for Kind {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.name())
+    }
 }
-
-/// The current thread is about to end.
-#[inline]
-pub const fn thread_ends() {}

@@ -113,8 +113,11 @@ impl<H: ResourceHolder> HandedOver<H> {
         irql: &mut Irql<'_, L>,
     ) -> Result<Self, AlreadyOwned> {
         let raw = &resource.raw;
-        // The access belongs to no thread from here on, so what was acquired is recorded as released.
-        let (_resource, (), _acquired) = resource.exclusive(irql)?.into_parts();
+        {
+            // The access belongs to no thread from here on, so what was acquired is recorded as
+            // released.
+            let (_resource, (), _acquired) = resource.exclusive(irql)?.into_parts();
+        }
         // SAFETY: This thread has exclusive access, acquired once. The owner pointer is made of the
         // address of the resource, which stays until the access is released, and is used for nothing
         // else: there is one exclusive owner.
