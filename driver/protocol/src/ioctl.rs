@@ -55,6 +55,34 @@ pub const HISTOGRAM: u32 = code(8);
 /// [`Metric`](crate::Metric)s as fit; there are none before the run is finished.
 pub const METRICS: u32 = code(9);
 
+/// In: nothing. Out: [`LockWatch`](crate::LockWatch). Since protocol 1.1.
+pub const QUERY_LOCK_WATCH: u32 = code(16);
+
+/// In: [`ListRequest`](crate::ListRequest). Out: [`ListReply`](crate::ListReply) and as many
+/// [`LockClass`](crate::LockClass)es as fit.
+///
+/// Classes keep their index. `STATUS_NOT_SUPPORTED`, as for the lists below, from a driver that was
+/// built without the feature. Since protocol 1.1.
+pub const LIST_LOCK_CLASSES: u32 = code(17);
+
+/// In: [`ListRequest`](crate::ListRequest). Out: [`ListReply`](crate::ListReply) and as many
+/// [`LockOrder`](crate::LockOrder)s as fit. Since protocol 1.1.
+pub const LIST_LOCK_ORDERS: u32 = code(18);
+
+/// In: [`ListRequest`](crate::ListRequest). Out: [`ListReply`](crate::ListReply) and as many
+/// [`LockReport`](crate::LockReport)s as fit. Since protocol 1.1.
+pub const LIST_LOCK_REPORTS: u32 = code(19);
+
+/// In: [`ListRequest`](crate::ListRequest) whose `item` is the index of a report. Out:
+/// [`ListReply`](crate::ListReply) and as many [`LockOrder`](crate::LockOrder)s of its chain as fit.
+///
+/// Since protocol 1.1.
+pub const LIST_LOCK_REPORT_LINKS: u32 = code(20);
+
+/// In: [`ListRequest`](crate::ListRequest). Out: [`ListReply`](crate::ListReply) and as many
+/// [`LockStatistics`](crate::LockStatistics) as fit. Since protocol 1.1.
+pub const LIST_LOCK_STATISTICS: u32 = code(21);
+
 /// Every code that there is.
 pub const ALL: &[u32] = &[
     QUERY_VERSION,
@@ -67,4 +95,10 @@ pub const ALL: &[u32] = &[
     WORKERS,
     HISTOGRAM,
     METRICS,
+    QUERY_LOCK_WATCH,
+    LIST_LOCK_CLASSES,
+    LIST_LOCK_ORDERS,
+    LIST_LOCK_REPORTS,
+    LIST_LOCK_REPORT_LINKS,
+    LIST_LOCK_STATISTICS,
 ];

@@ -11,6 +11,8 @@
 //! 4. Before that, [`ioctl::WORKERS`], [`ioctl::HISTOGRAM`] and [`ioctl::METRICS`] tell what it
 //!    measures, page by page.
 //!
+//! [`ioctl::QUERY_LOCK_WATCH`] tells what the driver knows of its own locks; lists follow from there.
+//!
 //! A run belongs to the file handle that started it. Each handle has one run at a time, and a run
 //! ends when its handle is closed.
 #![no_std]
@@ -20,6 +22,7 @@ compile_error!("the structures of the protocol are little-endian in memory");
 
 mod catalog;
 pub mod ioctl;
+mod locks;
 mod measure;
 mod run;
 mod text;
@@ -28,6 +31,10 @@ mod version;
 pub use catalog::{
     ItemDescriptor, ItemFlags, ItemKind, ListReply, ListRequest, ParameterDescriptor, Primitive,
     Unit,
+};
+pub use locks::{
+    LockClass, LockFeatures, LockOrder, LockProblem, LockReport, LockStatistics, LockTimes,
+    LockWatch, SourceLine, TableUse,
 };
 pub use measure::{
     Bucket, HistogramKind, HistogramReply, HistogramRequest, Metric, PageRequest, WorkerDetail,

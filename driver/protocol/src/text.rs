@@ -25,6 +25,17 @@ impl<const N: usize> Text<N> {
         Self(bytes)
     }
 
+    /// Takes the longest end of `text` that fits and begins between two characters: of a path or of
+    /// the name of a type, the end says more.
+    #[must_use]
+    pub const fn end_of(text: &str) -> Self {
+        let mut start = text.len().saturating_sub(N);
+        while !text.is_char_boundary(start) {
+            start += 1;
+        }
+        Self::new(text.split_at(start).1)
+    }
+
     /// The text up to its padding, or to the first byte that is not UTF-8: the other side of a
     /// device is not trusted to send good text.
     #[must_use]

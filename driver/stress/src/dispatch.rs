@@ -14,6 +14,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 use crate::{
     Session, catalog,
     limits::LIMITS,
+    locks,
     message::{Message, Reply},
     settings::{Parameter, Settings},
 };
@@ -32,7 +33,8 @@ impl Session {
     /// | [`Status::INVALID_DEVICE_REQUEST`] | the code is unknown |
     /// | [`Status::INFO_LENGTH_MISMATCH`] | the input has not the size that it should have |
     /// | [`Status::BUFFER_TOO_SMALL`] | the output does not fit; nothing was done |
-    /// | [`Status::NOT_FOUND`] | there is no such item, or no such run on this handle |
+    /// | [`Status::NOT_FOUND`] | there is no such item or report, or no such run on this handle |
+    /// | [`Status::NOT_SUPPORTED`] | the driver was built without what is asked for |
     /// | [`Status::INVALID_PARAMETER`] | a value is out of range, unknown or given twice |
     /// | [`Status::DEVICE_BUSY`] | the handle has a run already, or the run goes on |
     /// | [`Status::QUOTA_EXCEEDED`] | a published limit would be passed |
@@ -58,6 +60,12 @@ impl Session {
             ioctl::WORKERS => self.list_workers(irql, message),
             ioctl::HISTOGRAM => self.show_histogram(irql, message),
             ioctl::METRICS => self.list_metrics(irql, message),
+            ioctl::QUERY_LOCK_WATCH => locks::watch(message),
+            ioctl::LIST_LOCK_CLASSES => locks::list_classes(message),
+            ioctl::LIST_LOCK_ORDERS => locks::list_orders(message),
+            ioctl::LIST_LOCK_REPORTS => locks::list_reports(message),
+            ioctl::LIST_LOCK_REPORT_LINKS => locks::list_report_links(message),
+            ioctl::LIST_LOCK_STATISTICS => locks::list_statistics(message),
             _ => Err(Status::INVALID_DEVICE_REQUEST),
         }
     }
@@ -182,7 +190,7 @@ pub fn list<T: IntoBytes + Immutable>(
 }
 
 /// Answers with one value.
-fn answer<T: IntoBytes + Immutable>(message: Message<'_>, value: &T) -> Result<usize, Status> {
+pub fn answer<T: IntoBytes + Immutable>(message: Message<'_>, value: &T) -> Result<usize, Status> {
     let mut reply: Reply<'_> = message.reply(size_of::<T>())?;
     reply.put(value)?;
     Ok(reply.written())

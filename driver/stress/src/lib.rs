@@ -8,6 +8,7 @@
 //! | module | what is there |
 //! |---|---|
 //! | `engine`, `session`, `dispatch`, `inspect` | handles, control codes, limits |
+//! | `locks` | what `wdk-sync` finds out of the driver's own locks, if it was built to |
 //! | `run` | one run: its workers' counters, its supervisor, its outcome |
 //! | `measure` | histograms, the clock, and what measuring costs |
 //! | `behaviour` | one function per documented behaviour of a primitive |
@@ -28,6 +29,7 @@ mod dispatch;
 mod engine;
 mod inspect;
 mod limits;
+mod locks;
 mod log;
 mod measure;
 mod message;
