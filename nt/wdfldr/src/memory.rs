@@ -4,6 +4,7 @@ use crate::abi::{WDF_DRIVER_GLOBALS, WDF_OBJECT_ATTRIBUTES, WDFMEMORY};
 use crate::client::Client;
 use crate::kernel::{Block, Outcome, Ptr, SpinLock, status_of};
 use crate::object::{Body, create_simple, create_simple_object, lookup};
+use crate::request::LockedPages;
 use crate::violation;
 use core::ffi::c_void;
 use nt_abi::{
@@ -19,6 +20,8 @@ enum Storage {
     Own { _block: Block },
     /// A request.
     Request,
+    /// A user, whose pages are locked as long.
+    User { _pages: LockedPages },
     /// The client, who may assign another one.
     Client,
 }
@@ -49,6 +52,11 @@ impl Memory {
     /// The buffer of a request.
     pub const fn borrowed(address: PVOID, size: usize) -> Self {
         Self::new(Storage::Request, address, size)
+    }
+
+    /// A user's buffer, locked and mapped at a system address.
+    pub const fn locked(pages: LockedPages, address: PVOID, size: usize) -> Self {
+        Self::new(Storage::User { _pages: pages }, address, size)
     }
 
     /// A buffer of its own, zeroed.
@@ -170,7 +178,9 @@ pub unsafe extern "win64" fn WdfMemoryAssignBuffer(
             nt_abi::STATUS_SUCCESS
         }
         Storage::Client => STATUS_INVALID_PARAMETER,
-        Storage::Own { .. } | Storage::Request => STATUS_INVALID_DEVICE_REQUEST,
+        Storage::Own { .. } | Storage::Request | Storage::User { .. } => {
+            STATUS_INVALID_DEVICE_REQUEST
+        }
     }
 }
 

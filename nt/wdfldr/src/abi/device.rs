@@ -83,9 +83,12 @@ layout!(
 pub const WdfPowerDeviceD3Final: i32 = 5;
 
 /// `WDF_DEVICE_IO_TYPE`.
+pub const WdfDeviceIoNeither: i32 = 1;
 pub const WdfDeviceIoBuffered: i32 = 2;
 pub const WdfDeviceIoDirect: i32 = 3;
 pub const WdfDeviceIoBufferedOrDirect: i32 = 4;
+
+pub type PFN_WDF_IO_IN_CALLER_CONTEXT = Option<unsafe extern "win64" fn(WDFDEVICE, WDFREQUEST)>;
 
 /// `WDF_IO_TYPE_CONFIG`.
 #[repr(C)]

@@ -97,6 +97,7 @@ pub unsafe extern "win64" fn WdfDeviceEnqueueRequest(
 ) -> NTSTATUS {
     let device = lookup::<self::Device>(Device);
     let request = lookup::<self::Request>(Request);
+    request.set_in_caller_context(false);
     device
         .route(request.major())
         .map_or(STATUS_INVALID_DEVICE_REQUEST, |queue| {

@@ -190,6 +190,7 @@ fn describe(
         exclusive: init.exclusive,
         open_handles: AtomicU32::new(0),
         stoppable: AtomicBool::new(true),
+        in_caller_context: init.in_caller_context,
         shutdown: init.shutdown,
         routes: [const { AtomicUsize::new(0) }; MAJORS],
         default_queue: AtomicUsize::new(WDFOBJECT::NULL.0),

@@ -3,8 +3,8 @@
 use super::Device;
 use super::control::ShutdownEvent;
 use crate::abi::{
-    PWDFDEVICE_INIT, WDF_DRIVER_GLOBALS, WDF_FILEOBJECT_CONFIG, WDF_IO_TYPE_CONFIG,
-    WDF_OBJECT_ATTRIBUTES, WDF_PNPPOWER_EVENT_CALLBACKS, WdfDeviceIoBuffered,
+    PFN_WDF_IO_IN_CALLER_CONTEXT, PWDFDEVICE_INIT, WDF_DRIVER_GLOBALS, WDF_FILEOBJECT_CONFIG,
+    WDF_IO_TYPE_CONFIG, WDF_OBJECT_ATTRIBUTES, WDF_PNPPOWER_EVENT_CALLBACKS, WdfDeviceIoBuffered,
     WdfDeviceIoBufferedOrDirect, WdfFileObjectCanBeOptional, WdfFileObjectNotRequired,
     WdfFileObjectWdfCanUseFsContext, WdfFileObjectWdfCannotUseFsContexts,
 };
@@ -38,6 +38,7 @@ pub struct DeviceInit {
     pub pnp_events: WDF_PNPPOWER_EVENT_CALLBACKS,
     pub files: FileSetup,
     pub request_attributes: Attributes,
+    pub in_caller_context: PFN_WDF_IO_IN_CALLER_CONTEXT,
     pub shutdown: Option<ShutdownEvent>,
     /// The device that was created from this.
     pub created: Option<Typed<Device>>,
@@ -59,6 +60,7 @@ impl DeviceInit {
             pnp_events: WDF_PNPPOWER_EVENT_CALLBACKS::default(),
             files: FileSetup::NONE,
             request_attributes: Attributes::DEFAULT,
+            in_caller_context: None,
             shutdown: None,
             created: None,
         })?)
@@ -276,6 +278,13 @@ macro_rules! setters {
 setters! {
     /// `WdfDeviceInitSetDeviceType`. IRQL <= `DISPATCH_LEVEL`.
     WdfDeviceInitSetDeviceType(init, DeviceType: ULONG) { init.device_type = DeviceType; }
+
+    /// `WdfDeviceInitSetIoInCallerContextCallback`: who gets read, write and control requests before
+    /// their queue does. IRQL <= `DISPATCH_LEVEL`.
+    WdfDeviceInitSetIoInCallerContextCallback(
+        init,
+        EvtIoInCallerContext: PFN_WDF_IO_IN_CALLER_CONTEXT
+    ) { init.in_caller_context = EvtIoInCallerContext; }
 
     /// `WdfDeviceInitSetExclusive`. IRQL <= `DISPATCH_LEVEL`.
     WdfDeviceInitSetExclusive(init, IsExclusive: BOOLEAN) { init.exclusive = IsExclusive != 0; }

@@ -14,7 +14,10 @@ pub use create::*;
 pub use init::*;
 pub use interface::*;
 
-use crate::abi::{PFN_WDF_DRIVER_DEVICE_ADD, WDF_PNPPOWER_EVENT_CALLBACKS, WDFDRIVER, WDFOBJECT};
+use crate::abi::{
+    PFN_WDF_DRIVER_DEVICE_ADD, PFN_WDF_IO_IN_CALLER_CONTEXT, WDF_PNPPOWER_EVENT_CALLBACKS,
+    WDFDRIVER, WDFOBJECT,
+};
 use crate::callback_lock::{CallbackLock, Constraints};
 use crate::client::Client;
 use crate::file::{self, File, FileSetup, OpenFile};
@@ -30,9 +33,10 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering
 use interface::Names;
 use nt_abi::{
     DEVICE_OBJECT, DO_DEVICE_INITIALIZING, FILE_OBJECT, IO_STACK_LOCATION, IRP, IRP_MJ_CLEANUP,
-    IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_MAXIMUM_FUNCTION, IRP_MJ_PNP, IRP_MJ_POWER,
-    IRP_MJ_SHUTDOWN, IRP_MJ_SYSTEM_CONTROL, NTSTATUS, PDEVICE_OBJECT,
-    STATUS_INVALID_DEVICE_REQUEST, STATUS_NO_SUCH_DEVICE, STATUS_SUCCESS,
+    IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, IRP_MJ_INTERNAL_DEVICE_CONTROL,
+    IRP_MJ_MAXIMUM_FUNCTION, IRP_MJ_PNP, IRP_MJ_POWER, IRP_MJ_READ, IRP_MJ_SHUTDOWN,
+    IRP_MJ_SYSTEM_CONTROL, IRP_MJ_WRITE, NTSTATUS, PDEVICE_OBJECT, STATUS_INVALID_DEVICE_REQUEST,
+    STATUS_NO_SUCH_DEVICE, STATUS_PENDING, STATUS_SUCCESS,
 };
 use pnp::PnpState;
 
@@ -59,6 +63,7 @@ pub struct Device {
     open_handles: AtomicU32,
     /// Whether the PnP manager may stop or remove it (`WdfDeviceSetStaticStopRemove`).
     stoppable: AtomicBool,
+    in_caller_context: PFN_WDF_IO_IN_CALLER_CONTEXT,
     shutdown: Option<control::ShutdownEvent>,
     /// The queue of each kind of request, as a handle; null for none.
     routes: [AtomicUsize; MAJORS],
@@ -348,8 +353,32 @@ fn power(device: &Device, irp: Irp) -> NTSTATUS {
     unsafe { PoCallDriver(device.lower.0, irp.0) }
 }
 
-/// Turns an IRP into a request and gives it to its queue.
+/// Whether requests of a kind go through `EvtIoInCallerContext`.
+fn is_transfer(major: u8) -> bool {
+    matches!(
+        u32::from(major),
+        IRP_MJ_READ | IRP_MJ_WRITE | IRP_MJ_DEVICE_CONTROL | IRP_MJ_INTERNAL_DEVICE_CONTROL
+    )
+}
+
+/// Turns an IRP into a request and gives it to the client, if it wants requests in their caller's
+/// context, or to its queue.
 fn dispatch_io(device: &Typed<Device>, irp: Irp, location: &IO_STACK_LOCATION) -> NTSTATUS {
+    if let Some(event) = device.in_caller_context
+        && is_transfer(location.MajorFunction)
+    {
+        return match request::create(device, irp, location) {
+            Ok(request) => {
+                request.mark_pending();
+                request.set_in_caller_context(true);
+                // SAFETY: The client registered the event for its device and owns the request now.
+                unsafe { event(device.handle(), request.handle()) };
+                STATUS_PENDING
+            }
+            // SAFETY: The IRP is owned.
+            Err(status) => unsafe { irp.complete(status) },
+        };
+    }
     let Some(queue) = device.route(location.MajorFunction) else {
         if device.filter {
             // SAFETY: The IRP is owned, and `lower` is what this filter is attached to.

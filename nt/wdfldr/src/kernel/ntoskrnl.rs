@@ -6,15 +6,17 @@
 #[cfg(not(windows))]
 pub use nthost::ntddk::{
     DbgPrint, ExAcquireFastMutexUnsafe, ExAllocatePoolWithTag, ExFreePoolWithTag,
-    ExReleaseFastMutexUnsafe, IoAllocateWorkItem, IoAttachDeviceToDeviceStack, IoCreateDevice,
-    IoCreateSymbolicLink, IoDeleteDevice, IoDeleteSymbolicLink, IoDetachDevice, IoFreeWorkItem,
-    IoGetDeviceProperty, IoQueueWorkItem, IoRegisterDeviceInterface, IoReleaseCancelSpinLock,
-    IoSetDeviceInterfaceState, IofCallDriver, IofCompleteRequest, KeAcquireSpinLockRaiseToDpc,
-    KeBugCheckEx, KeCancelTimer, KeDelayExecutionThread, KeEnterCriticalRegion, KeFlushQueuedDpcs,
-    KeInitializeDpc, KeInitializeEvent, KeInitializeTimerEx, KeInsertQueueDpc,
-    KeLeaveCriticalRegion, KeReleaseSpinLock, KeRemoveQueueDpc, KeSetEvent, KeSetTimerEx,
-    KeWaitForSingleObject, MmMapLockedPagesSpecifyCache, PoCallDriver, PoStartNextPowerIrp,
-    PsGetCurrentThread, RtlFreeUnicodeString, ZwClose, ZwOpenKey, ZwQueryValueKey, ZwSetValueKey,
+    ExReleaseFastMutexUnsafe, IoAllocateMdl, IoAllocateWorkItem, IoAttachDeviceToDeviceStack,
+    IoCreateDevice, IoCreateSymbolicLink, IoDeleteDevice, IoDeleteSymbolicLink, IoDetachDevice,
+    IoFreeMdl, IoFreeWorkItem, IoGetDeviceProperty, IoQueueWorkItem, IoRegisterDeviceInterface,
+    IoReleaseCancelSpinLock, IoSetDeviceInterfaceState, IofCallDriver, IofCompleteRequest,
+    KeAcquireSpinLockRaiseToDpc, KeBugCheckEx, KeCancelTimer, KeDelayExecutionThread,
+    KeEnterCriticalRegion, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeEvent,
+    KeInitializeTimerEx, KeInsertQueueDpc, KeLeaveCriticalRegion, KeReleaseSpinLock,
+    KeRemoveQueueDpc, KeSetEvent, KeSetTimerEx, KeWaitForSingleObject,
+    MmMapLockedPagesSpecifyCache, MmProbeAndLockPages, MmUnlockPages, PoCallDriver,
+    PoStartNextPowerIrp, PsGetCurrentThread, RtlFreeUnicodeString, ZwClose, ZwOpenKey,
+    ZwQueryValueKey, ZwSetValueKey,
 };
 
 #[cfg(windows)]
@@ -36,6 +38,13 @@ unsafe extern "win64" {
     pub fn ExAllocatePoolWithTag(PoolType: i32, NumberOfBytes: SIZE_T, Tag: ULONG) -> PVOID;
     pub fn ExFreePoolWithTag(P: PVOID, Tag: ULONG);
     pub fn ExReleaseFastMutexUnsafe(FastMutex: PFAST_MUTEX);
+    pub fn IoAllocateMdl(
+        VirtualAddress: PVOID,
+        Length: ULONG,
+        SecondaryBuffer: BOOLEAN,
+        ChargeQuota: BOOLEAN,
+        Irp: *mut IRP,
+    ) -> *mut nt_abi::MDL;
     pub fn IoAllocateWorkItem(DeviceObject: PDEVICE_OBJECT) -> PVOID;
     pub fn IoAttachDeviceToDeviceStack(
         SourceDevice: PDEVICE_OBJECT,
@@ -57,6 +66,7 @@ unsafe extern "win64" {
     pub fn IoDeleteDevice(DeviceObject: PDEVICE_OBJECT);
     pub fn IoDeleteSymbolicLink(SymbolicLinkName: PUNICODE_STRING) -> NTSTATUS;
     pub fn IoDetachDevice(TargetDevice: PDEVICE_OBJECT);
+    pub fn IoFreeMdl(Mdl: *mut nt_abi::MDL);
     pub fn IoFreeWorkItem(IoWorkItem: PVOID);
     pub fn IoGetDeviceProperty(
         DeviceObject: PDEVICE_OBJECT,
@@ -129,6 +139,12 @@ unsafe extern "win64" {
         BugCheckOnFailure: ULONG,
         Priority: ULONG,
     ) -> PVOID;
+    pub fn MmProbeAndLockPages(
+        MemoryDescriptorList: *mut nt_abi::MDL,
+        AccessMode: KPROCESSOR_MODE,
+        Operation: i32,
+    );
+    pub fn MmUnlockPages(MemoryDescriptorList: *mut nt_abi::MDL);
     pub fn PoCallDriver(DeviceObject: PDEVICE_OBJECT, Irp: *mut IRP) -> NTSTATUS;
     pub fn PoStartNextPowerIrp(Irp: *mut IRP);
     pub fn PsGetCurrentThread() -> PVOID;

@@ -18,16 +18,36 @@ type Globals = *mut WDF_DRIVER_GLOBALS;
 
 /// Which of a request's two buffers.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
+pub(super) enum Side {
     Input,
     Output,
 }
 
-/// A buffer at a system address.
+/// A buffer and its length in bytes.
 #[derive(Clone, Copy)]
-struct Buffer {
-    address: PVOID,
-    length: usize,
+pub(super) struct Buffer {
+    pub address: PVOID,
+    pub length: usize,
+}
+
+impl Buffer {
+    /// Gives a client its buffer, or null for none, and the status.
+    ///
+    /// # Safety
+    /// `address` and `length` are the outputs of a retrieving function.
+    pub unsafe fn give(buffer: Outcome<Self>, address: *mut PVOID, length: *mut usize) -> NTSTATUS {
+        let found = buffer.unwrap_or(Self {
+            address: core::ptr::null_mut(),
+            length: 0,
+        });
+        // SAFETY: By contract.
+        unsafe { address.write(found.address) };
+        // SAFETY: By contract an optional output.
+        if let Some(place) = unsafe { length.as_mut() } {
+            *place = found.length;
+        }
+        status_of(buffer.map(drop))
+    }
 }
 
 impl Request {
@@ -118,6 +138,17 @@ const fn nonzero(length: u32) -> Outcome<usize> {
 /// # Safety
 /// The caller owns the IRP.
 unsafe fn mapped(irp: Irp) -> Outcome<PVOID> {
+    // SAFETY: By contract.
+    let mdl = unsafe { (*irp.0).MdlAddress };
+    // SAFETY: The MDL of an IRP is alive as long as the IRP, and its pages are locked.
+    unsafe { mapped_mdl(mdl) }
+}
+
+/// `MmGetSystemAddressForMdlSafe`.
+///
+/// # Safety
+/// The MDL is null or alive, with its pages locked.
+pub(super) unsafe fn mapped_mdl(mdl: *mut MDL) -> Outcome<PVOID> {
     /// `MDL_MAPPED_TO_SYSTEM_VA` and `MDL_SOURCE_IS_NONPAGED_POOL`: the address is there.
     const HAS_ADDRESS: i16 = 0x1 | 0x4;
     /// `NormalPagePriority`, not executable.
@@ -125,15 +156,13 @@ unsafe fn mapped(irp: Irp) -> Outcome<PVOID> {
     /// `MmCached`.
     const CACHED: i32 = 1;
     // SAFETY: By contract.
-    let mdl = unsafe { (*irp.0).MdlAddress };
-    // SAFETY: The MDL of an IRP is alive as long as the IRP.
     let Some(description) = (unsafe { mdl.as_ref() }) else {
         return Err(STATUS_BUFFER_TOO_SMALL);
     };
     if description.MdlFlags & HAS_ADDRESS != 0 {
         return Ok(description.MappedSystemVa);
     }
-    // SAFETY: The I/O manager locked the pages that the MDL describes.
+    // SAFETY: The pages that the MDL describes are locked.
     let address = unsafe {
         MmMapLockedPagesSpecifyCache(mdl, KERNEL_MODE, CACHED, core::ptr::null_mut(), 0, PRIORITY)
     };
@@ -166,17 +195,8 @@ unsafe fn retrieve(
             Ok(buffer)
         }
     });
-    let found = buffer.unwrap_or(Buffer {
-        address: core::ptr::null_mut(),
-        length: 0,
-    });
     // SAFETY: By contract.
-    unsafe { address.write(found.address) };
-    // SAFETY: By contract an optional output.
-    if let Some(place) = unsafe { length.as_mut() } {
-        *place = found.length;
-    }
-    status_of(buffer.map(drop))
+    unsafe { Buffer::give(buffer, address, length) }
 }
 
 /// `WdfRequestRetrieveInputBuffer`. IRQL <= `DISPATCH_LEVEL`.

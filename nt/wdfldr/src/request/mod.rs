@@ -4,10 +4,12 @@ mod api;
 mod buffers;
 mod cancel;
 mod complete;
+mod user_buffers;
 
 pub use api::*;
 pub use buffers::*;
 pub use complete::complete;
+pub use user_buffers::*;
 
 use crate::abi::{PFN_WDF_REQUEST_CANCEL, WDF_REQUEST_PARAMETERS};
 use crate::device::Device;
@@ -29,6 +31,8 @@ pub struct Request {
     irp: AtomicPtr<IRP>,
     location: Location,
     file: Option<Typed<File>>,
+    /// Whether `EvtIoInCallerContext` has it.
+    in_caller_context: AtomicBool,
     /// Whether the cancel routine of a waiting request is set.
     armed: AtomicBool,
     /// Whether the client marked it cancelable.
@@ -68,6 +72,7 @@ pub fn create(
         irp: AtomicPtr::new(irp.0),
         location: Location(*location),
         file: file::find(device, location.FileObject),
+        in_caller_context: AtomicBool::new(false),
         armed: AtomicBool::new(false),
         cancelable: AtomicBool::new(false),
         canceled: AtomicBool::new(false),
@@ -116,6 +121,11 @@ impl Request {
             .state
             .with(|state| core::mem::replace(&mut state.queue, queue));
         drop(previous);
+    }
+
+    /// Says whether `EvtIoInCallerContext` has the request now.
+    pub fn set_in_caller_context(&self, is: bool) {
+        self.in_caller_context.store(is, Ordering::Release);
     }
 
     /// Marks the IRP pending, before anybody can complete it.

@@ -236,7 +236,7 @@ fn a_driver_entry_that_fails_leaves_nothing() {
 static CONTROL: AtomicUsize = AtomicUsize::new(0);
 
 fn create_control_device() -> NTSTATUS {
-    let (_, mut sddl) = wide("D:P(A;;GA;;;SY)(A;;GA;;;BA)");
+    let (_sddl, mut sddl) = wide("D:P(A;;GA;;;SY)(A;;GA;;;BA)");
     // SAFETY: The globals are the driver's.
     let driver = unsafe { (*globals()).Driver };
     let mut init = wdf!(device::WdfControlDeviceInitAllocate(driver, &raw mut sddl));

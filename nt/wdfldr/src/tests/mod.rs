@@ -8,6 +8,7 @@ mod life;
 mod objects;
 mod queues;
 mod requests;
+mod samples;
 mod support;
 mod synchronization;
 mod violations;

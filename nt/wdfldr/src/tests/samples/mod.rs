@@ -1,0 +1,5 @@
+//! Drivers that call the framework as Microsoft's published samples do (github.com/microsoft/
+//! Windows-driver-samples), in our own words: each names the sample that it follows.
+
+mod echo;
+mod nonpnp;
