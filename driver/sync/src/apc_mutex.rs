@@ -6,11 +6,11 @@ use core::{cell::UnsafeCell, fmt, marker::PhantomData, pin::Pin};
 use pinned_init::{PinInit, pin_data, pin_init, pinned_drop};
 
 use crate::{
-    AlreadyOwned, Irql,
+    AlreadyOwned, Before, Irql, RaisedUnder, Rank, Unranked,
     dispatcher::KernelObject,
     guard::{Exclusive, Guard, Lock, Release, sealed::Sealed},
     held::{self, Held},
-    irql::{Apc, AtMost},
+    irql::{Apc, At, AtMost},
     nt,
     track::{Class, How, Kind},
 };
@@ -77,9 +77,10 @@ pub trait Functions: Sealed {
 /// To refuse its owner, [`lock`](Self::lock) tries first and looks at the owner only where it would
 /// have to wait: a free mutex costs one call of the kernel, as it does without this crate.
 #[pin_data(PinnedDrop)]
-pub struct ApcMutex<F: Functions, T: ?Sized> {
+pub struct ApcMutex<F: Functions, T: ?Sized, K = Unranked> {
     class: Class,
     functions: PhantomData<F>,
+    rank: PhantomData<K>,
     #[pin]
     raw: KernelObject<nt::FAST_MUTEX>,
     data: UnsafeCell<T>,
@@ -87,12 +88,12 @@ pub struct ApcMutex<F: Functions, T: ?Sized> {
 
 // SAFETY: The data is reached by the owner alone; handing it from owner to owner moves it between
 // threads, which `T: Send` allows.
-unsafe impl<F: Functions, T: ?Sized + Send> Sync for ApcMutex<F, T> {}
+unsafe impl<F: Functions, T: ?Sized + Send, K> Sync for ApcMutex<F, T, K> {}
 
 /// `FAST_MUTEX.Count` of a mutex that nobody owns.
 pub const FREE: i32 = 1;
 
-impl<F: Functions, T> ApcMutex<F, T> {
+impl<F: Functions, T, K: Rank> ApcMutex<F, T, K> {
     /// An initialiser of a mutex around `data` from one of the raw mutex.
     #[cfg_attr(feature = "_track", track_caller)]
     pub(crate) fn around(
@@ -103,13 +104,14 @@ impl<F: Functions, T> ApcMutex<F, T> {
         pin_init!(Self {
             class,
             functions: PhantomData,
+            rank: PhantomData,
             raw <- raw,
             data: UnsafeCell::new(data),
         })
     }
 }
 
-impl<F: Functions, T: ?Sized> ApcMutex<F, T> {
+impl<F: Functions, T: ?Sized, K: Rank> ApcMutex<F, T, K> {
     /// Waits for the mutex and raises to `APC_LEVEL` until the guard is dropped.
     ///
     /// IRQL: `<= APC_LEVEL`. Pages: `ExAcquireFastMutex`, `KeAcquireGuardedMutex`.
@@ -122,7 +124,10 @@ impl<F: Functions, T: ?Sized> ApcMutex<F, T> {
     pub fn lock<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
-    ) -> Result<ApcMutexGuard<'a, F, T, Raising>, AlreadyOwned> {
+    ) -> Result<ApcMutexGuard<'a, F, T, Raising, RaisedUnder<Apc, L, K>, K>, AlreadyOwned>
+    where
+        L::Held: Before<K>,
+    {
         let asked = self.class.acquiring(self.raw.get().cast(), How::Exclusive);
         if !self.acquire_at_once(irql) {
             self.refuse_owner()?;
@@ -143,7 +148,10 @@ impl<F: Functions, T: ?Sized> ApcMutex<F, T> {
     pub fn try_lock<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
-    ) -> Option<ApcMutexGuard<'a, F, T, Raising>> {
+    ) -> Option<ApcMutexGuard<'a, F, T, Raising, RaisedUnder<Apc, L, K>, K>>
+    where
+        L::Held: Before<K>,
+    {
         let asked = self
             .class
             .acquiring(self.raw.get().cast(), How::TryExclusive);
@@ -166,10 +174,13 @@ impl<F: Functions, T: ?Sized> ApcMutex<F, T> {
     /// [`AlreadyOwned`] if this thread owns it.
     #[inline]
     #[cfg_attr(feature = "_track", track_caller)]
-    pub fn lock_at_apc_level<'a>(
+    pub fn lock_at_apc_level<'a, L: At<Apc>>(
         &'a self,
-        _irql: &'a mut Irql<'_, Apc>,
-    ) -> Result<ApcMutexGuard<'a, F, T, AtApcLevel>, AlreadyOwned> {
+        _irql: &'a mut Irql<'_, L>,
+    ) -> Result<ApcMutexGuard<'a, F, T, AtApcLevel, RaisedUnder<Apc, L, K>, K>, AlreadyOwned>
+    where
+        L::Held: Before<K>,
+    {
         let asked = self.class.acquiring(self.raw.get().cast(), How::Exclusive);
         // The kernel has no try of this form.
         self.refuse_owner()?;
@@ -190,8 +201,11 @@ impl<F: Functions, T: ?Sized> ApcMutex<F, T> {
     pub fn with<L: AtMost<Apc>, R>(
         &self,
         irql: &mut Irql<'_, L>,
-        f: impl FnOnce(&mut T, &mut Irql<'_, Apc>) -> R,
-    ) -> Result<R, AlreadyOwned> {
+        f: impl FnOnce(&mut T, &mut Irql<'_, RaisedUnder<Apc, L, K>>) -> R,
+    ) -> Result<R, AlreadyOwned>
+    where
+        L::Held: Before<K>,
+    {
         let mut guard = self.lock(irql)?;
         let (data, irql) = guard.parts();
         Ok(f(data, irql))
@@ -220,7 +234,7 @@ impl<F: Functions, T: ?Sized> ApcMutex<F, T> {
 }
 
 #[pinned_drop]
-impl<F: Functions, T: ?Sized> PinnedDrop for ApcMutex<F, T> {
+impl<F: Functions, T: ?Sized, K> PinnedDrop for ApcMutex<F, T, K> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: `Count` is a member of the mutex.
         let count = unsafe { &raw const (*self.raw.get()).Count };
@@ -231,14 +245,14 @@ impl<F: Functions, T: ?Sized> PinnedDrop for ApcMutex<F, T> {
     }
 }
 
-impl<F: Functions, T: ?Sized> fmt::Debug for ApcMutex<F, T> {
+impl<F: Functions, T: ?Sized, K> fmt::Debug for ApcMutex<F, T, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct(F::NAME).finish_non_exhaustive()
     }
 }
 
-impl<F: Functions, T: ?Sized> Sealed for ApcMutex<F, T> {}
-impl<F: Functions, T: ?Sized> Lock for ApcMutex<F, T> {
+impl<F: Functions, T: ?Sized, K> Sealed for ApcMutex<F, T, K> {}
+impl<F: Functions, T: ?Sized, K> Lock for ApcMutex<F, T, K> {
     type Data = T;
 
     #[inline]
@@ -285,9 +299,9 @@ impl ApcAcquisition for AtApcLevel {
     }
 }
 
-impl<F: Functions, T: ?Sized, A: ApcAcquisition> Release<ApcMutex<F, T>, Exclusive> for A {
+impl<F: Functions, T: ?Sized, K, A: ApcAcquisition> Release<ApcMutex<F, T, K>, Exclusive> for A {
     #[inline]
-    unsafe fn release(self, mutex: &ApcMutex<F, T>) {
+    unsafe fn release(self, mutex: &ApcMutex<F, T, K>) {
         // SAFETY: The caller owns the mutex, acquired in this way.
         unsafe { ApcAcquisition::release::<F>(self, mutex.raw.get()) };
     }
@@ -295,4 +309,5 @@ impl<F: Functions, T: ?Sized, A: ApcAcquisition> Release<ApcMutex<F, T>, Exclusi
 
 /// The data of a [`FastMutex`](crate::FastMutex) or a [`GuardedMutex`](crate::GuardedMutex) while it
 /// is owned. Releases the mutex when dropped.
-pub type ApcMutexGuard<'a, F, T, A> = Guard<'a, ApcMutex<F, T>, A, Exclusive, Apc>;
+pub type ApcMutexGuard<'a, F, T, A, L = Apc, K = Unranked> =
+    Guard<'a, ApcMutex<F, T, K>, A, Exclusive, L>;

@@ -10,7 +10,7 @@ use core::{
 use pinned_init::{PinInit, pin_data, pin_init, pinned_drop};
 
 use crate::{
-    Bound, Dispatch, Irql, Level, NonPaged, Passive, Status,
+    At, Bound, Dispatch, Irql, Level, NonPaged, Passive, Status,
     callback::Callback,
     dispatcher::KernelObject,
     held::{self, Held},
@@ -242,7 +242,7 @@ impl<F> Dpc<F> {
     /// with proof of the level that it needs.
     ///
     /// IRQL: `PASSIVE_LEVEL`. Pages: `KeRemoveQueueDpc`, `KeFlushQueuedDpcs`.
-    pub fn run_down(dpc: NonPaged<Self>, _irql: &mut Irql<'_, Passive>) {
+    pub fn run_down<L: At<Passive>>(dpc: NonPaged<Self>, _irql: &mut Irql<'_, L>) {
         drop(dpc);
     }
 }

@@ -3,6 +3,7 @@
 use pinned_init::PinInit;
 
 use crate::{
+    Apc, Rank, Unranked,
     apc_mutex::{ApcMutex, ApcMutexGuard, FREE, Functions},
     dispatcher::KernelObject,
     guard::sealed::Sealed,
@@ -38,16 +39,24 @@ use crate::{
 /// # Ok::<(), wdk_sync::Status>(())
 /// # }).unwrap();
 /// ```
-pub type FastMutex<T> = ApcMutex<Fast, T>;
+pub type FastMutex<T, K = Unranked> = ApcMutex<Fast, T, K>;
 
 /// The data of a [`FastMutex`] while it is owned. Releases the mutex and restores the level when
 /// dropped.
-pub type FastMutexGuard<'a, T, A> = ApcMutexGuard<'a, Fast, T, A>;
+pub type FastMutexGuard<'a, T, A, L = Apc, K = Unranked> = ApcMutexGuard<'a, Fast, T, A, L, K>;
 
 impl<T> FastMutex<T> {
     /// An initialiser of a free fast mutex around `data`; see [`NonPaged`](crate::NonPaged).
     #[cfg_attr(feature = "_track", track_caller)]
     pub fn new(data: T) -> impl PinInit<Self> {
+        Self::ranked(data)
+    }
+}
+
+impl<T, K: Rank> FastMutex<T, K> {
+    /// An initialiser of a free fast mutex of rank `K` around `data`; otherwise as [`new`](Self::new).
+    #[cfg_attr(feature = "_track", track_caller)]
+    pub fn ranked(data: T) -> impl PinInit<Self> {
         Self::around(free_fast_mutex(), data)
     }
 }

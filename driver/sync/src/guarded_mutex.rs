@@ -3,7 +3,7 @@
 use pinned_init::PinInit;
 
 use crate::{
-    Irql,
+    Irql, Rank, Unranked,
     apc_mutex::{ApcMutex, ApcMutexGuard, Functions},
     dispatcher::KernelObject,
     guard::sealed::Sealed,
@@ -41,11 +41,12 @@ use crate::{
 /// # Ok::<(), wdk_sync::Status>(())
 /// # }).unwrap();
 /// ```
-pub type GuardedMutex<T> = ApcMutex<Guarded, T>;
+pub type GuardedMutex<T, K = Unranked> = ApcMutex<Guarded, T, K>;
 
 /// The data of a [`GuardedMutex`] while it is owned. Releases the mutex and lets APCs in again when
 /// dropped.
-pub type GuardedMutexGuard<'a, T, A> = ApcMutexGuard<'a, Guarded, T, A>;
+pub type GuardedMutexGuard<'a, T, A, L = Apc, K = Unranked> =
+    ApcMutexGuard<'a, Guarded, T, A, L, K>;
 
 impl<T> GuardedMutex<T> {
     /// An initialiser of a free mutex around `data`; see [`NonPaged`](crate::NonPaged). It borrows
@@ -53,7 +54,15 @@ impl<T> GuardedMutex<T> {
     ///
     /// IRQL: `<= APC_LEVEL`. Page: `KeInitializeGuardedMutex`.
     #[cfg_attr(feature = "_track", track_caller)]
-    pub fn new<L: AtMost<Apc>>(_irql: &Irql<'_, L>, data: T) -> impl PinInit<Self> {
+    pub fn new<L: AtMost<Apc>>(irql: &Irql<'_, L>, data: T) -> impl PinInit<Self> {
+        Self::ranked(irql, data)
+    }
+}
+
+impl<T, K: Rank> GuardedMutex<T, K> {
+    /// An initialiser of a free mutex of rank `K` around `data`; otherwise as [`new`](Self::new).
+    #[cfg_attr(feature = "_track", track_caller)]
+    pub fn ranked<L: AtMost<Apc>>(_irql: &Irql<'_, L>, data: T) -> impl PinInit<Self> {
         let init = |mutex: *mut nt::FAST_MUTEX| {
             // SAFETY: The place is valid for the mutex and resident.
             unsafe { nt::KeInitializeGuardedMutex(mutex.cast()) };

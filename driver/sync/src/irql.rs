@@ -18,9 +18,10 @@
 
 use core::marker::PhantomData;
 
-use crate::nt;
+use crate::{Holding, Rank, Unranked, nt};
 
-mod sealed {
+pub mod sealed {
+    /// Keeps the levels to this crate.
     pub trait Sealed {}
     impl Sealed for super::Passive {}
     impl Sealed for super::Apc {}
@@ -39,23 +40,39 @@ pub enum Apc {}
 #[derive(Debug)]
 pub enum Dispatch {}
 
-/// One of [`Passive`], [`Apc`] and [`Dispatch`].
+/// What a token says: [`Passive`], [`Apc`] or [`Dispatch`], or one of them while a lock with a rank is
+/// held ([`Holding`](crate::Holding)).
 pub trait Level: sealed::Sealed {
     /// The level as NT counts it.
     const IRQL: u8;
+
+    /// The level alone.
+    type Base: Base;
+
+    /// The rank of the lock that is held; of several, the one that comes after the others.
+    type Held: Rank;
+
+    /// The level `B`, with what is held.
+    type On<B: Base>: At<B>;
 }
 
-impl Level for Passive {
-    const IRQL: u8 = 0;
+/// One of [`Passive`], [`Apc`] and [`Dispatch`].
+pub trait Base: Level<Base = Self, Held = Unranked> + AtMost<Self> + Sized {}
+
+macro_rules! levels {
+    ($($level:ident = $irql:literal),*) => {$(
+        impl Level for $level {
+            const IRQL: u8 = $irql;
+            type Base = Self;
+            type Held = Unranked;
+            type On<B: Base> = B;
+        }
+
+        impl Base for $level {}
+    )*};
 }
 
-impl Level for Apc {
-    const IRQL: u8 = 1;
-}
-
-impl Level for Dispatch {
-    const IRQL: u8 = 2;
-}
+levels!(Passive = 0, Apc = 1, Dispatch = 2);
 
 /// Levels at or below `Ceiling`.
 #[diagnostic::on_unimplemented(
@@ -64,7 +81,7 @@ impl Level for Dispatch {
     note = "under a spin lock and in a DPC the level is DISPATCH_LEVEL: drop the guard first, or \
             hand the work to a system thread or a work item"
 )]
-pub trait AtMost<Ceiling: Level>: Level {}
+pub trait AtMost<Ceiling: Base>: Level {}
 
 impl AtMost<Self> for Passive {}
 impl AtMost<Apc> for Passive {}
@@ -72,6 +89,16 @@ impl AtMost<Dispatch> for Passive {}
 impl AtMost<Self> for Apc {}
 impl AtMost<Dispatch> for Apc {}
 impl AtMost<Self> for Dispatch {}
+
+/// The level `B`, whatever is held.
+#[diagnostic::on_unimplemented(
+    message = "this may be called at IRQL {B} alone, and the code here runs at {Self}",
+    label = "the token says {Self}"
+)]
+pub trait At<B: Base>: Level<Base = B> + AtMost<B> {}
+
+impl<B: Base> At<B> for B {}
+impl<B: Base, K: Rank> At<B> for Holding<B, K> {}
 
 /// The proof that the code runs at level `L`. Zero-sized; it stays on its thread:
 ///
@@ -132,7 +159,7 @@ impl<L: AtMost<Apc>> Irql<'_, L> {
     /// assert_eq!(level, 1);
     /// # });
     /// ```
-    pub fn at_apc_level<R>(&mut self, f: impl FnOnce(&mut Irql<'_, Apc>) -> R) -> R {
+    pub fn at_apc_level<R>(&mut self, f: impl FnOnce(&mut Irql<'_, L::On<Apc>>) -> R) -> R {
         // SAFETY: The token says that the level is at most APC_LEVEL, so this raises.
         let old = unsafe { nt::KfRaiseIrql(Apc::IRQL) };
         let _restore = Restore(old);
@@ -151,7 +178,10 @@ impl<L: AtMost<Dispatch>> Irql<'_, L> {
     /// assert_eq!(level, 2);
     /// # });
     /// ```
-    pub fn at_dispatch_level<R>(&mut self, f: impl FnOnce(&mut Irql<'_, Dispatch>) -> R) -> R {
+    pub fn at_dispatch_level<R>(
+        &mut self,
+        f: impl FnOnce(&mut Irql<'_, L::On<Dispatch>>) -> R,
+    ) -> R {
         // SAFETY: The token says that the level is at most DISPATCH_LEVEL, so this does not lower.
         let old = unsafe { nt::KeRaiseIrqlToDpcLevel() };
         let _restore = Restore(old);

@@ -41,6 +41,11 @@
 //! # }
 //! ```
 //!
+//! # The order of locks is in the type, too
+//!
+//! Locks that are held together may be given ranks ([`lock_ranks!`]): then the token says what is
+//! held, and taking them in another order than the declared one does not compile.
+//!
 //! # Storage
 //!
 //! The three kinds of spin lock are `const`. The other objects are initialised in place, in [`NonPaged`] memory, and
@@ -93,6 +98,10 @@
     )
 )]
 #![allow(
+    clippy::type_complexity,
+    reason = "the type of a guard says how it was acquired, at which level, and under which rank"
+)]
+#![allow(
     clippy::expl_impl_clone_on_copy,
     reason = "the expansion of pin_data has one, for structures without parameters"
 )]
@@ -119,6 +128,7 @@ mod nt;
 mod processor;
 mod push_lock;
 mod queued_spin_lock;
+mod rank;
 mod recursive_mutex;
 mod region;
 mod resource;
@@ -148,12 +158,13 @@ pub use fast_mutex::{Fast, FastMutex, FastMutexGuard};
 pub use guard::{Access, Exclusive, Guard, Lock, Release, Shared};
 pub use guarded_mutex::{Guarded, GuardedMutex, GuardedMutexGuard};
 pub use interlocked_list::{InterlockedList, ListNode};
-pub use irql::{Apc, AtMost, Dispatch, Irql, Level, Passive, current_irql};
+pub use irql::{Apc, At, AtMost, Base, Dispatch, Irql, Level, Passive, current_irql};
 pub use lock_multiple::{LockAny, MutexGuards, lock_all, lock_any};
 pub use mutex::{AlreadyOwned, Mutex, MutexGuard, Wait};
 pub use processor::{active_processors, stall};
 pub use push_lock::{PushExclusiveGuard, PushLock, PushSharedGuard};
 pub use queued_spin_lock::{QueueHandle, QueuedAcquisition, QueuedSpinLock, QueuedSpinLockGuard};
+pub use rank::{Before, Holding, RaisedUnder, Rank, Under, Unranked};
 pub use recursive_mutex::{RecursiveMutex, RecursiveMutexGuard};
 pub use region::{CriticalRegion, GuardedRegion, are_all_apcs_disabled, are_apcs_disabled};
 pub use resource::{ExclusiveGuard, HandedOver, Resource, ResourceHolder, SharedGuard};
@@ -170,4 +181,6 @@ pub use wait::{
     Alertable, WaitStatus, Waitable, sleep, sleep_alertable, wait_in_user_mode, yield_now,
 };
 pub use wait_multiple::{WaitAny, wait_all, wait_all_alertable, wait_any, wait_any_alertable};
+#[doc(hidden)]
+pub use wdk_sync_ranks::declare as __declare_ranks;
 pub use work_item::{BoundWorkItem, WorkItem, WorkItemCallback, WorkItemControl, WorkItemWas};

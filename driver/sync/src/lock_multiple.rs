@@ -3,7 +3,8 @@
 use core::fmt;
 
 use crate::{
-    Alertable, Irql, Level, Mutex, MutexGuard, Timeout, Wait, WaitStatus, Waitable,
+    Alertable, Before, Irql, Level, Mutex, MutexGuard, Rank, Timeout, Under, Unranked, Wait,
+    WaitStatus, Waitable,
     dispatcher::DispatcherObject,
     irql::{Apc, AtMost},
     track::{Acquiring, How},
@@ -52,12 +53,15 @@ pub enum LockAny<G> {
 /// # }).unwrap();
 /// ```
 #[cfg_attr(feature = "_track", track_caller)]
-pub fn lock_any<'a, T: ?Sized, L: AtMost<Apc>, const N: usize, const M: usize>(
+pub fn lock_any<'a, T: ?Sized, K: Rank, L: AtMost<Apc>, const N: usize, const M: usize>(
     _irql: &'a mut Irql<'_, L>,
-    mutexes: [&'a Mutex<T>; N],
+    mutexes: [&'a Mutex<T, K>; N],
     objects: [&dyn Waitable; M],
     timeout: Timeout,
-) -> LockAny<MutexGuard<'a, T, L>> {
+) -> LockAny<MutexGuard<'a, T, Under<L, K>, K>>
+where
+    L::Held: Before<K>,
+{
     if owns_one(&mutexes) {
         return LockAny::AlreadyOwned;
     }
@@ -108,12 +112,15 @@ pub fn lock_any<'a, T: ?Sized, L: AtMost<Apc>, const N: usize, const M: usize>(
 /// # }).unwrap();
 /// ```
 #[cfg_attr(feature = "_track", track_caller)]
-pub fn lock_all<'a, T: ?Sized, L: AtMost<Apc>, const N: usize, const M: usize>(
+pub fn lock_all<'a, T: ?Sized, K: Rank, L: AtMost<Apc>, const N: usize, const M: usize>(
     _irql: &'a mut Irql<'_, L>,
-    mutexes: [&'a Mutex<T>; N],
+    mutexes: [&'a Mutex<T, K>; N],
     objects: [&dyn Waitable; M],
     timeout: Timeout,
-) -> Wait<MutexGuards<'a, T, L, N>> {
+) -> Wait<MutexGuards<'a, T, Under<L, K>, N, K>>
+where
+    L::Held: Before<K>,
+{
     if owns_one(&mutexes) || names_one_twice(&mutexes) {
         return Wait::AlreadyOwned;
     }
@@ -134,12 +141,15 @@ pub fn lock_all<'a, T: ?Sized, L: AtMost<Apc>, const N: usize, const M: usize>(
 }
 
 /// A mutex that is asked for.
-type Asked<'a, T> = (&'a Mutex<T>, Option<Acquiring<'a>>);
+type Asked<'a, T, K> = (&'a Mutex<T, K>, Option<Acquiring<'a>>);
 
 /// The mutexes are about to be asked for.
 #[inline]
 #[cfg_attr(feature = "_track", track_caller)]
-fn ask<T: ?Sized, const N: usize>(mutexes: [&Mutex<T>; N], how: How) -> [Asked<'_, T>; N] {
+fn ask<T: ?Sized, K: Rank, const N: usize>(
+    mutexes: [&Mutex<T, K>; N],
+    how: How,
+) -> [Asked<'_, T, K>; N] {
     let mut asked = mutexes.map(|mutex| (mutex, None));
     // Not in the closure, which would be the place that asks.
     for (mutex, asking) in &mut asked {
@@ -154,7 +164,9 @@ fn ask<T: ?Sized, const N: usize>(mutexes: [&Mutex<T>; N], how: How) -> [Asked<'
 ///
 /// As for [`Mutex::take`].
 #[inline]
-unsafe fn take<T: ?Sized, L: Level>((mutex, asked): Asked<'_, T>) -> MutexGuard<'_, T, L> {
+unsafe fn take<T: ?Sized, L: Level, K: Rank>(
+    (mutex, asked): Asked<'_, T, K>,
+) -> MutexGuard<'_, T, L, K> {
     let asked = asked.unwrap_or_else(|| mutex.acquiring(How::TryExclusive));
     // SAFETY: The caller vouches for it.
     unsafe { mutex.take(asked) }
@@ -162,11 +174,11 @@ unsafe fn take<T: ?Sized, L: Level>((mutex, asked): Asked<'_, T>) -> MutexGuard<
 
 /// Whether this thread owns one of the mutexes: asked before the wait, because the kernel would let
 /// the owner in again.
-fn owns_one<T: ?Sized>(mutexes: &[&Mutex<T>]) -> bool {
+fn owns_one<T: ?Sized, K: Rank>(mutexes: &[&Mutex<T, K>]) -> bool {
     mutexes.iter().any(|mutex| mutex.is_owned_by_this_thread())
 }
 
-fn names_one_twice<T: ?Sized>(mutexes: &[&Mutex<T>]) -> bool {
+fn names_one_twice<T: ?Sized, K: Rank>(mutexes: &[&Mutex<T, K>]) -> bool {
     let mut rest = mutexes.iter();
     while let Some(mutex) = rest.next() {
         if rest.clone().any(|other| other.object() == mutex.object()) {
@@ -178,22 +190,22 @@ fn names_one_twice<T: ?Sized>(mutexes: &[&Mutex<T>]) -> bool {
 
 /// The data of several [`Mutex`]es that one wait has acquired. Releases them all when dropped.
 #[must_use = "the mutexes are released as soon as the guard is dropped"]
-pub struct MutexGuards<'a, T: ?Sized, L: Level, const N: usize> {
+pub struct MutexGuards<'a, T: ?Sized, L: Level, const N: usize, K = Unranked> {
     /// Their tokens stay in here: one level on one thread has one token in use.
-    guards: [MutexGuard<'a, T, L>; N],
+    guards: [MutexGuard<'a, T, L, K>; N],
     irql: Irql<'a, L>,
 }
 
 // SAFETY: A shared guard gives out `&T` alone; its token is reached through `&mut`.
-unsafe impl<T: ?Sized + Sync, L: Level, const N: usize> Sync for MutexGuards<'_, T, L, N> {}
+unsafe impl<T: ?Sized + Sync, L: Level, const N: usize, K> Sync for MutexGuards<'_, T, L, N, K> {}
 
-impl<'a, T: ?Sized, L: Level, const N: usize> MutexGuards<'a, T, L, N> {
+impl<'a, T: ?Sized, L: Level, const N: usize, K: Rank> MutexGuards<'a, T, L, N, K> {
     /// The guard of several mutexes.
     ///
     /// # Safety
     ///
     /// As for [`Mutex::take`], of each.
-    unsafe fn new(asked: [Asked<'a, T>; N]) -> Self {
+    unsafe fn new(asked: [Asked<'a, T, K>; N]) -> Self {
         Self {
             // SAFETY: The caller vouches for it.
             guards: asked.map(|asked| unsafe { take(asked) }),
@@ -219,7 +231,9 @@ impl<'a, T: ?Sized, L: Level, const N: usize> MutexGuards<'a, T, L, N> {
     }
 }
 
-impl<T: ?Sized + fmt::Debug, L: Level, const N: usize> fmt::Debug for MutexGuards<'_, T, L, N> {
+impl<T: ?Sized + fmt::Debug, L: Level, const N: usize, K: Rank> fmt::Debug
+    for MutexGuards<'_, T, L, N, K>
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.data()).finish()
     }

@@ -1,11 +1,11 @@
 //! KMUTEX: a mutex that is a dispatcher object, so that waits for it can time out.
 
-use core::{cell::UnsafeCell, fmt, pin::Pin};
+use core::{cell::UnsafeCell, fmt, marker::PhantomData, pin::Pin};
 
 use pinned_init::{PinInit, pin_data, pin_init, pinned_drop};
 
 use crate::{
-    Alertable, Irql, Level, Timeout, WaitStatus,
+    Alertable, Before, Irql, Level, Rank, Timeout, Under, Unranked, WaitStatus,
     dispatcher::KernelObject,
     guard::{Exclusive, Guard, Lock, Release, sealed::Sealed},
     held::{self, Held},
@@ -48,8 +48,9 @@ use crate::{
 /// # }).unwrap();
 /// ```
 #[pin_data(PinnedDrop)]
-pub struct Mutex<T: ?Sized> {
+pub struct Mutex<T: ?Sized, K = Unranked> {
     class: Class,
+    rank: PhantomData<K>,
     #[pin]
     raw: KernelObject<nt::KMUTEX>,
     data: UnsafeCell<T>,
@@ -57,7 +58,7 @@ pub struct Mutex<T: ?Sized> {
 
 // SAFETY: The data is reached by the owner alone; handing it from owner to owner moves it between
 // threads, which `T: Send` allows.
-unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
+unsafe impl<T: ?Sized + Send, K> Sync for Mutex<T, K> {}
 
 /// How a wait for a mutex ended.
 #[derive(Debug)]
@@ -105,9 +106,18 @@ impl<T> Mutex<T> {
     /// An initialiser of a free mutex around `data`; see [`NonPaged`](crate::NonPaged).
     #[cfg_attr(feature = "_track", track_caller)]
     pub fn new(data: T) -> impl PinInit<Self> {
+        Self::ranked(data)
+    }
+}
+
+impl<T, K: Rank> Mutex<T, K> {
+    /// An initialiser of a free mutex of rank `K` around `data`; otherwise as [`new`](Self::new).
+    #[cfg_attr(feature = "_track", track_caller)]
+    pub fn ranked(data: T) -> impl PinInit<Self> {
         let class = Class::new::<T>(Kind::Mutex);
         pin_init!(Self {
             class,
+            rank: PhantomData,
             raw <- free_mutex(),
             data: UnsafeCell::new(data),
         })
@@ -125,7 +135,7 @@ pub fn free_mutex() -> impl PinInit<KernelObject<nt::KMUTEX>> {
     unsafe { KernelObject::new(init) }
 }
 
-impl<T: ?Sized> Mutex<T> {
+impl<T: ?Sized, K: Rank> Mutex<T, K> {
     /// Waits for the mutex for as long as it takes.
     ///
     /// IRQL: `<= APC_LEVEL`. Page: `KeWaitForSingleObject`.
@@ -138,7 +148,10 @@ impl<T: ?Sized> Mutex<T> {
     pub fn lock<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
-    ) -> Result<MutexGuard<'a, T, L>, AlreadyOwned> {
+    ) -> Result<MutexGuard<'a, T, Under<L, K>, K>, AlreadyOwned>
+    where
+        L::Held: Before<K>,
+    {
         self.wait(irql, Timeout::Never)
             .acquired()
             .ok_or(AlreadyOwned)
@@ -153,7 +166,10 @@ impl<T: ?Sized> Mutex<T> {
         &'a self,
         irql: &'a mut Irql<'_, L>,
         timeout: Timeout,
-    ) -> Wait<MutexGuard<'a, T, L>> {
+    ) -> Wait<MutexGuard<'a, T, Under<L, K>, K>>
+    where
+        L::Held: Before<K>,
+    {
         self.wait_alertable(irql, timeout, Alertable::No)
     }
 
@@ -167,7 +183,10 @@ impl<T: ?Sized> Mutex<T> {
         _irql: &'a mut Irql<'_, L>,
         timeout: Timeout,
         alertable: Alertable,
-    ) -> Wait<MutexGuard<'a, T, L>> {
+    ) -> Wait<MutexGuard<'a, T, Under<L, K>, K>>
+    where
+        L::Held: Before<K>,
+    {
         let asked = self.acquiring(if timeout == Timeout::ZERO {
             How::TryExclusive
         } else {
@@ -188,7 +207,10 @@ impl<T: ?Sized> Mutex<T> {
     pub fn try_lock<'a, L: AtMost<Dispatch>>(
         &'a self,
         _irql: &'a mut Irql<'_, L>,
-    ) -> Option<MutexGuard<'a, T, L>> {
+    ) -> Option<MutexGuard<'a, T, Under<L, K>, K>>
+    where
+        L::Held: Before<K>,
+    {
         let asked = self.acquiring(How::TryExclusive);
         // SAFETY: The mutex is initialised and resident; with a time-out of zero any IRQL up to
         // DISPATCH_LEVEL will do.
@@ -215,8 +237,11 @@ impl<T: ?Sized> Mutex<T> {
     pub fn with<L: AtMost<Apc>, R>(
         &self,
         irql: &mut Irql<'_, L>,
-        f: impl FnOnce(&mut T, &mut Irql<'_, L>) -> R,
-    ) -> Result<R, AlreadyOwned> {
+        f: impl FnOnce(&mut T, &mut Irql<'_, Under<L, K>>) -> R,
+    ) -> Result<R, AlreadyOwned>
+    where
+        L::Held: Before<K>,
+    {
         let mut guard = self.lock(irql)?;
         let (data, irql) = guard.parts();
         Ok(f(data, irql))
@@ -227,7 +252,7 @@ impl<T: ?Sized> Mutex<T> {
         &'a self,
         status: WaitStatus,
         asked: Acquiring<'a>,
-    ) -> Wait<MutexGuard<'a, T, L>> {
+    ) -> Wait<MutexGuard<'a, T, L, K>> {
         match status {
             // The kernel lets the owner in again. Its first guard still has the data.
             WaitStatus::Acquired if self.raw.depth() > 1 => {
@@ -261,7 +286,7 @@ impl<T: ?Sized> Mutex<T> {
     pub(crate) unsafe fn take<'a, L: Level>(
         &'a self,
         asked: Acquiring<'a>,
-    ) -> MutexGuard<'a, T, L> {
+    ) -> MutexGuard<'a, T, L, K> {
         // SAFETY: The caller vouches for it.
         unsafe { Guard::new(self, (), asked.acquired()) }
     }
@@ -319,13 +344,13 @@ impl KernelObject<nt::KMUTEX> {
 }
 
 #[pinned_drop]
-impl<T: ?Sized> PinnedDrop for Mutex<T> {
+impl<T: ?Sized, K> PinnedDrop for Mutex<T, K> {
     fn drop(self: Pin<&mut Self>) {
         self.raw.require_free();
     }
 }
 
-impl<T: ?Sized> fmt::Debug for Mutex<T> {
+impl<T: ?Sized, K> fmt::Debug for Mutex<T, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mutex").finish_non_exhaustive()
     }
@@ -345,10 +370,10 @@ impl<T: ?Sized> fmt::Debug for Mutex<T> {
 ///     });
 /// }
 /// ```
-pub type MutexGuard<'a, T, L> = Guard<'a, Mutex<T>, (), Exclusive, L>;
+pub type MutexGuard<'a, T, L, K = Unranked> = Guard<'a, Mutex<T, K>, (), Exclusive, L>;
 
-impl<T: ?Sized> Sealed for Mutex<T> {}
-impl<T: ?Sized> Lock for Mutex<T> {
+impl<T: ?Sized, K> Sealed for Mutex<T, K> {}
+impl<T: ?Sized, K> Lock for Mutex<T, K> {
     type Data = T;
 
     #[inline]
@@ -357,9 +382,9 @@ impl<T: ?Sized> Lock for Mutex<T> {
     }
 }
 
-impl<T: ?Sized> Release<Mutex<T>, Exclusive> for () {
+impl<T: ?Sized, K> Release<Mutex<T, K>, Exclusive> for () {
     #[inline]
-    unsafe fn release(self, mutex: &Mutex<T>) {
+    unsafe fn release(self, mutex: &Mutex<T, K>) {
         // SAFETY: The caller owns the mutex by one acquisition.
         unsafe { mutex.raw.release() };
     }

@@ -1,11 +1,11 @@
 //! `EX_PUSH_LOCK`: shared or exclusive, in one machine word.
 
-use core::{cell::UnsafeCell, fmt, pin::Pin};
+use core::{cell::UnsafeCell, fmt, marker::PhantomData, pin::Pin};
 
 use pinned_init::{PinInit, pin_data, pin_init, pinned_drop};
 
 use crate::{
-    Irql,
+    Before, Irql, Rank, Under, Unranked,
     dispatcher::KernelObject,
     guard::{Exclusive, Guard, Lock, Release, Shared, sealed::Sealed},
     held::{self, Held},
@@ -47,8 +47,9 @@ use crate::{
 /// # }).unwrap();
 /// ```
 #[pin_data(PinnedDrop)]
-pub struct PushLock<T: ?Sized> {
+pub struct PushLock<T: ?Sized, K = Unranked> {
     class: Class,
+    rank: PhantomData<K>,
     #[pin]
     raw: KernelObject<nt::EX_PUSH_LOCK>,
     data: UnsafeCell<T>,
@@ -56,7 +57,7 @@ pub struct PushLock<T: ?Sized> {
 
 // SAFETY: Readers look at the data at the same time, for which it must be `Sync`; a writer takes it
 // over from another thread, for which it must be `Send`.
-unsafe impl<T: ?Sized + Send + Sync> Sync for PushLock<T> {}
+unsafe impl<T: ?Sized + Send + Sync, K> Sync for PushLock<T, K> {}
 
 /// `EX_DEFAULT_PUSH_LOCK_FLAGS`: what the macros of the pages pass.
 const FLAGS: u32 = 0;
@@ -67,6 +68,14 @@ impl<T> PushLock<T> {
     /// Page: `ExInitializePushLock`.
     #[cfg_attr(feature = "_track", track_caller)]
     pub fn new(data: T) -> impl PinInit<Self> {
+        Self::ranked(data)
+    }
+}
+
+impl<T, K: Rank> PushLock<T, K> {
+    /// An initialiser of a free push lock of rank `K` around `data`; otherwise as [`new`](Self::new).
+    #[cfg_attr(feature = "_track", track_caller)]
+    pub fn ranked(data: T) -> impl PinInit<Self> {
         let class = Class::new::<T>(Kind::PushLock);
         let init = |lock| {
             // SAFETY: The place is valid for an EX_PUSH_LOCK.
@@ -74,6 +83,7 @@ impl<T> PushLock<T> {
         };
         pin_init!(Self {
             class,
+            rank: PhantomData,
             // SAFETY: ExInitializePushLock initialises the whole lock.
             raw <- unsafe { KernelObject::new(init) },
             data: UnsafeCell::new(data),
@@ -81,7 +91,7 @@ impl<T> PushLock<T> {
     }
 }
 
-impl<T: ?Sized> PushLock<T> {
+impl<T: ?Sized, K: Rank> PushLock<T, K> {
     /// Waits for shared access, behind those who wait for exclusive access.
     ///
     /// IRQL: `<= APC_LEVEL`. Page: `ExAcquirePushLockShared`.
@@ -90,7 +100,10 @@ impl<T: ?Sized> PushLock<T> {
     pub fn shared<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
-    ) -> PushSharedGuard<'a, T, L> {
+    ) -> PushSharedGuard<'a, T, Under<L, K>, K>
+    where
+        L::Held: Before<K>,
+    {
         let asked = self.class.acquiring(self.raw.get().cast(), How::Shared);
         enter_critical_region(irql);
         // SAFETY: The lock is initialised, in a critical region and at an IRQL of at most APC_LEVEL.
@@ -107,7 +120,10 @@ impl<T: ?Sized> PushLock<T> {
     pub fn exclusive<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
-    ) -> PushExclusiveGuard<'a, T, L> {
+    ) -> PushExclusiveGuard<'a, T, Under<L, K>, K>
+    where
+        L::Held: Before<K>,
+    {
         let asked = self.class.acquiring(self.raw.get().cast(), How::Exclusive);
         enter_critical_region(irql);
         // SAFETY: As for shared access.
@@ -122,8 +138,11 @@ impl<T: ?Sized> PushLock<T> {
     pub fn with_shared<L: AtMost<Apc>, R>(
         &self,
         irql: &mut Irql<'_, L>,
-        f: impl FnOnce(&T, &mut Irql<'_, L>) -> R,
-    ) -> R {
+        f: impl FnOnce(&T, &mut Irql<'_, Under<L, K>>) -> R,
+    ) -> R
+    where
+        L::Held: Before<K>,
+    {
         let mut guard = self.shared(irql);
         let (data, irql) = guard.parts();
         f(data, irql)
@@ -135,8 +154,11 @@ impl<T: ?Sized> PushLock<T> {
     pub fn with_exclusive<L: AtMost<Apc>, R>(
         &self,
         irql: &mut Irql<'_, L>,
-        f: impl FnOnce(&mut T, &mut Irql<'_, L>) -> R,
-    ) -> R {
+        f: impl FnOnce(&mut T, &mut Irql<'_, Under<L, K>>) -> R,
+    ) -> R
+    where
+        L::Held: Before<K>,
+    {
         let mut guard = self.exclusive(irql);
         let (data, irql) = guard.parts();
         f(data, irql)
@@ -144,7 +166,7 @@ impl<T: ?Sized> PushLock<T> {
 }
 
 #[pinned_drop]
-impl<T: ?Sized> PinnedDrop for PushLock<T> {
+impl<T: ?Sized, K> PinnedDrop for PushLock<T, K> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: An EX_PUSH_LOCK is a word, zero if nobody has it, and nobody changes it: the lock is
         // borrowed by nobody.
@@ -154,21 +176,21 @@ impl<T: ?Sized> PinnedDrop for PushLock<T> {
     }
 }
 
-impl<T: ?Sized> fmt::Debug for PushLock<T> {
+impl<T: ?Sized, K> fmt::Debug for PushLock<T, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PushLock").finish_non_exhaustive()
     }
 }
 
 /// Shared access to the data of a [`PushLock`]. Released, and the critical region left, when dropped.
-pub type PushSharedGuard<'a, T, L> = Guard<'a, PushLock<T>, (), Shared, L>;
+pub type PushSharedGuard<'a, T, L, K = Unranked> = Guard<'a, PushLock<T, K>, (), Shared, L>;
 
 /// Exclusive access to the data of a [`PushLock`]. Released, and the critical region left, when
 /// dropped.
-pub type PushExclusiveGuard<'a, T, L> = Guard<'a, PushLock<T>, (), Exclusive, L>;
+pub type PushExclusiveGuard<'a, T, L, K = Unranked> = Guard<'a, PushLock<T, K>, (), Exclusive, L>;
 
-impl<T: ?Sized> Sealed for PushLock<T> {}
-impl<T: ?Sized> Lock for PushLock<T> {
+impl<T: ?Sized, K> Sealed for PushLock<T, K> {}
+impl<T: ?Sized, K> Lock for PushLock<T, K> {
     type Data = T;
 
     #[inline]
@@ -177,9 +199,9 @@ impl<T: ?Sized> Lock for PushLock<T> {
     }
 }
 
-impl<T: ?Sized> Release<PushLock<T>, Shared> for () {
+impl<T: ?Sized, K> Release<PushLock<T, K>, Shared> for () {
     #[inline]
-    unsafe fn release(self, lock: &PushLock<T>) {
+    unsafe fn release(self, lock: &PushLock<T, K>) {
         // SAFETY: The caller has shared access, acquired on this thread in the critical region that
         // it is in, and releases it once.
         unsafe { nt::ExReleasePushLockSharedEx(lock.raw.get(), FLAGS) };
@@ -187,9 +209,9 @@ impl<T: ?Sized> Release<PushLock<T>, Shared> for () {
     }
 }
 
-impl<T: ?Sized> Release<PushLock<T>, Exclusive> for () {
+impl<T: ?Sized, K> Release<PushLock<T, K>, Exclusive> for () {
     #[inline]
-    unsafe fn release(self, lock: &PushLock<T>) {
+    unsafe fn release(self, lock: &PushLock<T, K>) {
         // SAFETY: As for shared access, with exclusive access.
         unsafe { nt::ExReleasePushLockExclusiveEx(lock.raw.get(), FLAGS) };
         leave_critical_region();

@@ -10,10 +10,10 @@ use core::{
 };
 
 use crate::{
-    AtDpcLevel, Dispatch, Irql, Raising,
+    AtDpcLevel, Before, Dispatch, Irql, Level, RaisedUnder, Raising, Rank, Unranked,
     guard::{Exclusive, Guard, Lock, Release, sealed::Sealed},
     held::{self, Held},
-    irql::AtMost,
+    irql::{At, AtMost},
     nt,
     track::How,
     word_lock::{Queued, WordLock},
@@ -53,20 +53,31 @@ use crate::{
 /// assert_eq!(*hits, 1);
 /// # });
 /// ```
-pub struct QueuedSpinLock<T: ?Sized> {
+pub struct QueuedSpinLock<T: ?Sized, K = Unranked> {
+    rank: PhantomData<K>,
     word: WordLock<Queued, T>,
 }
 
 // SAFETY: The data is reached by one holder at a time; handing it from holder to holder moves it
 // between threads, which `T: Send` allows.
-unsafe impl<T: ?Sized + Send> Sync for QueuedSpinLock<T> {}
+unsafe impl<T: ?Sized + Send, K> Sync for QueuedSpinLock<T, K> {}
 
 impl<T> QueuedSpinLock<T> {
     /// A free lock around `data`.
     #[inline]
     #[cfg_attr(feature = "_track", track_caller)]
     pub const fn new(data: T) -> Self {
+        Self::ranked(data)
+    }
+}
+
+impl<T, K: Rank> QueuedSpinLock<T, K> {
+    /// A free lock of rank `K` around `data`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
+    pub const fn ranked(data: T) -> Self {
         Self {
+            rank: PhantomData,
             word: WordLock::new(data),
         }
     }
@@ -79,7 +90,7 @@ impl<T> QueuedSpinLock<T> {
     }
 }
 
-impl<T: ?Sized> QueuedSpinLock<T> {
+impl<T: ?Sized, K: Rank> QueuedSpinLock<T, K> {
     /// Runs `f` with the data, at `DISPATCH_LEVEL`.
     ///
     /// IRQL: `<= DISPATCH_LEVEL`. Page: `KeAcquireInStackQueuedSpinLock`.
@@ -88,8 +99,11 @@ impl<T: ?Sized> QueuedSpinLock<T> {
     pub fn with<L: AtMost<Dispatch>, R>(
         &self,
         _irql: &mut Irql<'_, L>,
-        f: impl FnOnce(&mut T, &mut Irql<'_, Dispatch>) -> R,
-    ) -> R {
+        f: impl FnOnce(&mut T, &mut Irql<'_, RaisedUnder<Dispatch, L, K>>) -> R,
+    ) -> R
+    where
+        L::Held: Before<K>,
+    {
         let mut handle = MaybeUninit::uninit();
         // SAFETY: The token says that the IRQL is low enough. The handle stays in this frame, where
         // it is until the guard is dropped, whatever `f` does: it gets no hold of the guard.
@@ -104,11 +118,14 @@ impl<T: ?Sized> QueuedSpinLock<T> {
     /// IRQL: `DISPATCH_LEVEL`. Page: `KeAcquireInStackQueuedSpinLockAtDpcLevel`.
     #[inline]
     #[cfg_attr(feature = "_track", track_caller)]
-    pub fn with_at_dpc_level<R>(
+    pub fn with_at_dpc_level<L: At<Dispatch>, R>(
         &self,
-        _irql: &mut Irql<'_, Dispatch>,
-        f: impl FnOnce(&mut T, &mut Irql<'_, Dispatch>) -> R,
-    ) -> R {
+        _irql: &mut Irql<'_, L>,
+        f: impl FnOnce(&mut T, &mut Irql<'_, RaisedUnder<Dispatch, L, K>>) -> R,
+    ) -> R
+    where
+        L::Held: Before<K>,
+    {
         let mut handle = MaybeUninit::uninit();
         // SAFETY: As in `with`; the token says that the IRQL is DISPATCH_LEVEL.
         let mut guard = unsafe { self.acquire(InFrame::<AtDpcLevel>::at(&mut handle)) };
@@ -129,7 +146,10 @@ impl<T: ?Sized> QueuedSpinLock<T> {
         &'a self,
         _irql: &'a mut Irql<'_, L>,
         handle: Pin<&'a mut QueueHandle>,
-    ) -> QueuedSpinLockGuard<'a, T, Raising> {
+    ) -> QueuedSpinLockGuard<'a, T, Raising, RaisedUnder<Dispatch, L, K>, K>
+    where
+        L::Held: Before<K>,
+    {
         // SAFETY: The token says that the IRQL is low enough. The handle is pinned, so its memory stays
         // until it is dropped, and that stops the system while it is in use.
         unsafe { self.acquire(InUse::mark(handle)) }
@@ -141,11 +161,14 @@ impl<T: ?Sized> QueuedSpinLock<T> {
     /// IRQL: `DISPATCH_LEVEL`. Page: `KeAcquireInStackQueuedSpinLockAtDpcLevel`.
     #[inline]
     #[cfg_attr(feature = "_track", track_caller)]
-    pub fn lock_at_dpc_level<'a>(
+    pub fn lock_at_dpc_level<'a, L: At<Dispatch>>(
         &'a self,
-        _irql: &'a mut Irql<'_, Dispatch>,
+        _irql: &'a mut Irql<'_, L>,
         handle: Pin<&'a mut QueueHandle>,
-    ) -> QueuedSpinLockGuard<'a, T, AtDpcLevel> {
+    ) -> QueuedSpinLockGuard<'a, T, AtDpcLevel, RaisedUnder<Dispatch, L, K>, K>
+    where
+        L::Held: Before<K>,
+    {
         // SAFETY: As in `lock`; the token says that the IRQL is DISPATCH_LEVEL.
         unsafe { self.acquire(InUse::mark(handle)) }
     }
@@ -157,21 +180,24 @@ impl<T: ?Sized> QueuedSpinLock<T> {
 
     /// # Safety
     ///
-    /// The IRQL fits the acquisition, and its handle is writable, used by nothing else, and stays
+    /// The IRQL fits the acquisition, which leaves `L`, and its handle is writable, used by nothing else, and stays
     /// where it is until the guard was dropped.
     #[inline]
     #[cfg_attr(feature = "_track", track_caller)]
-    unsafe fn acquire<P: HandlePlace>(&self, place: P) -> Guard<'_, Self, P, Exclusive, Dispatch> {
+    unsafe fn acquire<P: HandlePlace, L: Level>(
+        &self,
+        place: P,
+    ) -> Guard<'_, Self, P, Exclusive, L> {
         let asked = self.word.acquiring(How::Exclusive);
         // SAFETY: The caller vouches for IRQL and handle.
         unsafe { P::Acquisition::acquire(self.word.raw(), place.handle()) };
-        // SAFETY: It was acquired in this way, which leaves DISPATCH_LEVEL.
+        // SAFETY: It was acquired in this way, which leaves `L`.
         unsafe { Guard::new(self, place, asked.acquired()) }
     }
 }
 
-impl<T: ?Sized> Sealed for QueuedSpinLock<T> {}
-impl<T: ?Sized> Lock for QueuedSpinLock<T> {
+impl<T: ?Sized, K> Sealed for QueuedSpinLock<T, K> {}
+impl<T: ?Sized, K> Lock for QueuedSpinLock<T, K> {
     type Data = T;
 
     #[inline]
@@ -180,13 +206,13 @@ impl<T: ?Sized> Lock for QueuedSpinLock<T> {
     }
 }
 
-impl<T: Default> Default for QueuedSpinLock<T> {
+impl<T: Default, K: Rank> Default for QueuedSpinLock<T, K> {
     fn default() -> Self {
-        Self::new(T::default())
+        Self::ranked(T::default())
     }
 }
 
-impl<T: ?Sized> fmt::Debug for QueuedSpinLock<T> {
+impl<T: ?Sized, K> fmt::Debug for QueuedSpinLock<T, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("QueuedSpinLock").finish_non_exhaustive()
     }
@@ -312,9 +338,9 @@ trait HandlePlace: Copy + Sealed {
     fn released(self);
 }
 
-impl<T: ?Sized, P: HandlePlace> Release<QueuedSpinLock<T>, Exclusive> for P {
+impl<T: ?Sized, K, P: HandlePlace> Release<QueuedSpinLock<T, K>, Exclusive> for P {
     #[inline]
-    unsafe fn release(self, _lock: &QueuedSpinLock<T>) {
+    unsafe fn release(self, _lock: &QueuedSpinLock<T, K>) {
         // SAFETY: The caller holds the lock, acquired in this way with this handle.
         unsafe { P::Acquisition::release(self.handle()) };
         self.released();
@@ -388,5 +414,5 @@ impl<A: QueuedAcquisition> HandlePlace for InUse<'_, A> {
 
 /// The data of a [`QueuedSpinLock`] while it is held. Releases the lock and restores the level when
 /// dropped.
-pub type QueuedSpinLockGuard<'a, T, A> =
-    Guard<'a, QueuedSpinLock<T>, InUse<'a, A>, Exclusive, Dispatch>;
+pub type QueuedSpinLockGuard<'a, T, A, L = Dispatch, K = Unranked> =
+    Guard<'a, QueuedSpinLock<T, K>, InUse<'a, A>, Exclusive, L>;

@@ -1,11 +1,11 @@
 //! KMUTEX, acquired by its owner as often as it likes.
 
-use core::{cell::UnsafeCell, fmt, pin::Pin};
+use core::{cell::UnsafeCell, fmt, marker::PhantomData, pin::Pin};
 
 use pinned_init::{PinInit, pin_data, pin_init, pinned_drop};
 
 use crate::{
-    Alertable, AlreadyOwned, Irql, Level, Timeout, Wait, WaitStatus,
+    Alertable, AlreadyOwned, Before, Irql, Level, Rank, Timeout, Under, Unranked, Wait, WaitStatus,
     dispatcher::KernelObject,
     guard::{Guard, Lock, Release, Shared, sealed::Sealed},
     irql::{Apc, AtMost, Dispatch},
@@ -39,8 +39,9 @@ use crate::{
 /// # }).unwrap();
 /// ```
 #[pin_data(PinnedDrop)]
-pub struct RecursiveMutex<T: ?Sized> {
+pub struct RecursiveMutex<T: ?Sized, K = Unranked> {
     class: Class,
+    rank: PhantomData<K>,
     #[pin]
     raw: KernelObject<nt::KMUTEX>,
     data: UnsafeCell<T>,
@@ -48,22 +49,31 @@ pub struct RecursiveMutex<T: ?Sized> {
 
 // SAFETY: The data is reached by the owner alone: the guards give `&T` to one thread at a time, and to
 // others only if `T: Sync`, as guards do; so `T: Send` is enough.
-unsafe impl<T: ?Sized + Send> Sync for RecursiveMutex<T> {}
+unsafe impl<T: ?Sized + Send, K> Sync for RecursiveMutex<T, K> {}
 
 impl<T> RecursiveMutex<T> {
     /// An initialiser of a free mutex around `data`; see [`NonPaged`](crate::NonPaged).
     #[cfg_attr(feature = "_track", track_caller)]
     pub fn new(data: T) -> impl PinInit<Self> {
+        Self::ranked(data)
+    }
+}
+
+impl<T, K: Rank> RecursiveMutex<T, K> {
+    /// An initialiser of a free mutex of rank `K` around `data`; otherwise as [`new`](Self::new).
+    #[cfg_attr(feature = "_track", track_caller)]
+    pub fn ranked(data: T) -> impl PinInit<Self> {
         let class = Class::new::<T>(Kind::RecursiveMutex);
         pin_init!(Self {
             class,
+            rank: PhantomData,
             raw <- free_mutex(),
             data: UnsafeCell::new(data),
         })
     }
 }
 
-impl<T: ?Sized> RecursiveMutex<T> {
+impl<T: ?Sized, K: Rank> RecursiveMutex<T, K> {
     /// How often one thread may own the mutex at a time.
     pub const MAX_DEPTH: u32 = 1 << 30;
 
@@ -79,7 +89,10 @@ impl<T: ?Sized> RecursiveMutex<T> {
     pub fn lock<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
-    ) -> Result<RecursiveMutexGuard<'a, T, L>, AlreadyOwned> {
+    ) -> Result<RecursiveMutexGuard<'a, T, Under<L, K>, K>, AlreadyOwned>
+    where
+        L::Held: Before<K>,
+    {
         self.wait(irql, Timeout::Never)
             .acquired()
             .ok_or(AlreadyOwned)
@@ -94,7 +107,10 @@ impl<T: ?Sized> RecursiveMutex<T> {
         &'a self,
         _irql: &'a mut Irql<'_, L>,
         timeout: Timeout,
-    ) -> Wait<RecursiveMutexGuard<'a, T, L>> {
+    ) -> Wait<RecursiveMutexGuard<'a, T, Under<L, K>, K>>
+    where
+        L::Held: Before<K>,
+    {
         let asked = self.acquiring(if timeout == Timeout::ZERO {
             How::TryExclusive
         } else {
@@ -114,7 +130,10 @@ impl<T: ?Sized> RecursiveMutex<T> {
     pub fn try_lock<'a, L: AtMost<Dispatch>>(
         &'a self,
         _irql: &'a mut Irql<'_, L>,
-    ) -> Option<RecursiveMutexGuard<'a, T, L>> {
+    ) -> Option<RecursiveMutexGuard<'a, T, Under<L, K>, K>>
+    where
+        L::Held: Before<K>,
+    {
         let asked = self.acquiring(How::TryExclusive);
         // SAFETY: The mutex is initialised and resident; with a time-out of zero any IRQL up to
         // DISPATCH_LEVEL will do.
@@ -134,7 +153,7 @@ impl<T: ?Sized> RecursiveMutex<T> {
         &'a self,
         status: WaitStatus,
         asked: Acquiring<'a>,
-    ) -> Wait<RecursiveMutexGuard<'a, T, L>> {
+    ) -> Wait<RecursiveMutexGuard<'a, T, L, K>> {
         match status {
             WaitStatus::Acquired if self.raw.depth() > Self::MAX_DEPTH => {
                 // SAFETY: This thread has just acquired the mutex, and makes no guard of that.
@@ -165,29 +184,33 @@ impl<T: ?Sized> RecursiveMutex<T> {
     /// This thread has acquired the mutex, no other guard is to release that acquisition, and the
     /// IRQL is `L`.
     #[inline]
-    unsafe fn take<'a, L: Level>(&'a self, asked: Acquiring<'a>) -> RecursiveMutexGuard<'a, T, L> {
+    unsafe fn take<'a, L: Level>(
+        &'a self,
+        asked: Acquiring<'a>,
+    ) -> RecursiveMutexGuard<'a, T, L, K> {
         // SAFETY: The caller vouches for it.
         unsafe { Guard::new(self, (), asked.acquired()) }
     }
 }
 
 #[pinned_drop]
-impl<T: ?Sized> PinnedDrop for RecursiveMutex<T> {
+impl<T: ?Sized, K> PinnedDrop for RecursiveMutex<T, K> {
     fn drop(self: Pin<&mut Self>) {
         self.raw.require_free();
     }
 }
 
-impl<T: ?Sized> fmt::Debug for RecursiveMutex<T> {
+impl<T: ?Sized, K> fmt::Debug for RecursiveMutex<T, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RecursiveMutex").finish_non_exhaustive()
     }
 }
 
 /// The data of a [`RecursiveMutex`] while it is owned. Releases one acquisition when dropped.
-pub type RecursiveMutexGuard<'a, T, L> = Guard<'a, RecursiveMutex<T>, (), Shared, L>;
+pub type RecursiveMutexGuard<'a, T, L, K = Unranked> =
+    Guard<'a, RecursiveMutex<T, K>, (), Shared, L>;
 
-impl<T: ?Sized, L: Level> RecursiveMutexGuard<'_, T, L> {
+impl<T: ?Sized, L: Level, K> RecursiveMutexGuard<'_, T, L, K> {
     /// How many guards its owner has of the mutex.
     #[must_use]
     pub fn depth(guard: &Self) -> u32 {
@@ -195,8 +218,8 @@ impl<T: ?Sized, L: Level> RecursiveMutexGuard<'_, T, L> {
     }
 }
 
-impl<T: ?Sized> Sealed for RecursiveMutex<T> {}
-impl<T: ?Sized> Lock for RecursiveMutex<T> {
+impl<T: ?Sized, K> Sealed for RecursiveMutex<T, K> {}
+impl<T: ?Sized, K> Lock for RecursiveMutex<T, K> {
     type Data = T;
 
     #[inline]
@@ -205,9 +228,9 @@ impl<T: ?Sized> Lock for RecursiveMutex<T> {
     }
 }
 
-impl<T: ?Sized> Release<RecursiveMutex<T>, Shared> for () {
+impl<T: ?Sized, K> Release<RecursiveMutex<T, K>, Shared> for () {
     #[inline]
-    unsafe fn release(self, mutex: &RecursiveMutex<T>) {
+    unsafe fn release(self, mutex: &RecursiveMutex<T, K>) {
         // SAFETY: The caller owns the mutex by the acquisition that it releases.
         unsafe { mutex.raw.release() };
     }

@@ -4,14 +4,16 @@ mod guard;
 
 use core::{
     cell::{Cell, UnsafeCell},
-    fmt, mem,
+    fmt,
+    marker::PhantomData,
+    mem,
     pin::Pin,
 };
 
 use pinned_init::{PinInit, pin_data, pinned_drop, try_pin_init};
 
 use crate::{
-    AlreadyOwned, Irql, Level, NonPaged, NonPagedArc, Status,
+    AlreadyOwned, Before, Irql, Level, NonPaged, NonPagedArc, Rank, Status, Under, Unranked,
     dispatcher::KernelObject,
     guard::Guard,
     held::{self, Held},
@@ -65,8 +67,9 @@ pub use guard::{ExclusiveGuard, HandedOver, ResourceHolder, SharedGuard};
 /// # }).unwrap();
 /// ```
 #[pin_data(PinnedDrop)]
-pub struct Resource<T: ?Sized> {
+pub struct Resource<T: ?Sized, K = Unranked> {
     class: Class,
+    rank: PhantomData<K>,
     #[pin]
     raw: KernelObject<nt::ERESOURCE>,
     /// Whether a guard for exclusive access is out. Written by the exclusive owner, read by owners.
@@ -77,7 +80,7 @@ pub struct Resource<T: ?Sized> {
 // SAFETY: Shared owners read the data at the same time, for which it must be `Sync`; the exclusive
 // owner takes it over from another thread, for which it must be `Send`. `exclusive` changes under
 // exclusive ownership alone.
-unsafe impl<T: ?Sized + Send + Sync> Sync for Resource<T> {}
+unsafe impl<T: ?Sized + Send + Sync, K> Sync for Resource<T, K> {}
 
 impl<T> Resource<T> {
     /// An initialiser of a free resource around `data`; see [`NonPaged`](crate::NonPaged).
@@ -85,9 +88,18 @@ impl<T> Resource<T> {
     /// Fails with the status of `ExInitializeResourceLite`.
     #[cfg_attr(feature = "_track", track_caller)]
     pub fn new(data: T) -> impl PinInit<Self, Status> {
+        Self::ranked(data)
+    }
+}
+
+impl<T, K: Rank> Resource<T, K> {
+    /// An initialiser of a free resource of rank `K` around `data`; otherwise as [`new`](Self::new).
+    #[cfg_attr(feature = "_track", track_caller)]
+    pub fn ranked(data: T) -> impl PinInit<Self, Status> {
         let class = Class::new::<T>(Kind::Resource);
         try_pin_init!(Self {
             class,
+            rank: PhantomData,
             raw <- free_resource(),
             exclusive: Cell::new(false),
             data: UnsafeCell::new(data),
@@ -95,7 +107,7 @@ impl<T> Resource<T> {
     }
 }
 
-impl<T: ?Sized> Resource<T> {
+impl<T: ?Sized, K: Rank> Resource<T, K> {
     /// Waits for shared access, behind those who wait for exclusive access.
     ///
     /// IRQL: `<= APC_LEVEL`. Page: `ExAcquireResourceSharedLite`.
@@ -108,7 +120,10 @@ impl<T: ?Sized> Resource<T> {
     pub fn shared<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
-    ) -> Result<SharedGuard<'a, T, L>, AlreadyOwned> {
+    ) -> Result<SharedGuard<'a, T, Under<L, K>, K>, AlreadyOwned>
+    where
+        L::Held: Before<K>,
+    {
         let asked = self.acquiring(How::Shared);
         enter_critical_region(irql);
         self.raw.shared(nt::TRUE);
@@ -123,7 +138,10 @@ impl<T: ?Sized> Resource<T> {
     pub fn try_shared<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
-    ) -> Option<SharedGuard<'a, T, L>> {
+    ) -> Option<SharedGuard<'a, T, Under<L, K>, K>>
+    where
+        L::Held: Before<K>,
+    {
         let asked = self.acquiring(How::TryShared);
         enter_critical_region(irql);
         self.try_guard(self.raw.shared(nt::FALSE), asked)
@@ -141,7 +159,10 @@ impl<T: ?Sized> Resource<T> {
     pub fn shared_starve_exclusive<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
-    ) -> Result<SharedGuard<'a, T, L>, AlreadyOwned> {
+    ) -> Result<SharedGuard<'a, T, Under<L, K>, K>, AlreadyOwned>
+    where
+        L::Held: Before<K>,
+    {
         let asked = self.acquiring(How::SharedAhead);
         enter_critical_region(irql);
         self.raw.starve_exclusive(nt::TRUE);
@@ -156,7 +177,10 @@ impl<T: ?Sized> Resource<T> {
     pub fn try_shared_starve_exclusive<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
-    ) -> Option<SharedGuard<'a, T, L>> {
+    ) -> Option<SharedGuard<'a, T, Under<L, K>, K>>
+    where
+        L::Held: Before<K>,
+    {
         let asked = self.acquiring(How::TryShared);
         enter_critical_region(irql);
         self.try_guard(self.raw.starve_exclusive(nt::FALSE), asked)
@@ -176,7 +200,10 @@ impl<T: ?Sized> Resource<T> {
     pub fn shared_wait_for_exclusive<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
-    ) -> Result<SharedGuard<'a, T, L>, AlreadyOwned> {
+    ) -> Result<SharedGuard<'a, T, Under<L, K>, K>, AlreadyOwned>
+    where
+        L::Held: Before<K>,
+    {
         let asked = self.acquiring(How::Shared);
         enter_critical_region(irql);
         if !self.raw.wait_for_exclusive(nt::FALSE) {
@@ -194,7 +221,10 @@ impl<T: ?Sized> Resource<T> {
     pub fn try_shared_wait_for_exclusive<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
-    ) -> Option<SharedGuard<'a, T, L>> {
+    ) -> Option<SharedGuard<'a, T, Under<L, K>, K>>
+    where
+        L::Held: Before<K>,
+    {
         let asked = self.acquiring(How::TryShared);
         enter_critical_region(irql);
         self.try_guard(self.raw.wait_for_exclusive(nt::FALSE), asked)
@@ -213,7 +243,10 @@ impl<T: ?Sized> Resource<T> {
     pub fn exclusive<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
-    ) -> Result<ExclusiveGuard<'a, T, L>, AlreadyOwned> {
+    ) -> Result<ExclusiveGuard<'a, T, Under<L, K>, K>, AlreadyOwned>
+    where
+        L::Held: Before<K>,
+    {
         let asked = self.acquiring(How::Exclusive);
         enter_critical_region(irql);
         // The ownership of this thread matters only where it would wait, so that a free resource
@@ -233,7 +266,10 @@ impl<T: ?Sized> Resource<T> {
     pub fn try_exclusive<'a, L: AtMost<Apc>>(
         &'a self,
         irql: &'a mut Irql<'_, L>,
-    ) -> Option<ExclusiveGuard<'a, T, L>> {
+    ) -> Option<ExclusiveGuard<'a, T, Under<L, K>, K>>
+    where
+        L::Held: Before<K>,
+    {
         let asked = self.acquiring(How::TryExclusive);
         enter_critical_region(irql);
         if self.raw.exclusive(nt::FALSE) {
@@ -257,7 +293,10 @@ impl<T: ?Sized> Resource<T> {
     pub fn exclusive_handed_over<L: AtMost<Apc>>(
         &self,
         irql: &mut Irql<'_, L>,
-    ) -> Result<HandedOver<&Self>, AlreadyOwned> {
+    ) -> Result<HandedOver<&Self>, AlreadyOwned>
+    where
+        L::Held: Before<K>,
+    {
         HandedOver::acquire(self, irql)
     }
 
@@ -273,8 +312,11 @@ impl<T: ?Sized> Resource<T> {
     pub fn with_shared<L: AtMost<Apc>, R>(
         &self,
         irql: &mut Irql<'_, L>,
-        f: impl FnOnce(&T, &mut Irql<'_, L>) -> R,
-    ) -> Result<R, AlreadyOwned> {
+        f: impl FnOnce(&T, &mut Irql<'_, Under<L, K>>) -> R,
+    ) -> Result<R, AlreadyOwned>
+    where
+        L::Held: Before<K>,
+    {
         let mut guard = self.shared(irql)?;
         let (data, irql) = guard.parts();
         Ok(f(data, irql))
@@ -292,8 +334,11 @@ impl<T: ?Sized> Resource<T> {
     pub fn with_exclusive<L: AtMost<Apc>, R>(
         &self,
         irql: &mut Irql<'_, L>,
-        f: impl FnOnce(&mut T, &mut Irql<'_, L>) -> R,
-    ) -> Result<R, AlreadyOwned> {
+        f: impl FnOnce(&mut T, &mut Irql<'_, Under<L, K>>) -> R,
+    ) -> Result<R, AlreadyOwned>
+    where
+        L::Held: Before<K>,
+    {
         let mut guard = self.exclusive(irql)?;
         let (data, irql) = guard.parts();
         Ok(f(data, irql))
@@ -330,6 +375,7 @@ impl<T: ?Sized> Resource<T> {
     ) -> Result<HandedOver<NonPagedArc<Self>>, AlreadyOwned>
     where
         T: Sized,
+        L::Held: Before<K>,
     {
         HandedOver::acquire(resource, irql)
     }
@@ -345,7 +391,7 @@ impl<T: ?Sized> Resource<T> {
     where
         T: Sized,
     {
-        resource.require_free();
+        resource.raw.require_free();
         // SAFETY: The resource is initialised, nobody owns it, and nobody can be waiting, since it is
         // borrowed by nobody else. The function succeeds always.
         let _success = unsafe { nt::ExReinitializeResourceLite(resource.raw.get()) };
@@ -391,12 +437,6 @@ impl<T: ?Sized> Resource<T> {
             .field(mem::offset_of!(nt::ERESOURCE, ContentionCount))
     }
 
-    fn require_free(&self) {
-        if self.raw.is_owned() {
-            held::stop(Held::Resource, self.raw.get().cast());
-        }
-    }
-
     /// Refuses, and leaves the critical region, if this thread is an owner.
     fn refuse_owner(&self) -> Result<(), AlreadyOwned> {
         // SAFETY: The resource is initialised.
@@ -420,7 +460,7 @@ impl<T: ?Sized> Resource<T> {
     fn shared_guard<'a, L: Level>(
         &'a self,
         asked: Acquiring<'a>,
-    ) -> Result<SharedGuard<'a, T, L>, AlreadyOwned> {
+    ) -> Result<SharedGuard<'a, T, L, K>, AlreadyOwned> {
         if self.exclusive.get() {
             self.raw.release();
             leave_critical_region();
@@ -435,7 +475,7 @@ impl<T: ?Sized> Resource<T> {
         &'a self,
         acquired: bool,
         asked: Acquiring<'a>,
-    ) -> Option<SharedGuard<'a, T, L>> {
+    ) -> Option<SharedGuard<'a, T, L, K>> {
         if acquired {
             self.shared_guard(asked).ok()
         } else {
@@ -450,7 +490,7 @@ impl<T: ?Sized> Resource<T> {
     fn exclusive_guard<'a, L: Level>(
         &'a self,
         asked: Acquiring<'a>,
-    ) -> Result<ExclusiveGuard<'a, T, L>, AlreadyOwned> {
+    ) -> Result<ExclusiveGuard<'a, T, L, K>, AlreadyOwned> {
         if self.exclusive.replace(true) {
             self.raw.release();
             leave_critical_region();
@@ -462,17 +502,17 @@ impl<T: ?Sized> Resource<T> {
 }
 
 #[pinned_drop]
-impl<T: ?Sized> PinnedDrop for Resource<T> {
+impl<T: ?Sized, K> PinnedDrop for Resource<T, K> {
     fn drop(self: Pin<&mut Self>) {
         held::require_irql(Apc::IRQL, Held::Resource, self.raw.get().cast());
-        self.require_free();
+        self.raw.require_free();
         // SAFETY: The resource is initialised, nobody owns it, and nobody can be waiting, since it is
         // borrowed by nobody.
         let _success = unsafe { nt::ExDeleteResourceLite(self.raw.get()) };
     }
 }
 
-impl<T: ?Sized> fmt::Debug for Resource<T> {
+impl<T: ?Sized, K> fmt::Debug for Resource<T, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Resource").finish_non_exhaustive()
     }
@@ -531,6 +571,13 @@ impl KernelObject<nt::ERESOURCE> {
     fn is_owned(&self) -> bool {
         self.field::<u32>(mem::offset_of!(nt::ERESOURCE, ActiveEntries)) != 0
             || self.field::<i16>(mem::offset_of!(nt::ERESOURCE, ActiveCount)) != 0
+    }
+
+    /// Stops the system if the resource is owned, before it goes away.
+    fn require_free(&self) {
+        if self.is_owned() {
+            held::stop(Held::Resource, self.get().cast());
+        }
     }
 
     /// Reads the member at `offset`, which the kernel may be changing.

@@ -1,11 +1,11 @@
 //! `EX_SPIN_LOCK`: a spin lock for many readers or one writer.
 
-use core::{cell::UnsafeCell, fmt};
+use core::{cell::UnsafeCell, fmt, marker::PhantomData};
 
 use crate::{
-    AtDpcLevel, Dispatch, Irql, Raised,
+    AtDpcLevel, Before, Dispatch, Irql, Level, Raised, RaisedUnder, Rank, Unranked,
     guard::{Exclusive, Guard, Lock, Release, Shared, sealed::Sealed},
-    irql::AtMost,
+    irql::{At, AtMost},
     nt,
     track::How,
     word_lock::{ReadWrite, WordLock},
@@ -44,20 +44,31 @@ use crate::{
 /// ROUTES.with_shared(irql, |routes, _irql| assert_eq!(routes[1], 8));
 /// # });
 /// ```
-pub struct RwSpinLock<T: ?Sized> {
+pub struct RwSpinLock<T: ?Sized, K = Unranked> {
+    rank: PhantomData<K>,
     word: WordLock<ReadWrite, T>,
 }
 
 // SAFETY: Readers look at the data at the same time, for which it must be `Sync`; a writer takes it
 // over from another thread, for which it must be `Send`.
-unsafe impl<T: ?Sized + Send + Sync> Sync for RwSpinLock<T> {}
+unsafe impl<T: ?Sized + Send + Sync, K> Sync for RwSpinLock<T, K> {}
 
 impl<T> RwSpinLock<T> {
     /// A free lock around `data`.
     #[inline]
     #[cfg_attr(feature = "_track", track_caller)]
     pub const fn new(data: T) -> Self {
+        Self::ranked(data)
+    }
+}
+
+impl<T, K: Rank> RwSpinLock<T, K> {
+    /// A free lock of rank `K` around `data`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
+    pub const fn ranked(data: T) -> Self {
         Self {
+            rank: PhantomData,
             word: WordLock::new(data),
         }
     }
@@ -70,7 +81,7 @@ impl<T> RwSpinLock<T> {
     }
 }
 
-impl<T: ?Sized> RwSpinLock<T> {
+impl<T: ?Sized, K: Rank> RwSpinLock<T, K> {
     /// Acquires the lock for reading and raises to `DISPATCH_LEVEL` until the guard is dropped.
     ///
     /// IRQL: `<= DISPATCH_LEVEL`. Page: `ExAcquireSpinLockShared`.
@@ -79,7 +90,10 @@ impl<T: ?Sized> RwSpinLock<T> {
     pub fn shared<'a, L: AtMost<Dispatch>>(
         &'a self,
         _irql: &'a mut Irql<'_, L>,
-    ) -> RwSharedGuard<'a, T, Raised> {
+    ) -> RwSharedGuard<'a, T, Raised, RaisedUnder<Dispatch, L, K>, K>
+    where
+        L::Held: Before<K>,
+    {
         let asked = self.word.acquiring(How::Shared);
         // SAFETY: The lock is initialised, and the token says that the IRQL is low enough.
         let old_irql = unsafe { nt::ExAcquireSpinLockShared(self.word.raw()) };
@@ -93,10 +107,13 @@ impl<T: ?Sized> RwSpinLock<T> {
     /// IRQL: `DISPATCH_LEVEL`. Page: `ExAcquireSpinLockSharedAtDpcLevel`.
     #[inline]
     #[cfg_attr(feature = "_track", track_caller)]
-    pub fn shared_at_dpc_level<'a>(
+    pub fn shared_at_dpc_level<'a, L: At<Dispatch>>(
         &'a self,
-        _irql: &'a mut Irql<'_, Dispatch>,
-    ) -> RwSharedGuard<'a, T, AtDpcLevel> {
+        _irql: &'a mut Irql<'_, L>,
+    ) -> RwSharedGuard<'a, T, AtDpcLevel, RaisedUnder<Dispatch, L, K>, K>
+    where
+        L::Held: Before<K>,
+    {
         let asked = self.word.acquiring(How::Shared);
         // SAFETY: The lock is initialised, and the token says that the IRQL is DISPATCH_LEVEL.
         unsafe { nt::ExAcquireSpinLockSharedAtDpcLevel(self.word.raw()) };
@@ -112,7 +129,10 @@ impl<T: ?Sized> RwSpinLock<T> {
     pub fn exclusive<'a, L: AtMost<Dispatch>>(
         &'a self,
         _irql: &'a mut Irql<'_, L>,
-    ) -> RwExclusiveGuard<'a, T, Raised> {
+    ) -> RwExclusiveGuard<'a, T, Raised, RaisedUnder<Dispatch, L, K>, K>
+    where
+        L::Held: Before<K>,
+    {
         let asked = self.word.acquiring(How::Exclusive);
         // SAFETY: The lock is initialised, and the token says that the IRQL is low enough.
         let old_irql = unsafe { nt::ExAcquireSpinLockExclusive(self.word.raw()) };
@@ -126,10 +146,13 @@ impl<T: ?Sized> RwSpinLock<T> {
     /// IRQL: `DISPATCH_LEVEL`. Page: `ExAcquireSpinLockExclusiveAtDpcLevel`.
     #[inline]
     #[cfg_attr(feature = "_track", track_caller)]
-    pub fn exclusive_at_dpc_level<'a>(
+    pub fn exclusive_at_dpc_level<'a, L: At<Dispatch>>(
         &'a self,
-        _irql: &'a mut Irql<'_, Dispatch>,
-    ) -> RwExclusiveGuard<'a, T, AtDpcLevel> {
+        _irql: &'a mut Irql<'_, L>,
+    ) -> RwExclusiveGuard<'a, T, AtDpcLevel, RaisedUnder<Dispatch, L, K>, K>
+    where
+        L::Held: Before<K>,
+    {
         let asked = self.word.acquiring(How::Exclusive);
         // SAFETY: The lock is initialised, and the token says that the IRQL is DISPATCH_LEVEL.
         unsafe { nt::ExAcquireSpinLockExclusiveAtDpcLevel(self.word.raw()) };
@@ -144,8 +167,11 @@ impl<T: ?Sized> RwSpinLock<T> {
     pub fn with_shared<L: AtMost<Dispatch>, R>(
         &self,
         irql: &mut Irql<'_, L>,
-        f: impl FnOnce(&T, &mut Irql<'_, Dispatch>) -> R,
-    ) -> R {
+        f: impl FnOnce(&T, &mut Irql<'_, RaisedUnder<Dispatch, L, K>>) -> R,
+    ) -> R
+    where
+        L::Held: Before<K>,
+    {
         let mut guard = self.shared(irql);
         let (data, irql) = guard.parts();
         f(data, irql)
@@ -158,8 +184,11 @@ impl<T: ?Sized> RwSpinLock<T> {
     pub fn with_exclusive<L: AtMost<Dispatch>, R>(
         &self,
         irql: &mut Irql<'_, L>,
-        f: impl FnOnce(&mut T, &mut Irql<'_, Dispatch>) -> R,
-    ) -> R {
+        f: impl FnOnce(&mut T, &mut Irql<'_, RaisedUnder<Dispatch, L, K>>) -> R,
+    ) -> R
+    where
+        L::Held: Before<K>,
+    {
         let mut guard = self.exclusive(irql);
         let (data, irql) = guard.parts();
         f(data, irql)
@@ -171,8 +200,8 @@ impl<T: ?Sized> RwSpinLock<T> {
     }
 }
 
-impl<T: ?Sized> Sealed for RwSpinLock<T> {}
-impl<T: ?Sized> Lock for RwSpinLock<T> {
+impl<T: ?Sized, K> Sealed for RwSpinLock<T, K> {}
+impl<T: ?Sized, K> Lock for RwSpinLock<T, K> {
     type Data = T;
 
     #[inline]
@@ -181,13 +210,13 @@ impl<T: ?Sized> Lock for RwSpinLock<T> {
     }
 }
 
-impl<T: Default> Default for RwSpinLock<T> {
+impl<T: Default, K: Rank> Default for RwSpinLock<T, K> {
     fn default() -> Self {
-        Self::new(T::default())
+        Self::ranked(T::default())
     }
 }
 
-impl<T: ?Sized> fmt::Debug for RwSpinLock<T> {
+impl<T: ?Sized, K> fmt::Debug for RwSpinLock<T, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RwSpinLock").finish_non_exhaustive()
     }
@@ -241,17 +270,17 @@ impl RwAcquisition for AtDpcLevel {
     }
 }
 
-impl<T: ?Sized, A: RwAcquisition> Release<RwSpinLock<T>, Shared> for A {
+impl<T: ?Sized, K, A: RwAcquisition> Release<RwSpinLock<T, K>, Shared> for A {
     #[inline]
-    unsafe fn release(self, lock: &RwSpinLock<T>) {
+    unsafe fn release(self, lock: &RwSpinLock<T, K>) {
         // SAFETY: The caller has shared access, acquired in this way.
         unsafe { self.release_shared(lock.word.raw()) };
     }
 }
 
-impl<T: ?Sized, A: RwAcquisition> Release<RwSpinLock<T>, Exclusive> for A {
+impl<T: ?Sized, K, A: RwAcquisition> Release<RwSpinLock<T, K>, Exclusive> for A {
     #[inline]
-    unsafe fn release(self, lock: &RwSpinLock<T>) {
+    unsafe fn release(self, lock: &RwSpinLock<T, K>) {
         // SAFETY: The caller has exclusive access, acquired in this way or converted.
         unsafe { self.release_exclusive(lock.word.raw()) };
     }
@@ -259,13 +288,15 @@ impl<T: ?Sized, A: RwAcquisition> Release<RwSpinLock<T>, Exclusive> for A {
 
 /// The data of a [`RwSpinLock`] while it is held for reading. Releases the lock and restores the
 /// level when dropped.
-pub type RwSharedGuard<'a, T, A> = Guard<'a, RwSpinLock<T>, A, Shared, Dispatch>;
+pub type RwSharedGuard<'a, T, A, L = Dispatch, K = Unranked> =
+    Guard<'a, RwSpinLock<T, K>, A, Shared, L>;
 
 /// The data of a [`RwSpinLock`] while it is held for writing. Releases the lock and restores the
 /// level when dropped.
-pub type RwExclusiveGuard<'a, T, A> = Guard<'a, RwSpinLock<T>, A, Exclusive, Dispatch>;
+pub type RwExclusiveGuard<'a, T, A, L = Dispatch, K = Unranked> =
+    Guard<'a, RwSpinLock<T, K>, A, Exclusive, L>;
 
-impl<'a, T: ?Sized, A: RwAcquisition> RwSharedGuard<'a, T, A> {
+impl<'a, T: ?Sized, A: RwAcquisition, L: Level, K> RwSharedGuard<'a, T, A, L, K> {
     /// Goes from reading to writing without letting go, if nobody else holds the lock.
     ///
     /// IRQL: `DISPATCH_LEVEL`, as the guard has it. Page: `ExTryConvertSharedSpinLockExclusive`.
@@ -274,7 +305,7 @@ impl<'a, T: ?Sized, A: RwAcquisition> RwSharedGuard<'a, T, A> {
     ///
     /// The guard itself, still for reading, if someone else reads.
     #[inline]
-    pub fn try_upgrade(self) -> Result<RwExclusiveGuard<'a, T, A>, Self> {
+    pub fn try_upgrade(self) -> Result<RwExclusiveGuard<'a, T, A, L, K>, Self> {
         // SAFETY: This thread has shared access and is at DISPATCH_LEVEL.
         if unsafe { nt::ExTryConvertSharedSpinLockExclusive(self.lock().word.raw()) } == 0 {
             return Err(self);

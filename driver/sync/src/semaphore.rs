@@ -7,7 +7,7 @@ use pinned_init::{PinInit, pin_data, try_pin_init};
 use crate::{
     Alertable, Irql, Passive, SpinLock, Status, Timeout, WaitStatus, Waitable,
     dispatcher::{DispatcherObject, KernelObject},
-    irql::{Apc, AtMost, Dispatch},
+    irql::{Apc, At, AtMost, Dispatch},
     nt,
     wait::wait_for,
 };
@@ -72,7 +72,11 @@ impl Semaphore {
     /// zero nor above [`MAX_LIMIT`](Self::MAX_LIMIT).
     ///
     /// IRQL: `PASSIVE_LEVEL`. Page: `KeInitializeSemaphore`.
-    pub fn new(_irql: &Irql<'_, Passive>, count: u32, limit: u32) -> impl PinInit<Self, Status> {
+    pub fn new<L: At<Passive>>(
+        _irql: &Irql<'_, L>,
+        count: u32,
+        limit: u32,
+    ) -> impl PinInit<Self, Status> {
         let init = move |semaphore| {
             if limit == 0 || limit > Self::MAX_LIMIT || count > limit {
                 return Err(Status::INVALID_PARAMETER);

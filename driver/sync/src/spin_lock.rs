@@ -1,11 +1,11 @@
 //! `KSPIN_LOCK`: a spin lock that keeps its holder on its processor.
 
-use core::{cell::UnsafeCell, fmt};
+use core::{cell::UnsafeCell, fmt, marker::PhantomData};
 
 use crate::{
-    Dispatch, Irql,
+    Before, Dispatch, Irql, RaisedUnder, Rank, Unranked,
     guard::{Exclusive, Guard, Lock, Release, sealed::Sealed},
-    irql::AtMost,
+    irql::{At, AtMost},
     nt,
     track::How,
     word_lock::{Spin, WordLock},
@@ -37,20 +37,31 @@ use crate::{
 /// HITS.with(irql, |hits, _irql| assert_eq!(*hits, 1));
 /// # });
 /// ```
-pub struct SpinLock<T: ?Sized> {
+pub struct SpinLock<T: ?Sized, K = Unranked> {
+    rank: PhantomData<K>,
     word: WordLock<Spin, T>,
 }
 
 // SAFETY: The data is reached by one holder at a time; handing it from holder to holder moves it
 // between threads, which `T: Send` allows.
-unsafe impl<T: ?Sized + Send> Sync for SpinLock<T> {}
+unsafe impl<T: ?Sized + Send, K> Sync for SpinLock<T, K> {}
 
 impl<T> SpinLock<T> {
     /// A free spin lock around `data`.
     #[inline]
     #[cfg_attr(feature = "_track", track_caller)]
     pub const fn new(data: T) -> Self {
+        Self::ranked(data)
+    }
+}
+
+impl<T, K: Rank> SpinLock<T, K> {
+    /// A free lock of rank `K` around `data`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
+    pub const fn ranked(data: T) -> Self {
         Self {
+            rank: PhantomData,
             word: WordLock::new(data),
         }
     }
@@ -63,7 +74,7 @@ impl<T> SpinLock<T> {
     }
 }
 
-impl<T: ?Sized> SpinLock<T> {
+impl<T: ?Sized, K: Rank> SpinLock<T, K> {
     /// Acquires the lock and raises to `DISPATCH_LEVEL` until the guard is dropped.
     ///
     /// IRQL: `<= DISPATCH_LEVEL`. Page: `KeAcquireSpinLockRaiseToDpc`.
@@ -72,7 +83,10 @@ impl<T: ?Sized> SpinLock<T> {
     pub fn lock<'a, L: AtMost<Dispatch>>(
         &'a self,
         _irql: &'a mut Irql<'_, L>,
-    ) -> SpinLockGuard<'a, T, Raised> {
+    ) -> SpinLockGuard<'a, T, Raised, RaisedUnder<Dispatch, L, K>, K>
+    where
+        L::Held: Before<K>,
+    {
         let asked = self.word.acquiring(How::Exclusive);
         // SAFETY: The lock is initialised, and the token says that the IRQL is low enough.
         let old_irql = unsafe { nt::KeAcquireSpinLockRaiseToDpc(self.word.raw()) };
@@ -86,10 +100,13 @@ impl<T: ?Sized> SpinLock<T> {
     /// IRQL: `DISPATCH_LEVEL`. Page: `KeAcquireSpinLockAtDpcLevel`.
     #[inline]
     #[cfg_attr(feature = "_track", track_caller)]
-    pub fn lock_at_dpc_level<'a>(
+    pub fn lock_at_dpc_level<'a, L: At<Dispatch>>(
         &'a self,
-        _irql: &'a mut Irql<'_, Dispatch>,
-    ) -> SpinLockGuard<'a, T, AtDpcLevel> {
+        _irql: &'a mut Irql<'_, L>,
+    ) -> SpinLockGuard<'a, T, AtDpcLevel, RaisedUnder<Dispatch, L, K>, K>
+    where
+        L::Held: Before<K>,
+    {
         let asked = self.word.acquiring(How::Exclusive);
         // SAFETY: The lock is initialised, and the token says that the IRQL is DISPATCH_LEVEL.
         unsafe { nt::KeAcquireSpinLockAtDpcLevel(self.word.raw()) };
@@ -102,10 +119,13 @@ impl<T: ?Sized> SpinLock<T> {
     /// IRQL: `DISPATCH_LEVEL`. Page: `KeTryToAcquireSpinLockAtDpcLevel`.
     #[inline]
     #[cfg_attr(feature = "_track", track_caller)]
-    pub fn try_lock_at_dpc_level<'a>(
+    pub fn try_lock_at_dpc_level<'a, L: At<Dispatch>>(
         &'a self,
-        _irql: &'a mut Irql<'_, Dispatch>,
-    ) -> Option<SpinLockGuard<'a, T, AtDpcLevel>> {
+        _irql: &'a mut Irql<'_, L>,
+    ) -> Option<SpinLockGuard<'a, T, AtDpcLevel, RaisedUnder<Dispatch, L, K>, K>>
+    where
+        L::Held: Before<K>,
+    {
         let asked = self.word.acquiring(How::TryExclusive);
         // SAFETY: The lock is initialised, and the token says that the IRQL is DISPATCH_LEVEL.
         let acquired = unsafe { nt::KeTryToAcquireSpinLockAtDpcLevel(self.word.raw()) };
@@ -122,8 +142,11 @@ impl<T: ?Sized> SpinLock<T> {
     pub fn with<L: AtMost<Dispatch>, R>(
         &self,
         irql: &mut Irql<'_, L>,
-        f: impl FnOnce(&mut T, &mut Irql<'_, Dispatch>) -> R,
-    ) -> R {
+        f: impl FnOnce(&mut T, &mut Irql<'_, RaisedUnder<Dispatch, L, K>>) -> R,
+    ) -> R
+    where
+        L::Held: Before<K>,
+    {
         let mut guard = self.lock(irql);
         let (data, irql) = guard.parts();
         f(data, irql)
@@ -135,8 +158,8 @@ impl<T: ?Sized> SpinLock<T> {
     }
 }
 
-impl<T: ?Sized> Sealed for SpinLock<T> {}
-impl<T: ?Sized> Lock for SpinLock<T> {
+impl<T: ?Sized, K> Sealed for SpinLock<T, K> {}
+impl<T: ?Sized, K> Lock for SpinLock<T, K> {
     type Data = T;
 
     #[inline]
@@ -145,13 +168,13 @@ impl<T: ?Sized> Lock for SpinLock<T> {
     }
 }
 
-impl<T: Default> Default for SpinLock<T> {
+impl<T: Default, K: Rank> Default for SpinLock<T, K> {
     fn default() -> Self {
-        Self::new(T::default())
+        Self::ranked(T::default())
     }
 }
 
-impl<T: ?Sized> fmt::Debug for SpinLock<T> {
+impl<T: ?Sized, K> fmt::Debug for SpinLock<T, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SpinLock").finish_non_exhaustive()
     }
@@ -195,9 +218,9 @@ impl Acquisition for AtDpcLevel {
     }
 }
 
-impl<T: ?Sized, A: Acquisition> Release<SpinLock<T>, Exclusive> for A {
+impl<T: ?Sized, K, A: Acquisition> Release<SpinLock<T, K>, Exclusive> for A {
     #[inline]
-    unsafe fn release(self, lock: &SpinLock<T>) {
+    unsafe fn release(self, lock: &SpinLock<T, K>) {
         // SAFETY: The caller holds the lock, acquired in this way.
         unsafe { Acquisition::release(self, lock.word.raw()) };
     }
@@ -205,4 +228,5 @@ impl<T: ?Sized, A: Acquisition> Release<SpinLock<T>, Exclusive> for A {
 
 /// The data of a [`SpinLock`] while it is held. Releases the lock and restores the level when
 /// dropped.
-pub type SpinLockGuard<'a, T, A> = Guard<'a, SpinLock<T>, A, Exclusive, Dispatch>;
+pub type SpinLockGuard<'a, T, A, L = Dispatch, K = Unranked> =
+    Guard<'a, SpinLock<T, K>, A, Exclusive, L>;

@@ -6,7 +6,7 @@ use crate::{
     Alertable, Irql, Level, NonPaged, Passive, Status, Timeout, WaitStatus, Waitable,
     dispatcher::DispatcherObject,
     held::{self, Held},
-    irql::{Apc, AtMost},
+    irql::{Apc, At, AtMost},
     nt, track,
     wait::wait_for,
 };
@@ -59,7 +59,7 @@ impl<R: Send + 'static> Thread<R> {
     ///
     /// [`Status::INSUFFICIENT_RESOURCES`] if the pool is exhausted, or the status of
     /// `PsCreateSystemThread`.
-    pub fn spawn<F>(_irql: &mut Irql<'_, Passive>, closure: F) -> Result<Self, Status>
+    pub fn spawn<L: At<Passive>, F>(_irql: &mut Irql<'_, L>, closure: F) -> Result<Self, Status>
     where
         F: FnOnce(&mut Irql<'_, Passive>) -> R + Send + 'static,
     {

@@ -17,7 +17,7 @@ use crate::{
     callback::Callback,
     dispatcher::{DispatcherObject, KernelObject},
     held::{self, Held},
-    irql::{Apc, AtMost},
+    irql::{Apc, At, AtMost},
     nt, track,
     wait::wait_for,
 };
@@ -371,7 +371,7 @@ impl<F> Timer<F> {
     /// of the level that it needs.
     ///
     /// IRQL: `PASSIVE_LEVEL`. Pages: `KeCancelTimer`, `KeFlushQueuedDpcs`.
-    pub fn run_down(timer: NonPaged<Self>, _irql: &mut Irql<'_, Passive>) {
+    pub fn run_down<L: At<Passive>>(timer: NonPaged<Self>, _irql: &mut Irql<'_, L>) {
         drop(timer);
     }
 }

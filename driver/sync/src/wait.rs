@@ -1,7 +1,7 @@
 //! Waiting for dispatcher objects, and what a wait can come to.
 
 use crate::{
-    Irql, NonPaged, NonPagedArc, Passive, Status, Timeout,
+    Irql, NonPaged, NonPagedArc, Status, Timeout,
     dispatcher::DispatcherObject,
     irql::{Apc, AtMost},
     nt,
@@ -198,7 +198,7 @@ fn delay(duration: core::time::Duration, alertable: Alertable) -> Status {
 
 /// Gives the processor to other threads for a moment.
 ///
-/// Page: `KeDelayExecutionThread` with an interval of zero.
-pub fn yield_now(irql: &mut Irql<'_, Passive>) {
+/// IRQL: `<= APC_LEVEL`. Page: `KeDelayExecutionThread` with an interval of zero.
+pub fn yield_now<L: AtMost<Apc>>(irql: &mut Irql<'_, L>) {
     sleep(irql, core::time::Duration::ZERO);
 }

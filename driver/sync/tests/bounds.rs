@@ -5,7 +5,7 @@ use core::cell::Cell;
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 use wdk_sync::{
     AtDpcLevel, Dispatch, DpcControl, Event, ExclusiveGuard, FastMutex, FastMutexGuard,
-    GuardedMutex, GuardedMutexGuard, HandedOver, InterlockedList, Irql, ListNode, Mutex,
+    GuardedMutex, GuardedMutexGuard, HandedOver, Holding, InterlockedList, Irql, ListNode, Mutex,
     MutexGuard, MutexGuards, NonPaged, Passive, PushExclusiveGuard, PushLock, PushSharedGuard,
     QueueHandle, QueuedSpinLock, QueuedSpinLockGuard, Raised, Raising, RecursiveMutex,
     RecursiveMutexGuard, Resource, RunDown, Rundown, RundownGuard, RwExclusiveGuard, RwSharedGuard,
@@ -107,6 +107,24 @@ assert_not_impl_any!(Semaphore: Unpin);
 assert_not_impl_any!(DpcControl: Unpin);
 assert_not_impl_any!(WorkItemControl: Unpin);
 assert_not_impl_any!(InterlockedList<u8>: Unpin);
+
+wdk_sync::lock_ranks! { Ranked; }
+assert_impl_all!(SpinLock<SendNotSync, Ranked>: Send, Sync);
+assert_not_impl_any!(SpinLock<NotSend, Ranked>: Send, Sync);
+assert_not_impl_any!(Irql<'static, Holding<Passive, Ranked>>: Send, Sync);
+
+#[test]
+fn a_rank_takes_no_room() {
+    assert_eq!(size_of::<Irql<'static, Holding<Passive, Ranked>>>(), 0);
+    assert_eq!(
+        size_of::<SpinLock<u64, Ranked>>(),
+        size_of::<SpinLock<u64>>()
+    );
+    assert_eq!(
+        size_of::<SpinLockGuard<'static, u8, AtDpcLevel, Holding<Dispatch, Ranked>, Ranked>>(),
+        size_of::<&u8>()
+    );
+}
 
 #[test]
 fn a_token_and_an_at_dpc_acquisition_take_no_room() {

@@ -8,7 +8,7 @@ use core::{
 
 use super::Resource;
 use crate::{
-    AlreadyOwned, Apc, AtMost, Irql, Level, NonPagedArc, current_irql,
+    AlreadyOwned, Apc, AtMost, Before, Irql, Level, NonPagedArc, Rank, Unranked, current_irql,
     guard::{Exclusive, Guard, Lock, Release, Shared, sealed::Sealed},
     nt,
     region::leave_critical_region,
@@ -17,19 +17,19 @@ use crate::{
 
 /// Shared access to the data of a [`Resource`]. Released, and the critical region left, when
 /// dropped.
-pub type SharedGuard<'a, T, L> = Guard<'a, Resource<T>, (), Shared, L>;
+pub type SharedGuard<'a, T, L, K = Unranked> = Guard<'a, Resource<T, K>, (), Shared, L>;
 
 /// Exclusive access to the data of a [`Resource`]. Released, and the critical region left, when
 /// dropped.
-pub type ExclusiveGuard<'a, T, L> = Guard<'a, Resource<T>, (), Exclusive, L>;
+pub type ExclusiveGuard<'a, T, L, K = Unranked> = Guard<'a, Resource<T, K>, (), Exclusive, L>;
 
-impl<'a, T: ?Sized, L: Level> ExclusiveGuard<'a, T, L> {
+impl<'a, T: ?Sized, L: Level, K> ExclusiveGuard<'a, T, L, K> {
     /// Goes from exclusive to shared access without letting go: others who wait for shared access
     /// come in.
     ///
     /// IRQL: `<= APC_LEVEL`, as when it was acquired. Page: `ExConvertExclusiveToSharedLite`.
     #[inline]
-    pub fn downgrade(self) -> SharedGuard<'a, T, L> {
+    pub fn downgrade(self) -> SharedGuard<'a, T, L, K> {
         let (resource, (), mut acquired) = self.into_parts();
         acquired.converted(How::Shared);
         resource.exclusive.set(false);
@@ -41,8 +41,8 @@ impl<'a, T: ?Sized, L: Level> ExclusiveGuard<'a, T, L> {
     }
 }
 
-impl<T: ?Sized> Sealed for Resource<T> {}
-impl<T: ?Sized> Lock for Resource<T> {
+impl<T: ?Sized, K> Sealed for Resource<T, K> {}
+impl<T: ?Sized, K> Lock for Resource<T, K> {
     type Data = T;
 
     #[inline]
@@ -51,17 +51,17 @@ impl<T: ?Sized> Lock for Resource<T> {
     }
 }
 
-impl<T: ?Sized> Release<Resource<T>, Shared> for () {
+impl<T: ?Sized, K> Release<Resource<T, K>, Shared> for () {
     #[inline]
-    unsafe fn release(self, resource: &Resource<T>) {
+    unsafe fn release(self, resource: &Resource<T, K>) {
         resource.raw.release();
         leave_critical_region();
     }
 }
 
-impl<T: ?Sized> Release<Resource<T>, Exclusive> for () {
+impl<T: ?Sized, K> Release<Resource<T, K>, Exclusive> for () {
     #[inline]
-    unsafe fn release(self, resource: &Resource<T>) {
+    unsafe fn release(self, resource: &Resource<T, K>) {
         resource.exclusive.set(false);
         resource.raw.release();
         leave_critical_region();
@@ -74,21 +74,28 @@ impl<T: ?Sized> Release<Resource<T>, Exclusive> for () {
 /// # Safety
 ///
 /// It gives the same resource whenever it is asked, and that stays where it is.
-pub unsafe trait ResourceHolder: Deref<Target = Resource<Self::Data>> + Sealed {
+pub unsafe trait ResourceHolder:
+    Deref<Target = Resource<Self::Data, Self::Rank>> + Sealed
+{
     /// The data behind the resource.
     type Data: ?Sized;
+
+    /// The rank of the resource.
+    type Rank: Rank;
 }
 
-impl<T: ?Sized> Sealed for &Resource<T> {}
+impl<T: ?Sized, K> Sealed for &Resource<T, K> {}
 // SAFETY: A reference always gives the same resource, which is pinned.
-unsafe impl<T: ?Sized> ResourceHolder for &Resource<T> {
+unsafe impl<T: ?Sized, K: Rank> ResourceHolder for &Resource<T, K> {
     type Data = T;
+    type Rank = K;
 }
 
-impl<T> Sealed for NonPagedArc<Resource<T>> {}
+impl<T, K> Sealed for NonPagedArc<Resource<T, K>> {}
 // SAFETY: An owner always gives the same resource, which is pinned.
-unsafe impl<T> ResourceHolder for NonPagedArc<Resource<T>> {
+unsafe impl<T, K: Rank> ResourceHolder for NonPagedArc<Resource<T, K>> {
     type Data = T;
+    type Rank = K;
 }
 
 /// Exclusive access to the data of a [`Resource`] that belongs to no thread. Released when dropped,
@@ -111,7 +118,10 @@ impl<H: ResourceHolder> HandedOver<H> {
     pub(super) fn acquire<L: AtMost<Apc>>(
         resource: H,
         irql: &mut Irql<'_, L>,
-    ) -> Result<Self, AlreadyOwned> {
+    ) -> Result<Self, AlreadyOwned>
+    where
+        L::Held: Before<H::Rank>,
+    {
         let raw = &resource.raw;
         {
             // The access belongs to no thread from here on, so what was acquired is recorded as
