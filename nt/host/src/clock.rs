@@ -14,7 +14,7 @@ use crate::dispatcher::Deadline;
 pub const UNITS_PER_SECOND: u64 = 10_000_000;
 
 /// From 1 January 1601 to 1 January 1970, in seconds.
-const UNIX_EPOCH_SECONDS: u64 = 11_644_473_600;
+pub const UNIX_EPOCH_SECONDS: u64 = 11_644_473_600;
 
 static BOOT: LazyLock<Instant> = LazyLock::new(Instant::now);
 

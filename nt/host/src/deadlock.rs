@@ -10,11 +10,13 @@ use std::{
     time::Duration,
 };
 
+use nt_abi::bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION;
+
 use crate::{
+    bugcheck,
     dispatcher::{self, Dispatcher},
     ex,
     thread::{self, Thread},
-    verifier,
 };
 
 /// How long a thread waits before it looks.
@@ -47,11 +49,13 @@ pub fn check(dispatcher: &mut Dispatcher, thread: &Thread, function: &'static st
         .filter_map(|address| nodes.get(address))
         .map(|node| format!("\"{}\" waits for 0x{:X}", node.name, node.waits_for))
         .collect();
-    verifier::violation(
-        0x1001,
-        [nodes.get(&me).map_or(0, |node| node.waits_for), 0, 0],
+    let lock = nodes.get(&me).map_or(0, |node| node.waits_for);
+    bugcheck::raise_among(
+        DRIVER_VERIFIER_DETECTED_VIOLATION,
+        [0x1001, lock, 0, 0],
         function,
         format!("Threads wait for each other: {}.", chain.join(", ")),
+        &path,
     );
 }
 

@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::OnceLock;
 
-use crate::{bugcheck, exceptions, processor, thread::Thread};
+use crate::{bugcheck, exceptions, processor, stack, thread::Thread};
 
 /// How the kernel is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,7 @@ pub fn config() -> Config {
 fn boot_with(config: Config) -> Config {
     *CONFIG.get_or_init(|| {
         exceptions::install();
+        stack::install();
         processor::start(config.processors);
         config
     })

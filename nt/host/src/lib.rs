@@ -24,6 +24,7 @@ mod dpc;
 pub mod ex;
 mod exceptions;
 pub mod export;
+mod inspect;
 mod io;
 mod irql;
 pub mod ke;
@@ -39,12 +40,15 @@ mod processor;
 pub mod ps;
 mod recovery;
 mod rtl;
+mod stack;
+mod symbols;
 pub mod testing;
 mod thread;
 mod timer;
 mod verifier;
 
 pub use export::Export;
+pub use inspect::View;
 pub use kernel::{BootError, Config, boot};
 pub use library::{
     Device, Driver, DriverEntry, File, Kernel, Leak, LeakKind, Leaks, Library, Prepared, Stop,

@@ -120,7 +120,9 @@ fn a_report_says_what_happened() {
         "*** STOP: 0x000000C4 (0x1000, 0x",
         "DRIVER_VERIFIER_DETECTED_VIOLATION",
         "KeAcquireSpinLock: The thread holds the spin lock already",
-        "IRQL 2, holds 0x",
+        "about the lock 0x",
+        "IRQL 2\n        holds the spin lock 0x",
+        "look up: bug check 0xC4 (DRIVER_VERIFIER_DETECTED_VIOLATION), parameter 1 = 0x1000; KeAcquireSpinLock",
     ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }

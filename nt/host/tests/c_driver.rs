@@ -2,7 +2,12 @@
 //!
 //! `cargo xtask test` builds it and names it in `NTHOST_C_DRIVER`.
 
-use std::{env, path::PathBuf, process::Command};
+use std::{
+    env,
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use nthost::{File, Kernel, Leaks, Stop};
 use serde_json::Value;
@@ -98,4 +103,63 @@ fn a_field_of_the_shared_data_that_is_not_there_is_named() {
         rule.starts_with("KUSER_SHARED_DATA+0x2D8 cannot be read."),
         "{rule}"
     );
+}
+
+#[test]
+#[ignore = "needs the C driver: cargo xtask test"]
+fn a_deadlock_is_told_with_every_thread_and_its_stack() {
+    let request = format!("{}", code(5));
+    let start = Instant::now();
+    let document = run(&["--ioctl", &request, "--threads", "2"]);
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "it takes a second"
+    );
+    assert_eq!(document["exit_code"], 188, "{document:#}");
+    let report = &document["bug_check"];
+    let names = |list: &Value| -> Vec<String> {
+        let list = list.as_array().expect("a list");
+        let text = |item: &Value| {
+            item["place"]
+                .as_str()
+                .or_else(|| item["name"].as_str())
+                .map(str::to_owned)
+        };
+        list.iter().filter_map(text).collect()
+    };
+    let mut held = Vec::new();
+    for thread in [&report["thread"], &report["others"][0]] {
+        let (holds, waits_for) = (names(&thread["holds"]), names(&thread["waits_for"]));
+        assert_ne!(holds, waits_for, "{report:#}");
+        assert_eq!((holds.len(), waits_for.len()), (1, 1), "{report:#}");
+        held.extend(holds);
+        let stack = names(&thread["stack"]);
+        assert!(stack[0].starts_with("csample!TakeBoth+0x"), "{report:#}");
+        assert!(stack[1].starts_with("csample!Control+0x"), "{report:#}");
+        let line = thread["stack"][0]["line"].as_str().expect("a line");
+        assert!(line.contains("sample.c:"), "{line}");
+    }
+    held.sort();
+    assert_eq!(held, ["csample!MutexA", "csample!MutexB"]);
+}
+
+#[test]
+#[ignore = "needs the C driver: cargo xtask test"]
+fn the_locks_at_the_end_are_those_of_the_bug_check() {
+    let request = format!("{}", code(6));
+    let document = run(&["--ioctl", &request, "--at-end", "locks"]);
+    assert_eq!(document["exit_code"], 188, "{document:#}");
+    let locks = document["at_end"]["locks"].as_str().expect("a text");
+    let lines: Vec<_> = locks.lines().collect();
+    assert_eq!(lines[1], "KD: Scanning for held locks.");
+    assert!(
+        lines[3].starts_with("Resource @ csample!Resource (0x"),
+        "{locks}"
+    );
+    assert!(lines[3].ends_with(")    Exclusively owned"), "{locks}");
+    assert!(
+        lines[4].starts_with("     Threads: ") && lines[4].ends_with("-01<*>"),
+        "{locks}"
+    );
+    assert_eq!(lines[6], "1 total locks, 1 locks currently held");
 }

@@ -45,6 +45,17 @@ fn assert_deadlock(report: &BugCheckReport) {
         "{}",
         report.rule
     );
+    let other = report.others.first().expect("the other thread");
+    for (thread, other) in [(&report.thread, other), (other, &report.thread)] {
+        let wanted = thread.waits_for.iter().map(|lock| lock.address);
+        let held: Vec<_> = other.holds.iter().map(|lock| lock.address).collect();
+        assert!(
+            wanted.into_iter().any(|lock| held.contains(&lock)),
+            "{report}"
+        );
+    }
+    let lock = report.lock.as_ref().expect("a lock");
+    assert!(report.thread.waits_for.contains(lock), "{report}");
 }
 
 fn mutex() -> Object<KMUTEX> {

@@ -5,6 +5,7 @@
 //! ([`crate::with_recovery`]): they come back with the report. If there is nobody to come back to, the
 //! report goes to standard error and the process ends with [`EXIT_CODE`].
 
+mod lock;
 mod report;
 
 use std::sync::{
@@ -12,9 +13,13 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-pub use self::report::{BugCheckReport, ThreadInfo};
+pub use self::{
+    lock::LockInfo,
+    report::{BugCheckReport, ThreadInfo},
+};
+pub use crate::stack::Frame;
 use crate::{
-    dispatcher, kernel, recovery,
+    dispatcher, inspect, kernel, recovery,
     thread::{self, Origin, Thread},
 };
 
@@ -45,10 +50,28 @@ pub fn raise(
     function: &'static str,
     rule: impl Into<String>,
 ) -> ! {
+    raise_among(code, parameters, function, rule, &parameters)
+}
+
+/// As [`raise`], for a fault that further threads take part in, by their addresses.
+#[cold]
+pub fn raise_among(
+    code: u32,
+    parameters: [u64; 4],
+    function: &'static str,
+    rule: impl Into<String>,
+    threads: &[u64],
+) -> ! {
     let thread = thread::attached();
     dispatcher::abandon(thread);
-    if kernel::die() {
-        let report = BugCheckReport::new(code, parameters, function, rule.into(), thread);
+    // With the dispatcher lock held nobody leaves the kernel, whose state is kept as it is.
+    let report = dispatcher::peek(|state| {
+        kernel::die().then(|| {
+            inspect::keep(state);
+            BugCheckReport::new(code, parameters, function, rule.into(), thread, threads)
+        })
+    });
+    if let Some(report) = report {
         // Cannot be set already: only the first to stop the kernel comes here.
         let _ = REPORT.set(Arc::new(report));
         dispatcher::wake_everybody();

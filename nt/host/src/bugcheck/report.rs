@@ -4,7 +4,17 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{exceptions, loader::caller, thread::Thread};
+use nt_abi::bugcheck::{
+    DRIVER_VERIFIER_DETECTED_VIOLATION, ERESOURCE_INVALID_RELEASE, RESOURCE_NOT_OWNED,
+};
+
+use super::lock::{self, LockInfo};
+use crate::{
+    exceptions,
+    loader::caller,
+    stack::{self, Frame, Snapshot},
+    thread::{self, Thread},
+};
 
 /// What stopped the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,8 +32,12 @@ pub struct BugCheckReport {
     /// The code of a driver's image that called the kernel or raised the exception, as `image+offset`;
     /// nothing if there is none on the stack.
     pub driver: Option<String>,
+    /// The lock that the rule is about, if it is about one.
+    pub lock: Option<LockInfo>,
     /// The thread that was stopped first.
     pub thread: ThreadInfo,
+    /// The other threads that have to do with it.
+    pub others: Vec<ThreadInfo>,
 }
 
 /// A thread as a report shows it.
@@ -39,8 +53,13 @@ pub struct ThreadInfo {
     pub irql: u8,
     /// The DPC that ran on it, or zero.
     pub dpc: u64,
-    /// The spin locks and fast mutexes that it held, outermost first.
-    pub locks: Vec<u64>,
+    /// The locks that it held: spin locks, fast mutexes and push locks in the order in which it took them,
+    /// then mutexes, then ERESOURCEs.
+    pub holds: Vec<LockInfo>,
+    /// What it waited for.
+    pub waits_for: Vec<LockInfo>,
+    /// Where it was in drivers' code, innermost first.
+    pub stack: Vec<Frame>,
 }
 
 impl BugCheckReport {
@@ -50,7 +69,11 @@ impl BugCheckReport {
         function: &str,
         rule: String,
         thread: &Thread,
+        others: &[u64],
     ) -> Self {
+        let here = stack::here();
+        let start = exceptions::registers().unwrap_or(here);
+        let others = others.iter().filter(|&&other| other != thread.address());
         Self {
             code,
             name: nt_abi::bugcheck::name(code).map(str::to_owned),
@@ -60,20 +83,63 @@ impl BugCheckReport {
             driver: exceptions::location()
                 .or_else(caller::find)
                 .map(|location| location.to_string()),
-            thread: ThreadInfo::of(thread),
+            lock: lock_of(code, parameters).map(LockInfo::at),
+            thread: ThreadInfo::of(thread, Some(&start.into())),
+            others: others.filter_map(|other| ThreadInfo::at(*other)).collect(),
         }
+    }
+
+    /// The pages of the documentation that say more.
+    fn look_up(&self) -> String {
+        let name = self.name.as_deref().unwrap_or("see its page");
+        let parameter = match self.code {
+            DRIVER_VERIFIER_DETECTED_VIOLATION => {
+                format!(", parameter 1 = 0x{:X}", self.parameters[0])
+            }
+            _ => String::new(),
+        };
+        let function = &self.function;
+        format!(
+            "bug check 0x{:X} ({name}){parameter}; {function}",
+            self.code
+        )
     }
 }
 
+/// The address of the lock that a bug check is about, which its page puts among the parameters.
+fn lock_of(code: u32, parameters: [u64; 4]) -> Option<u64> {
+    match code {
+        DRIVER_VERIFIER_DETECTED_VIOLATION => {
+            matches!(parameters[0], 0xD0..=0xD2 | 0x1000..=0x1009 | 0x100B).then_some(parameters[1])
+        }
+        RESOURCE_NOT_OWNED | ERESOURCE_INVALID_RELEASE => Some(parameters[0]),
+        _ => None,
+    }
+    .filter(|address| *address != 0)
+}
+
 impl ThreadInfo {
-    fn of(thread: &Thread) -> Self {
+    /// The thread at an address, if it is one that is alive.
+    fn at(address: u64) -> Option<Self> {
+        let mut found = None;
+        thread::each(|thread| {
+            if thread.address() == address {
+                found = Some(Self::of(thread, stack::ask(thread).as_ref()));
+            }
+        });
+        found
+    }
+
+    fn of(thread: &Thread, start: Option<&Snapshot>) -> Self {
         Self {
             name: thread.name().to_owned(),
             id: thread.id(),
             address: thread.address(),
             irql: thread.irql(),
             dpc: thread.dpc() as u64,
-            locks: thread.held.iter().map(|held| held.0).collect(),
+            holds: lock::held_by(thread),
+            waits_for: lock::waited_for_by(thread),
+            stack: start.map(stack::walk).unwrap_or_default(),
         }
     }
 }
@@ -90,10 +156,17 @@ impl fmt::Display for BugCheckReport {
             writeln!(f, "    {name}")?;
         }
         writeln!(f, "    {}: {}", self.function, self.rule)?;
+        if let Some(lock) = &self.lock {
+            writeln!(f, "    about the {lock}")?;
+        }
         if let Some(driver) = &self.driver {
             writeln!(f, "    called from {driver}")?;
         }
-        write!(f, "    {}", self.thread)
+        writeln!(f, "    {}", self.thread)?;
+        for other in &self.others {
+            writeln!(f, "    {other}")?;
+        }
+        write!(f, "    look up: {}", self.look_up())
     }
 }
 
@@ -107,8 +180,14 @@ impl fmt::Display for ThreadInfo {
         if self.dpc != 0 {
             write!(f, ", in the DPC at 0x{:X}", self.dpc)?;
         }
-        for lock in &self.locks {
-            write!(f, ", holds 0x{lock:X}")?;
+        for lock in &self.holds {
+            write!(f, "\n        holds the {lock}")?;
+        }
+        for lock in &self.waits_for {
+            write!(f, "\n        waits for the {lock}")?;
+        }
+        for frame in &self.stack {
+            write!(f, "\n        {frame}")?;
         }
         Ok(())
     }

@@ -129,6 +129,14 @@ pub struct WaitState {
 }
 
 impl WaitState {
+    /// Where the wait blocks of the wait that the thread is in are, and how many.
+    pub fn blocks(&self) -> (u64, u32) {
+        (
+            self.blocks.load(Ordering::Relaxed) as u64,
+            self.count.load(Ordering::Relaxed),
+        )
+    }
+
     /// No wait.
     pub const fn new() -> Self {
         Self {

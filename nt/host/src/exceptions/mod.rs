@@ -21,4 +21,4 @@ mod signal;
 mod stop;
 mod unnoticed;
 
-pub use signal::{install, location};
+pub use signal::{install, location, registers};

@@ -12,6 +12,7 @@ use super::{control, debugger, registers::Registers, shared_data, stop};
 use crate::{
     address::{pointer, to_usize},
     loader::registry::{self, Location},
+    stack,
     thread::{self, Origin},
 };
 
@@ -45,6 +46,8 @@ pub struct Exception {
     /// The address of the instruction.
     pub instruction: u64,
     pub stack: u64,
+    /// The register `rbp`.
+    pub frame: u64,
     /// The register `rcx`.
     pub rcx: u64,
 }
@@ -57,6 +60,7 @@ impl Exception {
         error: 0,
         instruction: 0,
         stack: 0,
+        frame: 0,
         rcx: 0,
     };
 }
@@ -79,6 +83,16 @@ type Handler = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
 pub fn location() -> Option<Location> {
     let instruction = EXCEPTION.get().instruction;
     registry::locate(to_usize(instruction)).filter(Location::is_code)
+}
+
+/// Where the exception was raised that the calling thread is stopped for.
+pub fn registers() -> Option<stack::Registers> {
+    let exception = EXCEPTION.get();
+    (exception.signal != 0).then_some(stack::Registers {
+        instruction: exception.instruction,
+        stack: exception.stack,
+        frame: exception.frame,
+    })
 }
 
 /// What the signals did before.
@@ -138,6 +152,7 @@ extern "C" fn handler(signal: c_int, info: *mut siginfo_t, context: *mut c_void)
         // The processor has passed a break instruction, which is one byte, when it stops.
         instruction: if breakpoint { next - 1 } else { next },
         stack: registers.get(libc::REG_RSP),
+        frame: registers.get(libc::REG_RBP),
         rcx: registers.get(libc::REG_RCX),
     };
     let privileged = signal == libc::SIGSEGV && information.si_code == SI_KERNEL;

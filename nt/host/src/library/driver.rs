@@ -1,6 +1,6 @@
 //! A driver: started, given devices, unloaded.
 
-use std::{fmt, ops::Range, sync::Arc};
+use std::{fmt, ops::Range, path::Path, sync::Arc};
 
 use nt_abi::{
     NT_SUCCESS, NTSTATUS, PDRIVER_INITIALIZE, PDRIVER_OBJECT, PUNICODE_STRING,
@@ -68,10 +68,10 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    pub(super) fn load(file_name: &str, file: &[u8]) -> Result<Self, Stop> {
+    pub(super) fn load(file_name: &str, path: Option<&Path>, file: &[u8]) -> Result<Self, Stop> {
         Ok(Self {
             file_name: file_name.to_owned(),
-            loaded: images::load(file_name, file)?,
+            loaded: images::load(file_name, path, file)?,
         })
     }
 

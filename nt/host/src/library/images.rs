@@ -1,6 +1,6 @@
 //! The images that are loaded, and how they find each other's exports.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
 use parking_lot::Mutex;
 
@@ -9,6 +9,7 @@ use crate::{
     cm, export,
     io::{driver::SERVICES, object::Text},
     loader::{Image, ImageError, exports::Symbol, imports::Resolution},
+    symbols::Symbols,
 };
 
 /// An image that is loaded, with those that it imports from.
@@ -30,8 +31,8 @@ fn find(name: &str) -> Option<Arc<Loaded>> {
         .cloned()
 }
 
-/// Loads the image `name`, which its imports are bound to by then.
-pub fn load(name: &str, file: &[u8]) -> Result<Arc<Loaded>, ImageError> {
+/// Loads the image `name` from the contents of its file, and its file's path if it has one.
+pub fn load(name: &str, path: Option<&Path>, file: &[u8]) -> Result<Arc<Loaded>, ImageError> {
     if find(name).is_some() {
         return Err(ImageError::Loaded {
             name: name.to_owned(),
@@ -49,7 +50,7 @@ pub fn load(name: &str, file: &[u8]) -> Result<Arc<Loaded>, ImageError> {
         imported.lock().push(exporter);
         address.map_or(Resolution::NoSymbol, Resolution::Address)
     };
-    let image = Image::load(name, file, &resolve)?;
+    let image = Image::load(name, file, Symbols::new(file, path), &resolve)?;
     let mut imported = imported.into_inner();
     imported.dedup_by(|one, other| Arc::ptr_eq(one, other));
     let loaded = Arc::new(Loaded {
@@ -103,9 +104,9 @@ impl fmt::Debug for Library {
 impl Library {
     /// Loads the image and calls its `DllInitialize`, if it exports one, as Windows does for an image
     /// that is loaded because another one imports from it.
-    pub(super) fn load(name: &str, file: &[u8]) -> Result<Self, Stop> {
+    pub(super) fn load(name: &str, path: Option<&Path>, file: &[u8]) -> Result<Self, Stop> {
         let library = Self {
-            loaded: load(name, file)?,
+            loaded: load(name, path, file)?,
         };
         let service = library
             .name()

@@ -11,6 +11,7 @@ use crate::{
     BootError, Config,
     bugcheck::{self, BugCheckReport},
     exceptions::debugger,
+    inspect::{self, View},
     io, kernel,
     loader::ImageError,
 };
@@ -101,7 +102,7 @@ impl Kernel {
     /// [`Stop::Image`] if it is no driver that can be loaded.
     pub fn prepare(self, path: impl AsRef<Path>) -> Result<Prepared, Stop> {
         let (name, file) = read(path.as_ref())?;
-        Prepared::load(&name, &file)
+        Prepared::load(&name, Some(path.as_ref()), &file)
     }
 
     /// As [`load`](Self::load), from the contents of the file `name`.
@@ -110,7 +111,7 @@ impl Kernel {
     ///
     /// As for [`load`](Self::load).
     pub fn load_image(self, name: &str, file: &[u8]) -> Result<Driver, Stop> {
-        Prepared::load(name, file)?.start()
+        Prepared::load(name, None, file)?.start()
     }
 
     /// Loads an image that drivers import from, such as `WDFLDR.SYS`.
@@ -121,7 +122,7 @@ impl Kernel {
     /// `DllInitialize`, if it has one.
     pub fn load_library(self, path: impl AsRef<Path>) -> Result<Library, Stop> {
         let (name, file) = read(path.as_ref())?;
-        Library::load(&name, &file)
+        Library::load(&name, Some(path.as_ref()), &file)
     }
 
     /// As [`load_library`](Self::load_library), from the contents of the file `name`.
@@ -130,7 +131,7 @@ impl Kernel {
     ///
     /// As for [`load_library`](Self::load_library).
     pub fn load_library_image(self, name: &str, file: &[u8]) -> Result<Library, Stop> {
-        Library::load(name, file)
+        Library::load(name, None, file)
     }
 
     /// Loads a driver that is part of this program: calls its `DriverEntry`.
@@ -207,6 +208,21 @@ impl Kernel {
         } else {
             leaks::collect()
         }
+    }
+
+    /// What a kernel debugger would show: of the kernel as it is, or as it was when a bug check stopped it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nthost::{Kernel, View};
+    ///
+    /// let text = Kernel::get().show(View::Locks);
+    /// assert!(text.ends_with("0 total locks, 0 locks currently held\n"));
+    /// ```
+    #[must_use]
+    pub fn show(self, view: View) -> String {
+        inspect::show(view)
     }
 
     /// Runs `service` in the kernel as the calling thread, as a system service would run.

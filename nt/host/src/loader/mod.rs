@@ -32,6 +32,8 @@ use memory::ImageMemory;
 use missing::MissingImports;
 use registry::{Place, Registration};
 
+use crate::symbols::Symbols;
+
 /// An image in memory, bound and protected. Dropping it unloads it: whoever executes in it or
 /// holds a pointer into it from then on faults.
 #[derive(Debug)]
@@ -46,12 +48,17 @@ pub struct Image {
 }
 
 impl Image {
-    /// Loads the image `name` from the contents of its file.
+    /// Loads the image `name` from the contents of its file, of which `symbols` has the names.
     ///
     /// # Errors
     ///
     /// What is wrong with the file, or that it imports from a module that `resolver` does not know.
-    pub fn load(name: &str, file: &[u8], resolver: &Resolver<'_>) -> Result<Self, ImageError> {
+    pub fn load(
+        name: &str,
+        file: &[u8],
+        symbols: Arc<Symbols>,
+        resolver: &Resolver<'_>,
+    ) -> Result<Self, ImageError> {
         let damaged = |what| ImageError::Format {
             name: name.to_owned(),
             what,
@@ -78,6 +85,7 @@ impl Image {
         let place = Place::Image {
             name: Arc::clone(&name),
             code: headers.code().collect(),
+            symbols,
         };
         let registration = registry::register(range, place);
         let entry = (headers.entry != 0).then(|| base + headers.entry as usize);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use super::pages::Pages;
+use crate::symbols::Symbols;
 
 /// As many as `MmUnloadedDrivers` keeps.
 const UNLOADED_IMAGES: usize = 50;
@@ -21,6 +22,8 @@ pub enum Place {
         name: Arc<str>,
         /// Where its code is, as offsets.
         code: Arc<[Range<usize>]>,
+        /// Names of what lies there.
+        symbols: Arc<Symbols>,
     },
     /// An image that was unloaded; nothing lies there since.
     Unloaded {
@@ -157,6 +160,27 @@ pub fn retire(name: Arc<str>, pages: Pages) {
         registry.unloaded.pop_front();
     }
     registry.unloaded.push_back((entry, pages));
+}
+
+/// An image that is loaded.
+pub struct LoadedImage {
+    pub name: Arc<str>,
+    pub range: Range<usize>,
+    pub symbols: Arc<Symbols>,
+}
+
+/// The images that are loaded.
+pub fn images() -> Vec<LoadedImage> {
+    let registry = REGISTRY.read();
+    let image = |entry: &Entry| match &entry.place {
+        Place::Image { name, symbols, .. } => Some(LoadedImage {
+            name: Arc::clone(name),
+            range: entry.range.clone(),
+            symbols: Arc::clone(symbols),
+        }),
+        _ => None,
+    };
+    registry.entries.iter().filter_map(image).collect()
 }
 
 /// What lies at `address`, if that is known.

@@ -9,7 +9,7 @@ use core::{
 use parking_lot::Mutex;
 
 use super::{Origin, Thread, gs};
-use crate::{dispatcher, kernel, ob, processor, ps};
+use crate::{dispatcher, kernel, ob, processor, ps, stack};
 
 thread_local! {
     /// The thread of the kernel that this host thread is. It has no destructor, so that reading it
@@ -82,6 +82,7 @@ fn attach(origin: Origin, prepared: Option<&'static Thread>) -> &'static Thread 
     });
     CURRENT.set(thread);
     thread.gs.install(thread);
+    stack::remember_host_thread(thread);
     processor::assign(thread);
     if origin == Origin::Host {
         DETACH.set(Some(Detach));

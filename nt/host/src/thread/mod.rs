@@ -23,7 +23,7 @@ pub use self::{
     held::{HeldLocks, LockKind},
     object::ThreadObject,
 };
-use crate::{dispatcher::WaitState, lock_order::Remembered, recovery::RecoveryPoint};
+use crate::{dispatcher::WaitState, lock_order::Remembered, recovery::RecoveryPoint, stack};
 
 /// Where a thread comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,6 +84,8 @@ pub struct Thread {
     pub wake: Condvar,
     /// The `KernelApcDisable` that it started with, which is below zero for system threads.
     apc_base: AtomicI32,
+    /// Where it was when another thread wanted to know.
+    pub answer: stack::Answer,
     /// The address of the routine that a driver has started it with, or 0.
     start_routine: AtomicU64,
     origin: Origin,
@@ -113,6 +115,7 @@ impl Thread {
             wait: WaitState::new(),
             wake: Condvar::new(),
             apc_base: AtomicI32::new(0),
+            answer: stack::Answer::none(),
             start_routine: AtomicU64::new(0),
             origin,
             id,

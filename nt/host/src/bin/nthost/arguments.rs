@@ -3,6 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, builder::PossibleValuesParser, value_parser};
+use nthost::View;
 
 const EXIT_CODES: &str = "Exit codes:
   0    everything went well
@@ -10,6 +11,14 @@ const EXIT_CODES: &str = "Exit codes:
   2    the command line is wrong
   3    the driver left something behind
   188  a bug check stopped the kernel";
+
+/// What can be shown at the end.
+pub const VIEWS: [(&str, View); 4] = [
+    ("locks", View::Locks),
+    ("all-locks", View::AllLocks),
+    ("mutexes", View::Mutexes),
+    ("timers", View::Timers),
+];
 
 /// What `nthost run` is to do.
 pub struct Run {
@@ -25,6 +34,8 @@ pub struct Run {
     pub processors: Option<u32>,
     pub verifier: bool,
     pub debugger: bool,
+    /// What to show before the driver is unloaded, or when a bug check has stopped the kernel.
+    pub at_end: Vec<String>,
     pub json: bool,
 }
 
@@ -119,7 +130,7 @@ fn requests() -> [Arg; 6] {
     ]
 }
 
-fn kernel() -> [Arg; 4] {
+fn kernel() -> [Arg; 5] {
     [
         option(
             "processors",
@@ -138,6 +149,14 @@ fn kernel() -> [Arg; 4] {
             "debugger",
             "Pass over break instructions, as a kernel debugger would",
         ),
+        option(
+            "at-end",
+            "VIEW",
+            "Show what WinDbg would, before the driver is unloaded or after a bug check; repeatable",
+        )
+        .action(ArgAction::Append)
+        .value_delimiter(',')
+        .value_parser(PossibleValuesParser::new(VIEWS.map(|view| view.0))),
         switch("json", "Print one JSON document when all is done"),
     ]
 }
@@ -173,6 +192,12 @@ impl Run {
                 .get_one::<String>("verifier")
                 .is_none_or(|rules| rules == "all"),
             debugger: arguments.get_flag("debugger"),
+            at_end: arguments
+                .get_many("at-end")
+                .into_iter()
+                .flatten()
+                .cloned()
+                .collect(),
             json: arguments.get_flag("json"),
         }
     }

@@ -1,6 +1,7 @@
 //! What came of a run, as text or as one JSON document.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write as _},
     process::ExitCode,
     sync::Arc,
@@ -49,6 +50,8 @@ pub struct Outcome {
     images: Vec<Image>,
     pub answers: Answers,
     pub left_behind: Leaks,
+    /// What a kernel debugger would show, by the names of the views.
+    pub at_end: BTreeMap<&'static str, String>,
     /// What the driver printed, if it was kept.
     pub debug_output: String,
     error: Option<String>,
@@ -61,6 +64,7 @@ struct Document<'a> {
     exit_code: u8,
     images: &'a [Image],
     requests: Vec<Counted<'a>>,
+    at_end: &'a BTreeMap<&'static str, String>,
     left_behind: &'a Leaks,
     error: Option<&'a str>,
     bug_check: Option<&'a BugCheckReport>,
@@ -90,6 +94,10 @@ impl Outcome {
             Failure::Stop(stop) => self.error = Some(stop.to_string()),
             Failure::Told(text) => self.error = Some(text),
         }
+    }
+
+    pub const fn has_bug_check(&self) -> bool {
+        self.bug_check.is_some()
     }
 
     const fn code(&self, has_failure: bool) -> u8 {
@@ -125,6 +133,9 @@ impl Outcome {
                 times => writeln!(output, "{answer} ({times} times)")?,
             }
         }
+        for view in self.at_end.values() {
+            write!(output, "{view}")?;
+        }
         output.flush()?;
         let mut errors = io::stderr().lock();
         if let Some(error) = &self.error {
@@ -147,6 +158,7 @@ impl Outcome {
             requests: answers
                 .map(|((_, answer), &times)| Counted { answer, times })
                 .collect(),
+            at_end: &self.at_end,
             left_behind: &self.left_behind,
             error: self.error.as_deref(),
             bug_check: self.bug_check.as_deref(),

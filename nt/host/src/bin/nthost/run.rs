@@ -8,7 +8,7 @@ use std::{
 use nthost::{BootError, Config, Device, Driver, ImageError, Kernel, Library, Stop};
 
 use crate::{
-    arguments::Run,
+    arguments::{Run, VIEWS},
     outcome::{Failure, Image, Outcome},
     requests,
 };
@@ -19,6 +19,9 @@ pub fn run(run: &Run) -> Outcome {
     let mut outcome = Outcome::default();
     if let Err(failure) = live(run, &mut outcome) {
         outcome.fail(failure);
+        if outcome.has_bug_check() {
+            show(run, Kernel::get(), &mut outcome);
+        }
     }
     let printed = printed.lock().unwrap_or_else(PoisonError::into_inner);
     outcome.debug_output.push_str(&printed);
@@ -80,9 +83,20 @@ fn live(run: &Run, outcome: &mut Outcome) -> Result<(), Failure> {
         outcome.answers = answers;
         result?;
     }
+    show(run, kernel, outcome);
     unload(device.as_ref(), driver, libraries)?;
     outcome.left_behind = kernel.leaks();
     Ok(())
+}
+
+/// Takes note of what a kernel debugger would show.
+fn show(run: &Run, kernel: Kernel, outcome: &mut Outcome) {
+    for (name, view) in VIEWS
+        .iter()
+        .filter(|view| run.at_end.iter().any(|name| name == view.0))
+    {
+        outcome.at_end.insert(name, kernel.show(*view));
+    }
 }
 
 fn unload(device: Option<&Device>, driver: Driver, libraries: Vec<Library>) -> Result<(), Failure> {

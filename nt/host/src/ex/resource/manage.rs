@@ -19,6 +19,11 @@ use crate::{
 /// The head of the list of all resources (`ExpSystemResourcesList`), under the dispatcher lock.
 static RESOURCES: ListEntry = ListEntry::unlinked();
 
+/// The address of the head of the list of all resources, which is null inside until there is one.
+pub fn list_head() -> u64 {
+    (&raw const RESOURCES).addr() as u64
+}
+
 fn check_irql(thread: &Thread, highest: u8, function: &'static str) {
     if thread.irql() > highest {
         verifier::rule(0x20007, function, "IrqlExApcLte3: the IRQL is too high.");
