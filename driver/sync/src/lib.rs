@@ -115,6 +115,7 @@ mod event;
 mod fast_mutex;
 mod guard;
 mod guarded_mutex;
+pub mod guide;
 mod held;
 mod interlocked_list;
 mod irql;
@@ -148,6 +149,11 @@ mod wait;
 mod wait_multiple;
 mod word_lock;
 mod work_item;
+
+/// The page of the crate in the registry, whose examples are tests as well.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
 
 pub use apc_mutex::{ApcAcquisition, ApcMutex, ApcMutexGuard, AtApcLevel, Functions, Raising};
 pub use arc::NonPagedArc;
