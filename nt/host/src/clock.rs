@@ -8,7 +8,7 @@ use std::{
 
 use nt_abi::LONGLONG;
 
-use crate::dispatcher::Deadline;
+use crate::{dispatcher::Deadline, fault};
 
 /// 100 ns units per second.
 pub const UNITS_PER_SECOND: u64 = 10_000_000;
@@ -64,7 +64,7 @@ pub fn deadline(timeout: Option<LONGLONG>) -> Deadline {
     match timeout {
         None => Deadline::Never,
         Some(0) => Deadline::Now,
-        Some(units) => deadline_at(due_time(units)),
+        Some(units) => deadline_at(fault::stretch(due_time(units))),
     }
 }
 

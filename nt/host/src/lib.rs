@@ -24,6 +24,7 @@ mod dpc;
 pub mod ex;
 mod exceptions;
 pub mod export;
+mod fault;
 mod inspect;
 mod io;
 mod irql;

@@ -16,6 +16,7 @@ use crate::{
     address, clock,
     dispatcher::{self, Deadline, Dispatcher, Header},
     dpc::{self, Dpc},
+    fault,
     list::ListEntry,
     processor, ps,
     thread::{self, Origin, Thread},
@@ -154,7 +155,8 @@ impl Dispatcher {
     pub fn set_timer(&mut self, timer: &Timer, setting: &Setting) -> (bool, Queued) {
         let was_set = self.cancel_timer(timer);
         timer.header.set_state(0);
-        timer.due.store(setting.due, Relaxed);
+        let due = fault::stretch(setting.due);
+        timer.due.store(due, Relaxed);
         timer.period.store(setting.period, Relaxed);
         timer.dpc.store(setting.dpc, Relaxed);
         #[expect(
@@ -167,7 +169,7 @@ impl Dispatcher {
         let queue = &mut self.state().timers;
         queue.set.insert(timer.key());
         let is_first = queue.set.first() == Some(&timer.key());
-        if setting.due <= clock::interrupt_time() {
+        if due <= clock::interrupt_time() {
             let queued = self.expire();
             if setting.period != 0 {
                 // It is in the queue again, maybe before all others.

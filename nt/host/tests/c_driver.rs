@@ -163,3 +163,43 @@ fn the_locks_at_the_end_are_those_of_the_bug_check() {
     );
     assert_eq!(lines[6], "1 total locks, 1 locks currently held");
 }
+
+#[test]
+#[ignore = "needs the C driver: cargo xtask test"]
+fn every_allocation_that_fails_is_taken_well() {
+    let (locks, alarm) = (format!("{}", code(3)), format!("{}", code(4)));
+    let campaign = run(&[
+        "--ioctl",
+        &locks,
+        "--ioctl",
+        &alarm,
+        "--fault",
+        "alloc=each",
+    ]);
+    assert_eq!(campaign["findings"], serde_json::json!([]), "{campaign:#}");
+    assert_eq!(campaign["runs"], 1, "{campaign:#}");
+    assert_eq!(campaign["exit_code"], 0, "{campaign:#}");
+    let document = run(&["--ioctl", &locks, "--ioctl", &alarm, "--fault", "alloc=1"]);
+    assert_eq!(
+        document["requests"][1]["status_name"], "STATUS_INSUFFICIENT_RESOURCES",
+        "{document:#}"
+    );
+}
+
+#[test]
+#[ignore = "needs the C driver: cargo xtask test"]
+fn late_timers_and_threads_do_no_harm() {
+    let (locks, alarm) = (format!("{}", code(3)), format!("{}", code(4)));
+    let arguments = [
+        "--ioctl",
+        &locks,
+        "--ioctl",
+        &alarm,
+        "--threads",
+        "4",
+        "--repeat",
+        "10",
+    ];
+    let document = run(&[&arguments[..], &["--fault", "time", "--seed", "7"]].concat());
+    assert_eq!(document["exit_code"], 0, "{document:#}");
+}

@@ -141,9 +141,51 @@ fn a_wrong_command_line_is_told() {
         (&[plain, "--threads", "0"], "1..=1024"),
         (&[plain, "--processors", "65"], "1..=64"),
         (&[plain, "--verifier", "some"], "all, none"),
+        (&[plain, "--fault", "alloc=0"], "counted from 1"),
+        (&[plain, "--fault", "rain"], "alloc=each or time"),
+        (&[plain, "--at-end", "nothing"], "locks"),
         (&[plain, "--nonsense"], "--nonsense"),
     ] {
         let (_, complained) = run(2, arguments);
         assert!(complained.contains(words), "{arguments:?}: {complained}");
     }
+}
+
+/// A driver that allocates pool in its entry routine and does what `then` adds.
+fn allocating(then: impl FnOnce(Image) -> Image) -> Image {
+    let image = driver()
+        .code(&[0xB9, 0x40, 0, 0, 0]) // mov ecx, POOL_FLAG_NON_PAGED
+        .code(&[0xBA, 0x10, 0, 0, 0]) // mov edx, 16
+        .code(&[0x41, 0xB8, b't', b'e', b's', b't']) // mov r8d, "test"
+        .call("ExAllocatePool2");
+    then(image).result(0).ret()
+}
+
+#[test]
+fn a_driver_that_does_not_expect_an_allocation_to_fail_is_found() {
+    // It writes to the block without a look: mov byte [rax], 1; mov rcx, rax; call ExFreePool
+    let careless = allocating(|image| {
+        image
+            .code(&[0xC6, 0x00, 0x01, 0x48, 0x89, 0xC1])
+            .call("ExFreePool")
+    });
+    let careless = image("careless.sys", careless);
+    assert_eq!(run(0, &[&careless]), (String::new(), String::new()));
+    let (said, _) = run(1, &[&careless, "--fault", "alloc=each"]);
+    let (finding, sum) = said.trim_end().split_once('\n').expect("two lines");
+    assert!(finding.starts_with("allocation 1: bug check: 0x"), "{said}");
+    assert_eq!(
+        sum,
+        "1 runs, each with one allocation that fails: 1 findings"
+    );
+    run(188, &[&careless, "--fault", "alloc=1"]);
+}
+
+#[test]
+fn what_a_driver_leaves_behind_is_found() {
+    let (_, complained) = run(3, &[&image("leaves.sys", allocating(|image| image))]);
+    assert!(
+        complained.contains("16 bytes, tag test, nonpaged"),
+        "{complained}"
+    );
 }

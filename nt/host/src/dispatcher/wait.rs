@@ -8,9 +8,11 @@ use nt_abi::{
     STATUS_TIMEOUT, object_type,
 };
 
+use parking_lot::MutexGuard;
+
 use super::{Dispatcher, Header, Mutant, WAITING, WaitBlock};
 use crate::{
-    bugcheck, deadlock, ex, kernel,
+    bugcheck, deadlock, ex, fault, kernel,
     list::{Corrupt, ListEntry},
     thread::{self, Thread},
     verifier,
@@ -196,6 +198,9 @@ impl Dispatcher {
                 false
             }
         };
+        if let Some(delay) = fault::delay() {
+            MutexGuard::unlocked(&mut self.guard, || std::thread::sleep(delay));
+        }
         if kernel::is_dead() {
             super::abandon(self.thread);
             bugcheck::leave(self.thread);

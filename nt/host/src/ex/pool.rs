@@ -24,6 +24,7 @@ use crate::{
     address::{self, to_usize},
     bugcheck,
     export::exports,
+    fault,
     irql::{APC, DISPATCH},
     lock_order,
     thread::{self, Thread},
@@ -128,6 +129,9 @@ fn layout_for(size: usize, align: usize) -> Option<Layout> {
 /// Allocates a block; `None` if the host has no memory left.
 fn allocate(size: usize, align: usize, tag: u32, paged: bool, zero: bool) -> Option<NonNull<u8>> {
     let layout = layout_for(size, align)?;
+    if fault::denies_allocation() {
+        return None;
+    }
     let memory = if zero {
         // SAFETY: The layout has a size, that of the guard at least.
         unsafe { alloc_zeroed(layout) }

@@ -11,6 +11,7 @@ use crate::{
     BootError, Config,
     bugcheck::{self, BugCheckReport},
     exceptions::debugger,
+    fault,
     inspect::{self, View},
     io, kernel,
     loader::ImageError,
@@ -223,6 +224,23 @@ impl Kernel {
     #[must_use]
     pub fn show(self, view: View) -> String {
         inspect::show(view)
+    }
+
+    /// Has the allocation of pool with this number fail, counted from 1 and from the boot of the kernel.
+    pub fn fail_allocation(self, number: u64) {
+        fault::fail_allocation(number);
+    }
+
+    /// How many blocks of pool were asked for since the kernel booted.
+    #[must_use]
+    pub fn allocations(self) -> u64 {
+        fault::allocations()
+    }
+
+    /// From now on timers expire late, and threads that are woken go on late, each by a time that `seed`
+    /// begins the choice of: less than what a driver may rely on, and enough to change their order.
+    pub fn be_late(self, seed: u64) {
+        fault::be_late(seed);
     }
 
     /// Runs `service` in the kernel as the calling thread, as a system service would run.

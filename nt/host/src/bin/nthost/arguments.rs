@@ -34,9 +34,24 @@ pub struct Run {
     pub processors: Option<u32>,
     pub verifier: bool,
     pub debugger: bool,
+    pub faults: Vec<Fault>,
+    /// Which allocation fails in this run of a campaign.
+    pub fail_allocation: Option<u64>,
+    pub seed: u64,
     /// What to show before the driver is unloaded, or when a bug check has stopped the kernel.
     pub at_end: Vec<String>,
     pub json: bool,
+}
+
+/// What is to go wrong.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// One allocation fails.
+    Allocation(u64),
+    /// Each allocation fails, in a run of its own.
+    EachAllocation,
+    /// Timers and threads are late.
+    Time,
 }
 
 /// A device control request.
@@ -56,7 +71,8 @@ fn command() -> Command {
         .about("Load a driver, send it the requests that are asked for, and unload it")
         .args(images())
         .args(requests())
-        .args(kernel());
+        .args(kernel())
+        .args(faults());
     Command::new("nthost")
         .about("Runs Windows kernel drivers on Linux, on an NT kernel with a verifier")
         .version(env!("CARGO_PKG_VERSION"))
@@ -161,6 +177,25 @@ fn kernel() -> [Arg; 5] {
     ]
 }
 
+fn faults() -> [Arg; 3] {
+    [
+        option(
+            "fault",
+            "FAULT",
+            "What is to go wrong: alloc=N (allocation N fails), alloc=each (each does, in a run of its own), \
+             time (timers and threads are late); repeatable",
+        )
+        .action(ArgAction::Append)
+        .value_parser(parse_fault),
+        option("fail-allocation", "N", "As alloc=N, in a run of alloc=each")
+            .hide(true)
+            .value_parser(value_parser!(u64)),
+        option("seed", "N", "What the choice of delays begins with")
+            .default_value("0")
+            .value_parser(value_parser!(u64)),
+    ]
+}
+
 /// Reads the command line; a wrong one ends the program.
 pub fn parse() -> Run {
     let mut command = command();
@@ -192,6 +227,14 @@ impl Run {
                 .get_one::<String>("verifier")
                 .is_none_or(|rules| rules == "all"),
             debugger: arguments.get_flag("debugger"),
+            faults: arguments
+                .get_many("fault")
+                .into_iter()
+                .flatten()
+                .copied()
+                .collect(),
+            fail_allocation: arguments.get_one("fail-allocation").copied(),
+            seed: arguments.get_one("seed").copied().unwrap_or_default(),
             at_end: arguments
                 .get_many("at-end")
                 .into_iter()
@@ -200,6 +243,13 @@ impl Run {
                 .collect(),
             json: arguments.get_flag("json"),
         }
+    }
+}
+
+impl Run {
+    /// Whether this is the run that starts others.
+    pub fn is_campaign(&self) -> bool {
+        self.faults.contains(&Fault::EachAllocation) && self.fail_allocation.is_none()
     }
 }
 
@@ -235,6 +285,18 @@ fn parse_number(text: &str) -> Result<u32, String> {
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
     let number = digits.map_or_else(|| text.parse(), |digits| u32::from_str_radix(digits, 16));
     number.map_err(|error| format!("{error}; a control code is a number such as 0x222000"))
+}
+
+fn parse_fault(text: &str) -> Result<Fault, String> {
+    match text.split_once('=') {
+        None if text == "time" => Ok(Fault::Time),
+        Some(("alloc", "each")) => Ok(Fault::EachAllocation),
+        Some(("alloc", number)) => match number.parse() {
+            Ok(number) if number > 0 => Ok(Fault::Allocation(number)),
+            _ => Err("allocations are counted from 1".to_owned()),
+        },
+        _ => Err("a fault is alloc=N, alloc=each or time".to_owned()),
+    }
 }
 
 /// The contents of a file, if there is one of that name, or the bytes that the digits say.

@@ -2,6 +2,7 @@
 //! and says what came of it.
 
 mod arguments;
+mod campaign;
 mod outcome;
 mod requests;
 mod run;
@@ -10,5 +11,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let run = arguments::parse();
+    if run.is_campaign() {
+        return campaign::run(&run);
+    }
     run::run(&run).present(run.json)
 }

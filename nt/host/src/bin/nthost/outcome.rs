@@ -50,6 +50,8 @@ pub struct Outcome {
     images: Vec<Image>,
     pub answers: Answers,
     pub left_behind: Leaks,
+    /// How many blocks of pool were asked for.
+    pub allocations: u64,
     /// What a kernel debugger would show, by the names of the views.
     pub at_end: BTreeMap<&'static str, String>,
     /// What the driver printed, if it was kept.
@@ -66,6 +68,7 @@ struct Document<'a> {
     requests: Vec<Counted<'a>>,
     at_end: &'a BTreeMap<&'static str, String>,
     left_behind: &'a Leaks,
+    allocations: u64,
     error: Option<&'a str>,
     bug_check: Option<&'a BugCheckReport>,
     debug_output: &'a str,
@@ -94,10 +97,6 @@ impl Outcome {
             Failure::Stop(stop) => self.error = Some(stop.to_string()),
             Failure::Told(text) => self.error = Some(text),
         }
-    }
-
-    pub const fn has_bug_check(&self) -> bool {
-        self.bug_check.is_some()
     }
 
     const fn code(&self, has_failure: bool) -> u8 {
@@ -160,6 +159,7 @@ impl Outcome {
                 .collect(),
             at_end: &self.at_end,
             left_behind: &self.left_behind,
+            allocations: self.allocations,
             error: self.error.as_deref(),
             bug_check: self.bug_check.as_deref(),
             debug_output: &self.debug_output,

@@ -8,7 +8,7 @@ use std::{
 use nthost::{BootError, Config, Device, Driver, ImageError, Kernel, Library, Stop};
 
 use crate::{
-    arguments::{Run, VIEWS},
+    arguments::{Fault, Run, VIEWS},
     outcome::{Failure, Image, Outcome},
     requests,
 };
@@ -19,9 +19,6 @@ pub fn run(run: &Run) -> Outcome {
     let mut outcome = Outcome::default();
     if let Err(failure) = live(run, &mut outcome) {
         outcome.fail(failure);
-        if outcome.has_bug_check() {
-            show(run, Kernel::get(), &mut outcome);
-        }
     }
     let printed = printed.lock().unwrap_or_else(PoisonError::into_inner);
     outcome.debug_output.push_str(&printed);
@@ -58,35 +55,92 @@ fn boot(run: &Run) -> Result<Kernel, BootError> {
     if run.debugger {
         kernel.attach_debugger();
     }
+    for fault in &run.faults {
+        match fault {
+            Fault::Allocation(number) => kernel.fail_allocation(*number),
+            Fault::EachAllocation => kernel.fail_allocation(run.fail_allocation.unwrap_or(0)),
+            Fault::Time => kernel.be_late(run.seed),
+        }
+    }
     Ok(kernel)
 }
 
 fn live(run: &Run, outcome: &mut Outcome) -> Result<(), Failure> {
     let kernel = boot(run).map_err(Stop::from)?;
     let mut libraries = Vec::new();
+    let mut result = load_libraries(run, kernel, outcome, &mut libraries)
+        .and_then(|()| with_driver(run, kernel, outcome));
+    for library in libraries.into_iter().rev() {
+        // What went wrong first is what is told.
+        result = result.and_then(|()| Ok(library.unload()?));
+    }
+    if kernel.bug_check().is_some() {
+        show(run, kernel, outcome);
+    }
+    outcome.allocations = kernel.allocations();
+    outcome.left_behind = kernel.leaks();
+    result
+}
+
+fn load_libraries(
+    run: &Run,
+    kernel: Kernel,
+    outcome: &mut Outcome,
+    libraries: &mut Vec<Library>,
+) -> Result<(), Failure> {
     for path in &run.with {
         let library = kernel.load_library(path).map_err(with_hint)?;
         outcome.add(Image::new(library.name(), library.missing_imports()));
         libraries.push(library);
     }
+    Ok(())
+}
+
+/// The driver's life. Unless a bug check ends it, the driver is unloaded whatever went wrong.
+fn with_driver(run: &Run, kernel: Kernel, outcome: &mut Outcome) -> Result<(), Failure> {
     let prepared = kernel.prepare(&run.driver).map_err(with_hint)?;
     outcome.add(Image::new(prepared.name(), prepared.missing_imports()));
     let driver = prepared.start()?;
+    let result = with_device(run, kernel, &driver, outcome);
+    let name = driver.name().to_owned();
+    if !driver.can_unload() {
+        let told = format!("{name} has no unload routine: it stays loaded");
+        return result.and(Err(Failure::Told(told)));
+    }
+    let unloaded = driver.unload();
+    result.and_then(|()| Ok(unloaded?))
+}
+
+fn with_device(
+    run: &Run,
+    kernel: Kernel,
+    driver: &Driver,
+    outcome: &mut Outcome,
+) -> Result<(), Failure> {
     let device = if driver.takes_devices() {
         Some(driver.add_device()?)
     } else {
         None
     };
-    if !run.requests.is_empty() {
-        let name = name_to_open(run, &driver)?;
-        let (answers, result) = requests::send(kernel, run, &name);
-        outcome.answers = answers;
-        result?;
-    }
+    let result = send_requests(run, kernel, driver, outcome);
     show(run, kernel, outcome);
-    unload(device.as_ref(), driver, libraries)?;
-    outcome.left_behind = kernel.leaks();
-    Ok(())
+    let removed = device.as_ref().map_or(Ok(()), Device::remove);
+    result.and_then(|()| Ok(removed?))
+}
+
+fn send_requests(
+    run: &Run,
+    kernel: Kernel,
+    driver: &Driver,
+    outcome: &mut Outcome,
+) -> Result<(), Failure> {
+    if run.requests.is_empty() {
+        return Ok(());
+    }
+    let name = name_to_open(run, driver)?;
+    let (answers, result) = requests::send(kernel, run, &name);
+    outcome.answers = answers;
+    Ok(result?)
 }
 
 /// Takes note of what a kernel debugger would show.
@@ -97,21 +151,6 @@ fn show(run: &Run, kernel: Kernel, outcome: &mut Outcome) {
     {
         outcome.at_end.insert(name, kernel.show(*view));
     }
-}
-
-fn unload(device: Option<&Device>, driver: Driver, libraries: Vec<Library>) -> Result<(), Failure> {
-    device.map_or(Ok(()), Device::remove)?;
-    let name = driver.name().to_owned();
-    if !driver.can_unload() {
-        return Err(Failure::Told(format!(
-            "{name} has no unload routine: it stays loaded"
-        )));
-    }
-    driver.unload()?;
-    for library in libraries.into_iter().rev() {
-        library.unload()?;
-    }
-    Ok(())
 }
 
 /// The name that the requests go to.

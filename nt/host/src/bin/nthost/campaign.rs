@@ -1,0 +1,144 @@
+//! `--fault alloc=each`: one run for every allocation, in which that one fails.
+
+use std::{
+    env,
+    io::{self, Write as _},
+    process::{Child, Command, ExitCode, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::arguments::Run;
+
+/// A run that takes longer hangs.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What came of the runs.
+#[derive(Default, Serialize)]
+struct Campaign {
+    exit_code: u8,
+    /// How many allocations there are: each failed in one run.
+    runs: u64,
+    /// The runs in which the driver did not take it well.
+    findings: Vec<Finding>,
+}
+
+/// A run that ended in a bug check, left something behind, or hung.
+#[derive(Serialize)]
+struct Finding {
+    /// Which allocation failed.
+    allocation: u64,
+    what: String,
+    document: Value,
+}
+
+/// Does the runs, and shows what came of them.
+pub fn run(run: &Run) -> ExitCode {
+    let mut campaign = Campaign::default();
+    for allocation in 1.. {
+        let finished = match one_run(allocation) {
+            Ok(finished) => finished,
+            Err(error) => {
+                eprintln!("error: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
+        if !finished.hangs && finished.document["allocations"].as_u64() < Some(allocation) {
+            break;
+        }
+        campaign.runs = allocation;
+        campaign.findings.extend(finished.finding(allocation));
+    }
+    campaign.exit_code = u8::from(!campaign.findings.is_empty());
+    // Nobody reads what a pipe was closed to.
+    let _ = campaign.print(run.json);
+    ExitCode::from(campaign.exit_code)
+}
+
+impl Campaign {
+    fn print(&self, json: bool) -> io::Result<()> {
+        let mut output = io::stdout().lock();
+        if json {
+            serde_json::to_writer_pretty(&mut output, self)?;
+            return writeln!(output);
+        }
+        for finding in &self.findings {
+            writeln!(
+                output,
+                "allocation {}: {}",
+                finding.allocation, finding.what
+            )?;
+        }
+        let (runs, findings) = (self.runs, self.findings.len());
+        writeln!(
+            output,
+            "{runs} runs, each with one allocation that fails: {findings} findings"
+        )
+    }
+}
+
+/// A run that is over, or was ended.
+struct Finished {
+    hangs: bool,
+    document: Value,
+}
+
+impl Finished {
+    fn finding(self, allocation: u64) -> Option<Finding> {
+        let left = self.document["left_behind"]["entries"].as_array();
+        let rule = self.document["bug_check"]["rule"].as_str();
+        let what = if self.hangs {
+            format!("it hangs: no end after {} s", PATIENCE.as_secs())
+        } else if let Some(rule) = rule {
+            format!("bug check: {rule}")
+        } else if self.document.is_null() {
+            "the program died".to_owned()
+        } else {
+            let left = left.filter(|left| !left.is_empty())?;
+            format!("left behind: {}", Value::from(left.clone()))
+        };
+        Some(Finding {
+            allocation,
+            what,
+            document: self.document,
+        })
+    }
+}
+
+/// Runs this program with the same arguments, but for the allocation that fails.
+fn one_run(allocation: u64) -> io::Result<Finished> {
+    let arguments = env::args_os().skip(1);
+    let arguments = arguments.filter(|argument| argument != "--json");
+    let mut child = Command::new(env::current_exe()?)
+        .args(arguments)
+        .args(["--json", "--fail-allocation", &allocation.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let pipe = child.stdout.take();
+    let reader = thread::spawn(move || pipe.map(io::read_to_string).transpose());
+    let hangs = !ends(&mut child)?;
+    let text = reader
+        .join()
+        .map_err(|_| io::Error::other("the output was not read"))??;
+    let document = serde_json::from_str(&text.unwrap_or_default()).unwrap_or(Value::Null);
+    Ok(Finished { hangs, document })
+}
+
+/// Whether a child ends by itself; it has ended in any case afterwards.
+fn ends(child: &mut Child) -> io::Result<bool> {
+    let start = Instant::now();
+    while child.try_wait()?.is_none() {
+        if start.elapsed() > PATIENCE {
+            child.kill()?;
+            child.wait()?;
+            return Ok(false);
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    Ok(true)
+}

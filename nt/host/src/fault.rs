@@ -1,0 +1,71 @@
+//! Faults on purpose: an allocation that fails, timers and threads that are late.
+//!
+//! Everything that happens may happen on Windows: memory can be short at any time, and neither a timer nor a
+//! thread that was woken is promised to be on time. What comes early, or in an order that is promised, stays
+//! as it is.
+
+use core::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+/// How many blocks of pool were asked for.
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+/// Which of them fails; 0 is none.
+static FAILING: AtomicU64 = AtomicU64::new(0);
+
+/// Whether timers and threads are late.
+static LATE: AtomicBool = AtomicBool::new(false);
+/// The state of the generator.
+static STATE: AtomicU64 = AtomicU64::new(0);
+
+/// Has the allocation of pool with this number fail, counted from 1 and from the boot of the kernel.
+pub fn fail_allocation(number: u64) {
+    FAILING.store(number, Relaxed);
+}
+
+/// How many blocks of pool were asked for since the kernel booted.
+pub fn allocations() -> u64 {
+    ALLOCATIONS.load(Relaxed)
+}
+
+/// Counts an allocation, and says whether it is to fail.
+pub fn denies_allocation() -> bool {
+    let number = ALLOCATIONS.fetch_add(1, Relaxed) + 1;
+    number == FAILING.load(Relaxed)
+}
+
+/// Has timers and threads be late, by as much as a generator says that begins with `seed`.
+pub fn be_late(seed: u64) {
+    STATE.store(seed, Relaxed);
+    LATE.store(true, Relaxed);
+}
+
+/// The next number of the generator, less than `limit` (Steele, Lea and Flood's `SplitMix64`).
+fn random(limit: u64) -> u64 {
+    const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+    let state = STATE.fetch_add(STEP, Relaxed).wrapping_add(STEP);
+    let mixed = (state ^ state >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    (mixed ^ mixed >> 31) % limit
+}
+
+/// The interrupt time at which something happens that is due at `due`.
+pub fn stretch(due: u64) -> u64 {
+    /// 4 ms, in units of 100 ns: enough for timers that are set together to expire in any order.
+    const MOST: u64 = 40_000;
+    if LATE.load(Relaxed) {
+        due.saturating_add(random(MOST))
+    } else {
+        due
+    }
+}
+
+/// Whether a thread that was woken is to be late, and by how much.
+pub fn delay() -> Option<Duration> {
+    /// One in so many is late, by less than this.
+    const ONE_IN: u64 = 4;
+    const MOST_MICROSECONDS: u64 = 1000;
+    let late = LATE.load(Relaxed) && random(ONE_IN) == 0;
+    late.then(|| Duration::from_micros(random(MOST_MICROSECONDS)))
+}
