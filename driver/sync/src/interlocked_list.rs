@@ -20,11 +20,11 @@ use crate::{NonPaged, Status, dispatcher::KernelObject, nt};
 /// | for | what DPCs leave for threads, and spare blocks that both take |
 ///
 /// The value is in a node that the caller has allocated and gets back, so an element moves from list
-/// to list without memory being allocated. Dropping the list drops what is in it.
+/// to list without memory being allocated. Dropping the list drops what is in it. A stack without a
+/// lock is [`SList`](crate::SList), for the same nodes.
 ///
 /// Pages: `ExInterlockedInsertHeadList`, `ExInterlockedInsertTailList`,
-/// `ExInterlockedRemoveHeadList`. There is no form with an `SLIST_HEADER`: what initialises that is an
-/// inline function of the headers.
+/// `ExInterlockedRemoveHeadList`.
 ///
 /// ```
 /// use wdk_sync::{InterlockedList, ListNode, NonPaged};
@@ -78,7 +78,7 @@ impl<T> InterlockedList<T> {
     ///
     /// IRQL: any. Page: `ExInterlockedInsertTailList`.
     pub fn push_back(&self, node: ListNode<T>) {
-        let entry = node.into_entry();
+        let entry = node.into_link();
         // SAFETY: List and lock are initialised and resident, the lock is used for these functions
         // alone, and the entry is in no list and stays until it is taken out.
         unsafe { nt::ExInterlockedInsertTailList(self.head.get(), entry, self.lock.get()) };
@@ -88,7 +88,7 @@ impl<T> InterlockedList<T> {
     ///
     /// IRQL: any. Page: `ExInterlockedInsertHeadList`.
     pub fn push_front(&self, node: ListNode<T>) {
-        let entry = node.into_entry();
+        let entry = node.into_link();
         // SAFETY: As for `push_back`.
         unsafe { nt::ExInterlockedInsertHeadList(self.head.get(), entry, self.lock.get()) };
     }
@@ -100,7 +100,7 @@ impl<T> InterlockedList<T> {
         // SAFETY: As for `push_back`.
         let entry = unsafe { nt::ExInterlockedRemoveHeadList(self.head.get(), self.lock.get()) };
         // SAFETY: What is in the list was put in by this type, and it was taken out just now.
-        (!entry.is_null()).then(|| unsafe { ListNode::from_entry(entry) })
+        (!entry.is_null()).then(|| unsafe { ListNode::from_link(entry) })
     }
 }
 
@@ -119,14 +119,23 @@ impl<T> fmt::Debug for InterlockedList<T> {
     }
 }
 
-/// A value with a place for a `LIST_ENTRY`, in nonpaged pool.
+/// A value with a place for the `LIST_ENTRY` of an [`InterlockedList`] or the `SLIST_ENTRY` of an
+/// [`SList`](crate::SList), in nonpaged pool.
 pub struct ListNode<T>(NonPaged<Linked<T>>);
 
 /// The entry comes first, so that its address is that of the whole.
 #[repr(C)]
 struct Linked<T> {
-    entry: nt::LIST_ENTRY,
+    entry: Entry,
     value: T,
+}
+
+/// Room for an entry of either kind of list, as both are aligned.
+#[derive(Clone, Copy)]
+union Entry {
+    none: [usize; 2],
+    _list: nt::LIST_ENTRY,
+    _slist: nt::SLIST_ENTRY,
 }
 
 // SAFETY: While there is a `ListNode`, its entry is in no list and points to nothing that is used.
@@ -143,7 +152,7 @@ impl<T> ListNode<T> {
     ///
     /// [`Status::INSUFFICIENT_RESOURCES`] if the pool is exhausted.
     pub fn new(value: T) -> Result<Self, Status> {
-        let entry = nt::LIST_ENTRY::default();
+        let entry = Entry { none: [0; 2] };
         NonPaged::new(Linked { entry, value }).map(Self)
     }
 
@@ -156,7 +165,8 @@ impl<T> ListNode<T> {
         unsafe { self.0.into_inner() }.value
     }
 
-    const fn into_entry(self) -> *mut nt::LIST_ENTRY {
+    /// Gives the node away to a list whose entry is an `L`.
+    pub(crate) const fn into_link<L>(self) -> *mut L {
         let entry = self.0.as_ptr().cast();
         core::mem::forget(self);
         entry
@@ -164,9 +174,9 @@ impl<T> ListNode<T> {
 
     /// # Safety
     ///
-    /// The entry is of a node that was given away by [`into_entry`](Self::into_entry), and it is
-    /// taken over once.
-    const unsafe fn from_entry(entry: *mut nt::LIST_ENTRY) -> Self {
+    /// The entry is of a node that was given away by [`into_link`](Self::into_link), is in no list any
+    /// more, and is taken over once.
+    pub(crate) const unsafe fn from_link<L>(entry: *mut L) -> Self {
         // SAFETY: The entry is at the address of the whole; the caller vouches for the rest.
         Self(unsafe { NonPaged::from_ptr(entry.cast()) })
     }

@@ -26,6 +26,7 @@
 //! | [`wait_any`], [`wait_all`] | `KeWaitForMultipleObjects` | | `<= APC_LEVEL` |
 //! | [`sleep`], [`stall`] | `KeDelayExecutionThread`, `KeStallExecutionProcessor` | | `<= APC_LEVEL`, any |
 //! | [`InterlockedList`] | `ExInterlockedInsertTailList`, ... | any | |
+//! | [`SList`] | `SLIST_HEADER`, `ExInterlockedPushEntrySList`, ... | any | |
 //!
 //! # The level is in the type
 //!
@@ -135,6 +136,7 @@ mod region;
 mod resource;
 mod rundown;
 mod rw_spin_lock;
+mod s_list;
 mod semaphore;
 mod spin_lock;
 mod status;
@@ -176,6 +178,7 @@ pub use region::{CriticalRegion, GuardedRegion, are_all_apcs_disabled, are_apcs_
 pub use resource::{ExclusiveGuard, HandedOver, Resource, ResourceHolder, SharedGuard};
 pub use rundown::{RunDown, Rundown, RundownGuard};
 pub use rw_spin_lock::{RwAcquisition, RwExclusiveGuard, RwSharedGuard, RwSpinLock};
+pub use s_list::{SList, SListNodes};
 pub use semaphore::{LimitExceeded, Semaphore};
 pub use spin_lock::{Acquisition, AtDpcLevel, Raised, SpinLock, SpinLockGuard};
 pub use status::Status;

@@ -34,7 +34,8 @@ pub use functions::{
     ExReleaseSpinLockExclusive, ExReleaseSpinLockExclusiveFromDpcLevel, ExReleaseSpinLockShared,
     ExReleaseSpinLockSharedFromDpcLevel, ExSetResourceOwnerPointer,
     ExTryConvertSharedSpinLockExclusive, ExTryToAcquireFastMutex,
-    ExWaitForRundownProtectionRelease, IoAllocateWorkItem, IoFreeWorkItem, IoQueueWorkItemEx,
+    ExWaitForRundownProtectionRelease, ExpInterlockedFlushSList, ExpInterlockedPopEntrySList,
+    ExpInterlockedPushEntrySList, IoAllocateWorkItem, IoFreeWorkItem, IoQueueWorkItemEx,
     KeAcquireGuardedMutex, KeAcquireGuardedMutexUnsafe, KeAcquireInStackQueuedSpinLock,
     KeAcquireInStackQueuedSpinLockAtDpcLevel, KeAcquireSpinLockAtDpcLevel,
     KeAcquireSpinLockRaiseToDpc, KeAreAllApcsDisabled, KeAreApcsDisabled, KeBugCheckEx,
@@ -60,7 +61,8 @@ pub use kernel::{
     BOOLEAN, ERESOURCE, ERESOURCE_THREAD, EX_PUSH_LOCK, EX_RUNDOWN_REF, EX_SPIN_LOCK, FAST_MUTEX,
     HANDLE, KDPC, KDPC_IMPORTANCE, KEVENT, KIRQL, KLOCK_QUEUE_HANDLE, KMUTEX, KPROCESSOR_MODE,
     KSEMAPHORE, KSPIN_LOCK, KTIMER, KWAIT_BLOCK, LARGE_INTEGER, LIST_ENTRY, OBJECT_ATTRIBUTES,
-    PDEVICE_OBJECT, PIO_WORKITEM, PIO_WORKITEM_ROUTINE_EX, PROCESSOR_NUMBER, PVOID, WAIT_TYPE,
+    PDEVICE_OBJECT, PIO_WORKITEM, PIO_WORKITEM_ROUTINE_EX, PROCESSOR_NUMBER, PVOID, SLIST_ENTRY,
+    SLIST_HEADER, WAIT_TYPE,
 };
 
 /// `KernelMode`. The enumerator of the headers has another type than the arguments.

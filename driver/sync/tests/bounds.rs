@@ -9,8 +9,8 @@ use wdk_sync::{
     MutexGuard, MutexGuards, NonPaged, Passive, PushExclusiveGuard, PushLock, PushSharedGuard,
     QueueHandle, QueuedSpinLock, QueuedSpinLockGuard, Raised, Raising, RecursiveMutex,
     RecursiveMutexGuard, Resource, RunDown, Rundown, RundownGuard, RwExclusiveGuard, RwSharedGuard,
-    RwSpinLock, Semaphore, SharedGuard, SpinLock, SpinLockGuard, Thread, WaitableTimer,
-    WorkItemControl,
+    RwSpinLock, SList, SListNodes, Semaphore, SharedGuard, SpinLock, SpinLockGuard, Thread,
+    WaitableTimer, WorkItemControl,
 };
 
 type NotSend = *mut u8;
@@ -24,9 +24,13 @@ assert_impl_all!(FastMutex<SendNotSync>: Send, Sync);
 assert_impl_all!(QueuedSpinLock<SendNotSync>: Send, Sync);
 assert_impl_all!(GuardedMutex<SendNotSync>: Send, Sync);
 assert_impl_all!(InterlockedList<SendNotSync>: Send, Sync);
+assert_impl_all!(SList<SendNotSync>: Send, Sync);
+assert_impl_all!(SListNodes<SendNotSync>: Send);
 assert_not_impl_any!(QueuedSpinLock<NotSend>: Send, Sync);
 assert_not_impl_any!(GuardedMutex<NotSend>: Send, Sync);
 assert_not_impl_any!(InterlockedList<NotSend>: Send, Sync);
+assert_not_impl_any!(SList<NotSend>: Send, Sync);
+assert_not_impl_any!(SListNodes<NotSend>: Send, Sync);
 assert_not_impl_any!(SpinLock<NotSend>: Send, Sync);
 assert_not_impl_any!(Mutex<NotSend>: Send, Sync);
 assert_not_impl_any!(RecursiveMutex<NotSend>: Send, Sync);
