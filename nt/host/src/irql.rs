@@ -2,7 +2,7 @@
 
 use nt_abi::KIRQL;
 
-use crate::{processor, thread::Thread};
+use crate::{mm::pageable, processor, thread::Thread};
 
 /// `DISPATCH_LEVEL` in the type that IRQLs have.
 pub const DISPATCH: KIRQL = 2;
@@ -21,6 +21,7 @@ const _: () = {
 #[inline]
 pub fn raise(thread: &Thread, new: KIRQL) {
     if new >= DISPATCH && !thread.is_at_dispatch() {
+        pageable::page_out();
         processor::acquire(thread);
     }
     thread.set_irql(new);

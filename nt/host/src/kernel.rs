@@ -7,6 +7,10 @@ use crate::{bugcheck, exceptions, processor, stack, thread::Thread};
 
 /// How the kernel is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch that an administrator has on Windows"
+)]
 pub struct Config {
     /// How many virtual processors there are, 1 to [`Config::MAXIMUM_PROCESSORS`].
     pub processors: u32,
@@ -18,6 +22,12 @@ pub struct Config {
     /// Whether, with the verifier, locks that are taken in orders that contradict each other stop the kernel
     /// (bug check 0xC4 (0x1001)) though nothing deadlocked.
     pub lock_order: bool,
+    /// Whether, with the verifier, pageable memory is paged out when a thread goes to `DISPATCH_LEVEL` ("Force
+    /// IRQL Checking"), so that touching it there stops the kernel.
+    pub irql_checking: bool,
+    /// Whether, with the verifier, each block of pool has pages to itself ("Special Pool"), so that touching what
+    /// lies beyond its end, or a block that was freed, stops the kernel. It costs time and memory.
+    pub special_pool: bool,
 }
 
 impl Config {
@@ -26,7 +36,8 @@ impl Config {
 }
 
 impl Default for Config {
-    /// As many processors as the host has, and at least four, with Driver Verifier and threaded DPCs on.
+    /// As many processors as the host has, and at least four, with Driver Verifier, but for special pool, and
+    /// threaded DPCs on.
     fn default() -> Self {
         let host = std::thread::available_parallelism().map_or(1, |n| {
             u32::try_from(n.get()).unwrap_or(Self::MAXIMUM_PROCESSORS)
@@ -36,6 +47,8 @@ impl Default for Config {
             verifier: true,
             threaded_dpcs: true,
             lock_order: true,
+            irql_checking: true,
+            special_pool: false,
         }
     }
 }

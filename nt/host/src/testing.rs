@@ -9,7 +9,10 @@ use std::{
     time::Instant,
 };
 
-use crate::bugcheck::{self, BugCheckReport};
+use crate::{
+    Config,
+    bugcheck::{self, BugCheckReport},
+};
 
 /// Says which expectation a child process is to meet, by its place in the source.
 const VARIABLE: &str = "NTHOST_EXPECT_BUG_CHECK";
@@ -32,9 +35,19 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// If `body` ends in any other way, or takes longer than a minute.
 #[track_caller]
 pub fn expect_bug_check<F: FnOnce()>(body: F) -> BugCheckReport {
+    expect_bug_check_with(Config::default(), body)
+}
+
+/// As [`expect_bug_check`], on a kernel that the child process boots with `config`.
+///
+/// # Panics
+///
+/// As [`expect_bug_check`], and if `config` is not possible.
+#[track_caller]
+pub fn expect_bug_check_with<F: FnOnce()>(config: Config, body: F) -> BugCheckReport {
     let place = Location::caller().to_string();
     if env::var(VARIABLE).is_ok_and(|wanted| wanted == place) {
-        run_child(body);
+        run_child(config, body);
     }
     let (status, output) = run_test(test_name::<F>(), &place);
     let Some(report) = output.lines().find_map(|line| line.split_once(MARK)) else {
@@ -53,7 +66,8 @@ fn test_name<F>() -> &'static str {
 }
 
 /// The child process: it runs `body` and reports.
-fn run_child(body: impl FnOnce()) -> ! {
+fn run_child(config: Config, body: impl FnOnce()) -> ! {
+    crate::boot(config).expect("nothing has run in the child process yet");
     bugcheck::set_last_words(write);
     match crate::with_recovery(body) {
         Ok(()) => panic!("no bug check"),

@@ -15,5 +15,6 @@ pub mod resource;
 pub mod rundown;
 pub mod shared_spinlock;
 pub mod slist;
+pub mod special_pool;
 pub mod work;
 pub mod worker;

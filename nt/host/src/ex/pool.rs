@@ -1,8 +1,8 @@
 //! Pool: tagged memory, each block of it known until it is freed.
 //!
-//! Paged and nonpaged pool differ in the IRQL at which they may be asked for; nothing is ever paged out.
-//! A block is followed by a guard, which shows a write past its end when the block is freed. What a
-//! driver did not ask to be zeroed, and what it has freed, is filled with a pattern.
+//! Paged and nonpaged pool differ in the IRQL at which they may be asked for and accessed. A block is followed
+//! by a guard, which shows a write past its end when the block is freed. What a driver did not ask to be
+//! zeroed, and what it has freed, is filled with a pattern.
 
 use core::ptr::{self, NonNull};
 use std::{
@@ -15,18 +15,23 @@ use nt_abi::{
     POOL_FLAG_NON_PAGED_EXECUTE, POOL_FLAG_PAGED, POOL_FLAG_RAISE_ON_FAILURE,
     POOL_FLAG_UNINITIALIZED, POOL_FLAGS, POOL_QUOTA_FAIL_INSTEAD_OF_RAISE,
     POOL_RAISE_IF_ALLOCATION_FAILURE, POOL_TYPE, PVOID, SIZE_T, STATUS_INSUFFICIENT_RESOURCES,
-    STATUS_INVALID_PARAMETER, ULONG, bugcheck::BAD_POOL_CALLER,
+    STATUS_INVALID_PARAMETER, ULONG,
+    bugcheck::{BAD_POOL_CALLER, SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION},
 };
 use parking_lot::Mutex;
 
-use super::exception;
+use super::{
+    exception,
+    special_pool::{self, Use},
+};
 use crate::{
     address::{self, to_usize},
     bugcheck,
     export::exports,
     fault,
     irql::{APC, DISPATCH},
-    lock_order,
+    kernel, lock_order,
+    mm::pageable,
     thread::{self, Thread},
     verifier,
 };
@@ -46,8 +51,16 @@ pub struct PoolBlock {
     pub tag: u32,
     /// Whether it is paged pool.
     pub paged: bool,
-    /// What its address is a multiple of.
-    align: usize,
+    home: Home,
+}
+
+/// Where the memory of a block comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Home {
+    /// The host's heap, at a multiple of this.
+    Heap(usize),
+    /// Pages of its own.
+    Pages(Use),
 }
 
 impl PoolBlock {
@@ -64,8 +77,12 @@ impl PoolBlock {
         self.tag.to_le_bytes().map(printable).iter().collect()
     }
 
-    fn layout(&self) -> Option<Layout> {
-        layout_for(usize::try_from(self.size).ok()?, self.align)
+    /// Whether nobody has written to what follows the block.
+    fn is_intact(&self) -> bool {
+        match self.home {
+            Home::Heap(_) => read_guard(self) == GUARD,
+            Home::Pages(_) => special_pool::is_intact(to_usize(self.address), to_usize(self.size)),
+        }
     }
 }
 
@@ -128,6 +145,38 @@ fn layout_for(size: usize, align: usize) -> Option<Layout> {
 
 /// Allocates a block; `None` if the host has no memory left.
 fn allocate(size: usize, align: usize, tag: u32, paged: bool, zero: bool) -> Option<NonNull<u8>> {
+    let config = kernel::config();
+    let purpose = if config.verifier && config.special_pool {
+        Some(Use::Special)
+    } else {
+        (paged && pageable::is_on()).then_some(Use::Paged)
+    };
+    let own = purpose.and_then(|purpose| {
+        let memory = NonNull::new(special_pool::allocate(size, align, purpose)?)?;
+        Some((memory, Home::Pages(purpose)))
+    });
+    let (block, home) = match own {
+        Some(found) => found,
+        None => (allocate_from_heap(size, align, zero)?, Home::Heap(align)),
+    };
+    if !zero {
+        // SAFETY: The block has that size.
+        unsafe { block.write_bytes(FILL_NEW, size) };
+    }
+    let address = block.as_ptr() as u64;
+    let record = PoolBlock {
+        address,
+        size: size as u64,
+        tag,
+        paged,
+        home,
+    };
+    shard(address).lock().insert(address, record);
+    Some(block)
+}
+
+/// Allocates memory with a guard behind it.
+fn allocate_from_heap(size: usize, align: usize, zero: bool) -> Option<NonNull<u8>> {
     let layout = layout_for(size, align)?;
     if fault::denies_allocation() {
         return None;
@@ -140,25 +189,10 @@ fn allocate(size: usize, align: usize, tag: u32, paged: bool, zero: bool) -> Opt
         unsafe { alloc(layout) }
     };
     let block = NonNull::new(memory)?;
-    if !zero {
-        // SAFETY: The block has that size.
-        unsafe { block.write_bytes(FILL_NEW, size) };
-    }
     // SAFETY: The guard's room lies right after the block's size.
     let guard = unsafe { block.add(size) };
     // SAFETY: As above; bytes need no alignment.
     unsafe { guard.cast::<[u8; GUARD.len()]>().write_unaligned(GUARD) };
-    let address = memory as u64;
-    shard(address).lock().insert(
-        address,
-        PoolBlock {
-            address,
-            size: size as u64,
-            tag,
-            paged,
-            align,
-        },
-    );
     Some(block)
 }
 
@@ -383,7 +417,15 @@ fn check_free(
             "Pool is freed at too high an IRQL.",
         );
     }
-    if read_guard(block) != GUARD {
+    if !block.is_intact() {
+        if block.home == Home::Pages(Use::Special) {
+            bugcheck::raise(
+                SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION,
+                [block.address, block.address + block.size, 0, 0x23],
+                function,
+                "Somebody wrote past the end of the block.",
+            );
+        }
         verifier::violation(
             0x52,
             [block.address, 0, block.size],
@@ -402,7 +444,16 @@ const fn read_guard(block: &PoolBlock) -> [u8; GUARD.len()] {
 }
 
 fn release(block: &PoolBlock, memory: *mut u8) {
-    let Some(layout) = block.layout() else { return };
+    let align = match block.home {
+        Home::Heap(align) => align,
+        Home::Pages(_) => {
+            special_pool::free(to_usize(block.address));
+            return;
+        }
+    };
+    let Some(layout) = layout_for(to_usize(block.size), align) else {
+        return;
+    };
     // SAFETY: The block has that size, and was taken out of the table, so that it is freed once.
     unsafe { memory.write_bytes(FILL_FREED, layout.size()) };
     // SAFETY: It was allocated with this layout, which follows from its size.

@@ -11,8 +11,11 @@ use nt_abi::{
     STATUS_SINGLE_STEP,
     bugcheck::{
         ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY, ATTEMPTED_WRITE_TO_READONLY_MEMORY,
-        DRIVER_IRQL_NOT_LESS_OR_EQUAL, DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS,
-        IRQL_NOT_LESS_OR_EQUAL, KERNEL_SECURITY_CHECK_FAILURE, KMODE_EXCEPTION_NOT_HANDLED,
+        DRIVER_IRQL_NOT_LESS_OR_EQUAL, DRIVER_PAGE_FAULT_BEYOND_END_OF_ALLOCATION,
+        DRIVER_PAGE_FAULT_IN_FREED_SPECIAL_POOL,
+        DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS, IRQL_NOT_LESS_OR_EQUAL,
+        KERNEL_SECURITY_CHECK_FAILURE, KMODE_EXCEPTION_NOT_HANDLED,
+        PAGE_FAULT_BEYOND_END_OF_ALLOCATION, PAGE_FAULT_IN_FREED_SPECIAL_POOL,
         PAGE_FAULT_IN_NONPAGED_AREA, UNEXPECTED_KERNEL_MODE_TRAP,
     },
 };
@@ -25,8 +28,10 @@ use super::{
 };
 use crate::{
     address::{pointer, to_usize},
+    ex::special_pool::{self, Fault},
     irql::DISPATCH,
     loader::registry::{Location, Place, locate},
+    mm::pageable,
     thread,
 };
 
@@ -191,6 +196,9 @@ impl Access {
             instruction,
             ..
         } = exception;
+        if let Some(verdict) = self.pool(exception) {
+            return verdict;
+        }
         let found = locate(to_usize(address));
         if let Some(import) = found.as_ref().and_then(|found| found.missing_import()) {
             return self.missing_import(exception, import);
@@ -200,6 +208,7 @@ impl Access {
                 DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS,
                 [address, self.number(), instruction, 0],
             ),
+            _ if pageable::contains(to_usize(address)) => self.page_fault(address, instruction),
             _ if exception.code == SEGV_ACCERR && self == Self::Write => {
                 (ATTEMPTED_WRITE_TO_READONLY_MEMORY, [address, 0, 0, 0])
             }
@@ -224,6 +233,33 @@ impl Access {
                 place(at)
             ),
         }
+    }
+
+    /// An access to special pool that is not to be had.
+    fn pool(self, exception: &Exception) -> Option<Verdict> {
+        let fault = special_pool::fault(to_usize(exception.address))?;
+        let by_driver = is_driver(exception.instruction);
+        let (code, what) = match (fault, by_driver) {
+            (Fault::Freed, true) => (DRIVER_PAGE_FAULT_IN_FREED_SPECIAL_POOL, "was freed"),
+            (Fault::Freed, false) => (PAGE_FAULT_IN_FREED_SPECIAL_POOL, "was freed"),
+            (Fault::Beyond, true) => (
+                DRIVER_PAGE_FAULT_BEYOND_END_OF_ALLOCATION,
+                "lies beyond its end",
+            ),
+            (Fault::Beyond, false) => (PAGE_FAULT_BEYOND_END_OF_ALLOCATION, "lies beyond its end"),
+        };
+        let write = u64::from(self == Self::Write);
+        Some(Verdict {
+            code,
+            parameters: [exception.address, write, exception.instruction, 0],
+            function: "KiPageFault",
+            sentence: format!(
+                "0x{:X}, in special pool, was {} and {what}. At {}.",
+                exception.address,
+                self.verb(),
+                place(exception.instruction)
+            ),
+        })
     }
 
     fn page_fault(self, address: u64, instruction: u64) -> (u32, [u64; 4]) {

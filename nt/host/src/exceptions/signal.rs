@@ -7,11 +7,13 @@ use core::{
 use std::sync::OnceLock;
 
 use libc::{c_int, c_void, sigaction, siginfo_t, ucontext_t};
+use region::Protection;
 
 use super::{control, debugger, registers::Registers, shared_data, stop};
 use crate::{
     address::{pointer, to_usize},
     loader::registry::{self, Location},
+    mm::pageable,
     stack,
     thread::{self, Origin},
 };
@@ -124,10 +126,6 @@ fn set_handler(signal: c_int) -> sigaction {
 }
 
 extern "C" fn handler(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
-    if !is_kernel_code() {
-        chain(signal, info, context);
-        return;
-    }
     // SAFETY: With `SA_SIGINFO` the host's kernel passes the context of the interrupted code, which the
     // handler alone uses.
     let mut registers = Registers::new(unsafe { &mut *context.cast::<ucontext_t>() });
@@ -135,6 +133,14 @@ extern "C" fn handler(signal: c_int, info: *mut siginfo_t, context: *mut c_void)
     let information = unsafe { &*info };
     // SAFETY: These signals have an address, or zero in its place.
     let address = unsafe { information.si_addr() } as u64;
+    let error = registers.get(libc::REG_ERR);
+    if signal == libc::SIGSEGV && information.si_code == SEGV_ACCERR && page_in(address, error) {
+        return;
+    }
+    if !is_kernel_code() {
+        chain(signal, info, context);
+        return;
+    }
     if shared_data::finish(&mut registers, signal, information.si_code) {
         return;
     }
@@ -148,7 +154,7 @@ extern "C" fn handler(signal: c_int, info: *mut siginfo_t, context: *mut c_void)
         signal,
         code: information.si_code,
         address,
-        error: registers.get(libc::REG_ERR),
+        error,
         // The processor has passed a break instruction, which is one byte, when it stops.
         instruction: if breakpoint { next - 1 } else { next },
         stack: registers.get(libc::REG_RSP),
@@ -165,6 +171,19 @@ extern "C" fn handler(signal: c_int, info: *mut siginfo_t, context: *mut c_void)
     }
     EXCEPTION.set(exception);
     stop::redirect(&mut registers, &exception);
+}
+
+/// Pages memory in for a thread that may wait for that, being below `DISPATCH_LEVEL`.
+fn page_in(address: u64, error: u64) -> bool {
+    let access = if error & 0x10 != 0 {
+        Protection::EXECUTE
+    } else if error & 2 != 0 {
+        Protection::WRITE
+    } else {
+        Protection::READ
+    };
+    let may_wait = thread::existing().is_none_or(|thread| !thread.is_at_dispatch());
+    may_wait && pageable::page_in(to_usize(address), access)
 }
 
 /// Whether the exception is one of code that the kernel runs for a driver: the thread is a system

@@ -3,7 +3,10 @@
 use core::{mem::MaybeUninit, ops::Range, slice};
 
 use super::registry::{Location, locate};
-use crate::address::{pointer, to_usize};
+use crate::{
+    address::{pointer, to_usize},
+    mm::pageable,
+};
 
 /// How far up a stack the caller is looked for, in bytes: the kernel's own frames are small.
 const REACH: usize = 32 * 1024;
@@ -37,6 +40,10 @@ fn return_address(word: u64) -> Option<Location> {
     let location = locate(to_usize(word))?;
     if !location.is_code() || location.offset() < 8 {
         return None;
+    }
+    if pageable::is_out(to_usize(word)) {
+        // Nobody may look at the bytes before it.
+        return Some(location);
     }
     // SAFETY: The eight bytes before lie in code of the image, which is readable and loaded: the
     // calling thread is in a call from it.

@@ -1,11 +1,13 @@
 //! The memory of an image, from the file's bytes to protected pages.
 
+use nt_abi::PAGE_SIZE;
 use region::Protection;
 
 use super::ImageError;
 use super::headers::Headers;
 use super::pages::Pages;
 use super::protection::Access;
+use crate::mm::pageable;
 
 /// The pages of an image. While it is being prepared they are plain writable memory; `protect`
 /// gives each section what it asks for.
@@ -94,6 +96,11 @@ impl ImageMemory {
                 section.virtual_size as usize,
                 protection,
             )?;
+            if section.name.starts_with("PAGE") && pageable::is_on() {
+                let start = self.base() + section.rva as usize;
+                let length = (section.virtual_size as usize).next_multiple_of(PAGE_SIZE);
+                pageable::add(&(start..start + length), protection);
+            }
         }
         Ok(())
     }
@@ -112,6 +119,7 @@ impl ImageMemory {
     /// Takes every access away and returns the pages to the system; the addresses stay reserved,
     /// so that a stray call into the unloaded image is recognised.
     pub fn retire(self) -> Option<Pages> {
+        pageable::remove(&self.pages.range());
         // A failure leaves the pages to be unmapped as the allocation is dropped.
         self.set(0, self.size, Protection::NONE).ok()?;
         let start = self.pages.start().cast::<libc::c_void>();

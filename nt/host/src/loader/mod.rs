@@ -17,7 +17,7 @@ mod headers;
 pub mod imports;
 mod memory;
 mod missing;
-mod pages;
+pub mod pages;
 mod protection;
 pub mod registry;
 mod relocate;

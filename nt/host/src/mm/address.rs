@@ -2,6 +2,8 @@
 
 use nt_abi::{BOOLEAN, PVOID};
 
+use super::pageable;
+
 /// Whether the whole range may be accessed in this way.
 pub fn is_accessible(start: *const u8, length: usize, write: bool) -> bool {
     let Ok(regions) = region::query_range(start, length.max(1)) else {
@@ -28,21 +30,26 @@ pub unsafe extern "win64" fn MmIsAddressValid(VirtualAddress: PVOID) -> BOOLEAN 
     is_accessible(VirtualAddress.cast(), 1, false).into()
 }
 
-/// Locks a section of pageable code: no code is paged out here. DDI: `MmLockPagableDataSection`.
+/// Locks a pageable section of an image in memory. DDI: `MmLockPagableDataSection`.
 ///
 /// # Safety
 ///
 /// None needed.
-pub const unsafe extern "win64" fn MmLockPagableDataSection(AddressWithinSection: PVOID) -> PVOID {
+pub unsafe extern "win64" fn MmLockPagableDataSection(AddressWithinSection: PVOID) -> PVOID {
+    let address = AddressWithinSection.addr();
+    pageable::lock(&(address..address + 1));
     AddressWithinSection
 }
 
-/// Unlocks a section of pageable code. DDI: `MmUnlockPagableImageSection`.
+/// Undoes [`MmLockPagableDataSection`]. DDI: `MmUnlockPagableImageSection`.
 ///
 /// # Safety
 ///
-/// None needed.
-pub const unsafe extern "win64" fn MmUnlockPagableImageSection(_ImageSectionHandle: PVOID) {}
+/// The handle must be one that was returned by it.
+pub unsafe extern "win64" fn MmUnlockPagableImageSection(ImageSectionHandle: PVOID) {
+    let address = ImageSectionHandle.addr();
+    pageable::unlock(&(address..address + 1));
+}
 
 crate::export::exports! {
     "ntoskrnl.exe";

@@ -14,6 +14,7 @@ use nt_abi::{
 use parking_lot::Mutex;
 
 use super::address::is_accessible;
+use super::pageable;
 use crate::{bugcheck, io::dispatch_level};
 
 /// The MDLs that exist, with the layout of their memory.
@@ -218,6 +219,8 @@ pub unsafe extern "win64" fn MmProbeAndLockPages(
     dispatch_level(NAME);
     let (start, length) = buffer(MemoryDescriptorList);
     let write = Operation != 0;
+    let range = start.addr()..start.addr() + length;
+    pageable::lock(&range);
     if !is_accessible(start, length, write) {
         let status = u64::from(STATUS_ACCESS_VIOLATION.cast_unsigned());
         bugcheck::raise(
@@ -252,6 +255,8 @@ pub unsafe extern "win64" fn MmUnlockPages(MemoryDescriptorList: PMDL) {
             "The pages of the MDL are not locked.",
         );
     }
+    let (start, length) = buffer(MemoryDescriptorList);
+    pageable::unlock(&(start.addr()..start.addr() + length));
     set_flags(
         MemoryDescriptorList,
         0,

@@ -10,6 +10,7 @@
 
 pub mod address;
 pub mod mdl;
+pub mod pageable;
 pub mod routine;
 
 /// The functions of this component, for [`crate::ntddk`].
