@@ -92,12 +92,13 @@ impl Rust {
         release: bool,
     ) -> Command {
         let mut command = self.program("cargo");
-        command.current_dir(workspace.root()).args([
-            subcommand,
-            "--locked",
-            "--target",
-            self.target,
-        ]);
+        command
+            .current_dir(workspace.root())
+            .args([subcommand, "--target", self.target]);
+        if workspace == Workspace::Main {
+            // The other lock files list what nthost needs on Linux, which changes without them.
+            command.arg("--locked");
+        }
         if release {
             command.arg("--release");
         }
