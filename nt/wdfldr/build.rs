@@ -2,9 +2,14 @@
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    if std::env::var_os("CARGO_CFG_WINDOWS").is_none() {
+    // What `cargo xtask` sets for the open kit. Without it, on a Windows machine, there is no image.
+    println!("cargo::rustc-check-cfg=cfg(openkit)");
+    println!("cargo::rerun-if-env-changed=OPENKIT_HOST_SOURCES");
+    let windows = std::env::var_os("CARGO_CFG_WINDOWS").is_some();
+    if !windows || std::env::var_os("OPENKIT_HOST_SOURCES").is_none() {
         return;
     }
+    println!("cargo::rustc-cfg=openkit");
     for argument in [
         "/DRIVER",
         "/NODEFAULTLIB",

@@ -5,6 +5,9 @@
 //! program in `SYNCSTRESS_EXE`. Without the images the tests that need them are ignored; without the
 //! program, the one that is built with these tests is taken.
 
+// The hosts are those of Linux.
+#![cfg(not(windows))]
+
 mod driver;
 mod host;
 mod result;

@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// Builds the images for `arch`, as far as something changed, and checks them.
 pub fn images(arch: Arch, release: bool) -> Result<Images> {
-    let mut packages = vec!["syncstress-kmdf"];
+    let mut packages = vec!["syncstress"];
     if arch == Arch::X64 {
         packages.push("wdfldr");
     }

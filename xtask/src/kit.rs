@@ -1,10 +1,11 @@
 //! The open kit on disk: lays out, under `target/kit`, the folder that wdk-build takes for the
 //! Windows Driver Kit, from `nt/openkit` and the headers of mingw-w64.
 
+#[cfg(unix)]
+use std::os::unix::fs::symlink;
 use std::{
     fs,
     hash::{DefaultHasher, Hash, Hasher},
-    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -103,6 +104,12 @@ fn lay_out_headers() -> Result<()> {
         link(&header.path(), &version.join("km").join(header.file_name()))?;
     }
     Ok(())
+}
+
+/// The kit is for machines without Microsoft's.
+#[cfg(not(unix))]
+fn symlink(_: &Path, _: &Path) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
 }
 
 fn link(original: &Path, place: &Path) -> Result<()> {

@@ -5,6 +5,7 @@ use anyhow::Result;
 
 use crate::{
     arch::Arch,
+    exe,
     kit_cargo::KitCargo,
     process::{self, outer_cargo},
     workspace::Workspace,
@@ -17,7 +18,7 @@ const DRIVER_CRATES: [(Workspace, &[&str]); 2] = [
     (
         Workspace::Main,
         &[
-            "syncstress-kmdf",
+            "syncstress",
             "syncstress-protocol",
             "syncstress-stress",
             "wdfldr",
@@ -56,7 +57,8 @@ pub fn fmt_check() -> Result<()> {
 /// Runs clippy on everything; warnings are errors.
 pub fn clippy() -> Result<()> {
     clippy_on_host()?;
-    clippy_on_drivers()
+    clippy_on_drivers()?;
+    exe::clippy()
 }
 
 /// Runs clippy on what a Linux machine runs.

@@ -124,7 +124,7 @@ impl Package {
     }
 
     fn write_inf(&self) -> Result<Inf> {
-        let template = root().join("inf/syncstress.inx");
+        let template = root().join("driver/kmdf/syncstress.inx");
         let template =
             String::from_utf8(read(&template)?).context("the INF template is no text")?;
         let stamp = Stamp {

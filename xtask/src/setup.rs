@@ -211,11 +211,17 @@ fn apt(what: &str, root: bool, words: &[&str]) -> Result<()> {
     Ok(())
 }
 
+#[cfg(unix)]
 fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|process| {
         use std::os::unix::fs::MetadataExt as _;
         process.uid() == 0
     })
+}
+
+#[cfg(not(unix))]
+const fn is_root() -> bool {
+    false
 }
 
 fn on_path(program: &str) -> Option<PathBuf> {

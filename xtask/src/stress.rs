@@ -1,6 +1,6 @@
 //! `cargo xtask stress`: the whole way from nothing to a verdict.
 
-use std::{ffi::OsString, os::unix::process::CommandExt as _};
+use std::{ffi::OsString, process::Command};
 
 use anyhow::{Context, Result};
 
@@ -21,18 +21,23 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let images = build::images(Arch::X64, true)?;
 
     let mut command = outer_cargo();
-    command.args([
-        "run",
-        "--locked",
-        "--release",
-        "--package",
-        "syncstress",
-        "--",
-    ]);
+    command.args(["run", "--locked", "--release", "--bin", "syncstress", "--"]);
     command.arg("--driver").arg(&images.driver);
     if let Some(wdfldr) = &images.wdfldr {
         command.arg("--wdfldr").arg(wdfldr);
     }
     command.arg("stress").args(&arguments.arguments);
+    become_it(command)
+}
+
+#[cfg(unix)]
+fn become_it(mut command: Command) -> Result<()> {
+    use std::os::unix::process::CommandExt as _;
     Err(command.exec()).context("cannot start cargo")
+}
+
+#[cfg(not(unix))]
+fn become_it(mut command: Command) -> Result<()> {
+    let status = command.status().context("cannot start cargo")?;
+    std::process::exit(status.code().unwrap_or(1))
 }

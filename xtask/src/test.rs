@@ -74,6 +74,7 @@ pub fn run() -> Result<()> {
     let images = steps.take("images, x64", || build::images(Arch::X64, true));
     steps.take("images, ARM64", || build::images(Arch::Arm64, true));
     steps.take("clippy, driver crates", lint::clippy_on_drivers);
+    steps.take("clippy, for Windows", exe::clippy);
     steps.take("documentation", lint::doc);
     steps.take("syncstress.exe", || exe::build(true));
     steps.take("tests, driver in C", c_driver_tests);

@@ -10,6 +10,8 @@
 //! one at a time. [`kernel`] is
 //! the only door to the kernel. Sources: the reference pages of the functions (`wdf*/nf-wdf*.md`), and
 //! the public headers and sources of the framework for layouts and statuses.
+// On a Windows machine there is Microsoft's, and nothing here to build.
+#![cfg(any(not(windows), openkit))]
 #![cfg_attr(windows, no_std)]
 #![allow(
     non_camel_case_types,

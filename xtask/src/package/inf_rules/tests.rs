@@ -8,7 +8,7 @@ use crate::{
     package::{inf::Inf, stamp::Stamp},
 };
 
-const TEMPLATE: &str = include_str!("../../../../inf/syncstress.inx");
+const TEMPLATE: &str = include_str!("../../../../driver/kmdf/syncstress.inx");
 
 fn stamped(arch: Arch) -> String {
     let stamp = Stamp {

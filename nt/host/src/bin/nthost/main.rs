@@ -1,18 +1,30 @@
 //! Loads a driver into the kernel of this process, gives it a device, sends it requests, unloads it,
 //! and says what came of it.
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod arguments;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod campaign;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod outcome;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod requests;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod run;
 
 use std::process::ExitCode;
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 fn main() -> ExitCode {
     let run = arguments::parse();
     if run.is_campaign() {
         return campaign::run(&run);
     }
     run::run(&run).present(run.json)
+}
+
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+fn main() -> ExitCode {
+    eprintln!("nthost runs x64 kernel code natively: it needs an x86-64 Linux machine");
+    ExitCode::FAILURE
 }
