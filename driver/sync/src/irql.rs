@@ -113,10 +113,11 @@ impl<B: Base, K: Rank> At<B> for Holding<B, K> {}
 #[must_use = "a token does nothing by itself: pass it to what needs the level"]
 #[derive(Debug)]
 pub struct Irql<'scope, L: Level> {
+    // No `PhantomData`, which the compiler would explain by the standard library's source.
+    _not_send: [*mut (); 0],
     // Invariant in the scope, so that a token can never be exchanged for one of another scope.
     scope: PhantomData<fn(&'scope ()) -> &'scope ()>,
     level: PhantomData<L>,
-    not_send: PhantomData<*mut ()>,
 }
 
 impl<L: Level> Irql<'_, L> {
@@ -127,6 +128,8 @@ impl<L: Level> Irql<'_, L> {
     /// - The current IRQL is `L` and stays so for `'scope`, but for what is done through this token.
     /// - No other token of this thread that is not borrowed by an enclosing scope is used in
     ///   `'scope`.
+    /// - The code does not interrupt the thread, as the routine of an APC does, unless it is at
+    ///   `DISPATCH_LEVEL`, as a DPC is. What may be called there does not rely on the thread.
     ///
     /// At the top of a callback whose page documents its level, both hold for the callback's run.
     pub const unsafe fn assume() -> Self {
@@ -137,7 +140,7 @@ impl<L: Level> Irql<'_, L> {
         Self {
             scope: PhantomData,
             level: PhantomData,
-            not_send: PhantomData,
+            _not_send: [],
         }
     }
 

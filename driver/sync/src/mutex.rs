@@ -1,6 +1,12 @@
 //! KMUTEX: a mutex that is a dispatcher object, so that waits for it can time out.
 
-use core::{cell::UnsafeCell, fmt, marker::PhantomData, pin::Pin};
+use core::{
+    cell::UnsafeCell,
+    fmt,
+    marker::PhantomData,
+    pin::Pin,
+    sync::atomic::{AtomicI32, Ordering},
+};
 
 use pinned_init::{PinInit, pin_data, pin_init, pinned_drop};
 
@@ -317,10 +323,12 @@ impl KernelObject<nt::KMUTEX> {
     #[inline]
     pub fn depth(&self) -> u32 {
         // SAFETY: `Header.SignalState` is a member of the mutex, declared in `wdm.h`.
-        let state = unsafe { &raw const (*self.get()).Header.SignalState };
-        // SAFETY: It holds an integer, what KeReadStateMutex reads: 1 of a free mutex, and less by
-        // one for each acquisition. Only the owner changes it.
-        1_i32.abs_diff(unsafe { state.read_volatile() })
+        let state = unsafe { &raw mut (*self.get()).Header.SignalState };
+        // SAFETY: It holds an aligned integer, what KeReadStateMutex reads, which others read and change
+        // whole.
+        let state = unsafe { AtomicI32::from_ptr(state) };
+        // 1 of a free mutex, and less by one for each acquisition.
+        1_i32.abs_diff(state.load(Ordering::Relaxed))
     }
 
     /// Releases one acquisition of this thread.

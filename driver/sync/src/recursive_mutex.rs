@@ -8,7 +8,7 @@ use crate::{
     Alertable, AlreadyOwned, Before, Irql, Level, Rank, Timeout, Under, Unranked, Wait, WaitStatus,
     dispatcher::KernelObject,
     guard::{Guard, Lock, Release, Shared, sealed::Sealed},
-    irql::{Apc, AtMost, Dispatch},
+    irql::{Apc, At, AtMost, Dispatch},
     mutex::free_mutex,
     nt,
     track::{Acquiring, Class, How, Kind},
@@ -124,16 +124,46 @@ impl<T: ?Sized, K: Rank> RecursiveMutex<T, K> {
 
     /// Acquires the mutex if it is free or owned by this thread, and does not wait.
     ///
-    /// IRQL: `<= DISPATCH_LEVEL`. Page: `KeWaitForSingleObject`.
+    /// IRQL: `<= APC_LEVEL`. Page: `KeWaitForSingleObject`.
     #[inline]
     #[cfg_attr(feature = "_track", track_caller)]
-    pub fn try_lock<'a, L: AtMost<Dispatch>>(
+    pub fn try_lock<'a, L: AtMost<Apc>>(
         &'a self,
         _irql: &'a mut Irql<'_, L>,
     ) -> Option<RecursiveMutexGuard<'a, T, Under<L, K>, K>>
     where
         L::Held: Before<K>,
     {
+        // SAFETY: The token says that the IRQL is low enough.
+        unsafe { self.acquire_at_once() }
+    }
+
+    /// As [`try_lock`](Self::try_lock), at `DISPATCH_LEVEL`.
+    ///
+    /// A DPC is the owner of what the thread owns that it interrupts, so it may come to data that this
+    /// thread is in the middle of using: `T` must allow that as it must allow use by several threads.
+    ///
+    /// IRQL: `DISPATCH_LEVEL`. Page: `KeWaitForSingleObject`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
+    pub fn try_lock_at_dispatch_level<'a, L: At<Dispatch>>(
+        &'a self,
+        _irql: &'a mut Irql<'_, L>,
+    ) -> Option<RecursiveMutexGuard<'a, T, Under<L, K>, K>>
+    where
+        T: Sync,
+        L::Held: Before<K>,
+    {
+        // SAFETY: The token says that the IRQL is DISPATCH_LEVEL.
+        unsafe { self.acquire_at_once() }
+    }
+
+    /// # Safety
+    ///
+    /// The IRQL is `L`, and at most `DISPATCH_LEVEL`.
+    #[inline]
+    #[cfg_attr(feature = "_track", track_caller)]
+    unsafe fn acquire_at_once<L: Level>(&self) -> Option<RecursiveMutexGuard<'_, T, L, K>> {
         let asked = self.acquiring(How::TryExclusive);
         // SAFETY: The mutex is initialised and resident; with a time-out of zero any IRQL up to
         // DISPATCH_LEVEL will do.

@@ -118,10 +118,10 @@ fn owner_tries_again_at_dispatch_level(
 ) -> Result<(), Status> {
     let mutex = NonPaged::pin_init(RecursiveMutex::new(()))?;
     irql.at_dispatch_level(|irql| {
-        let mut first = mutex.try_lock(irql);
+        let mut first = mutex.try_lock_at_dispatch_level(irql);
         check!(log, first.is_some(), true);
         if let Some(first) = &mut first {
-            let second = mutex.try_lock(first.irql());
+            let second = mutex.try_lock_at_dispatch_level(first.irql());
             check!(
                 log,
                 second.map(|second| RecursiveMutexGuard::depth(&second)),
