@@ -81,6 +81,11 @@ unsafe extern "win64" fn pnp(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
             ));
             assert_eq!(status, STATUS_SUCCESS);
         }
+        IRP_MN_STOP_DEVICE => {
+            let link = &raw mut extension.interface;
+            let status = nt!(IoSetDeviceInterfaceState(link, FALSE));
+            assert_eq!(status, STATUS_SUCCESS);
+        }
         IRP_MN_REMOVE_DEVICE => return remove(device, irp),
         _ => {}
     }
@@ -156,6 +161,9 @@ fn a_device_comes_and_goes() -> Result<(), Stop> {
     assert_eq!(device.instance_path(), r"ROOT\PLUG\0000");
     assert_eq!(kernel.interfaces(CLASS).len(), 1);
 
+    device.stop()?;
+    device.start()?;
+
     let file = kernel.open(CLASS)?;
     let busy = device.remove().err().and_then(|stop| stop.status());
     assert_eq!(busy, Some(STATUS_DEVICE_BUSY));
@@ -173,6 +181,9 @@ fn a_device_comes_and_goes() -> Result<(), Stop> {
     assert_eq!(again, Some(STATUS_NO_SUCH_DEVICE));
     assert!(kernel.interfaces(CLASS).is_empty());
     let minors = [
+        IRP_MN_START_DEVICE,
+        IRP_MN_QUERY_STOP_DEVICE,
+        IRP_MN_STOP_DEVICE,
         IRP_MN_START_DEVICE,
         IRP_MN_CANCEL_REMOVE_DEVICE,
         IRP_MN_QUERY_REMOVE_DEVICE,

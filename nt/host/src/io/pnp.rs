@@ -3,7 +3,10 @@
 //! The bus driver of this kernel is the `PnP` manager's own, as for root-enumerated devices on Windows.
 //! Every device is at full power from its start on: no power IRP is sent.
 
-use core::{iter::successors, ptr};
+use core::{
+    iter::{once, successors},
+    ptr,
+};
 use std::sync::{
     LazyLock,
     atomic::{AtomicU32, Ordering},
@@ -40,8 +43,8 @@ pub struct Node {
     pub pdo: DeviceObject,
     /// `ROOT\DRIVER\0000`.
     pub instance_path: String,
-    /// The driver that it was found for.
-    driver: DriverObject,
+    /// The driver that it was found for, and those that filter it.
+    drivers: Vec<DriverObject>,
     /// Whether its stack was started and not removed.
     started: bool,
     /// Whether it is gone without having been asked, and its stack is still to be removed.
@@ -66,7 +69,10 @@ pub fn may_be_opened(device: DeviceObject) -> bool {
 
 /// Whether a driver has devices of this bus.
 pub fn has_nodes(driver: DriverObject) -> bool {
-    NODES.lock().iter().any(|node| node.driver == driver)
+    NODES
+        .lock()
+        .iter()
+        .any(|node| node.drivers.contains(&driver))
 }
 
 fn set_started(pdo: DeviceObject, started: bool) {
@@ -85,17 +91,25 @@ static BUS: LazyLock<DriverObject> = LazyLock::new(|| {
     bus
 });
 
-/// Finds a device for a driver: makes its PDO, lets the driver add its own and starts the stack.
+/// Finds a device for a driver: makes its PDO, lets the driver and then its upper filters, from the lowest
+/// on, add their own, and starts the stack.
 ///
 /// # Errors
 ///
-/// `STATUS_INVALID_DEVICE_REQUEST` if the driver has no `AddDevice`; what `AddDevice` or the start
-/// said.
-pub fn add(thread: &Thread, driver: DriverObject) -> Result<DeviceObject, NTSTATUS> {
+/// `STATUS_INVALID_DEVICE_REQUEST` if a driver has no `AddDevice`; what an `AddDevice` or the start said.
+pub fn add(
+    thread: &Thread,
+    driver: DriverObject,
+    filters: &[DriverObject],
+) -> Result<DeviceObject, NTSTATUS> {
     static NEXT: AtomicU32 = AtomicU32::new(1);
-    let add_device = driver
-        .add_device_routine()
-        .ok_or(STATUS_INVALID_DEVICE_REQUEST)?;
+    let drivers: Vec<_> = once(driver).chain(filters.iter().copied()).collect();
+    if drivers
+        .iter()
+        .any(|each| each.add_device_routine().is_none())
+    {
+        return Err(STATUS_INVALID_DEVICE_REQUEST);
+    }
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let new = NewDevice {
         extension_size: 0,
@@ -114,24 +128,66 @@ pub fn add(thread: &Thread, driver: DriverObject) -> Result<DeviceObject, NTSTAT
     NODES.lock().push(Node {
         pdo,
         instance_path,
-        driver,
+        drivers: drivers.clone(),
         started: false,
         surprised: false,
     });
-    // SAFETY: The routine is the driver's `AddDevice`, for this driver object and a PDO.
-    let status = unsafe { add_device(driver.as_ptr(), pdo.as_ptr()) };
-    if !NT_SUCCESS(status) {
-        forget(pdo);
+    let added = drivers.iter().try_for_each(|driver| add_to(*driver, pdo));
+    if let Err(status) = added.and_then(|()| start(thread, pdo)) {
+        if pdo.upper().is_some() {
+            finish_removal(thread, pdo);
+        } else {
+            forget(pdo);
+        }
         return Err(status);
     }
-    check_added(pdo);
+    Ok(pdo)
+}
+
+/// Lets a driver add its device to a stack.
+fn add_to(driver: DriverObject, pdo: DeviceObject) -> Result<(), NTSTATUS> {
+    let add_device = driver
+        .add_device_routine()
+        .ok_or(STATUS_INVALID_DEVICE_REQUEST)?;
+    // SAFETY: The routine is the driver's `AddDevice`, for this driver object and a PDO.
+    let status = unsafe { add_device(driver.as_ptr(), pdo.as_ptr()) };
+    if NT_SUCCESS(status) {
+        check_added(pdo);
+        Ok(())
+    } else {
+        Err(status)
+    }
+}
+
+/// Starts a stack, for the first time or after [`stop`].
+///
+/// # Errors
+///
+/// What the drivers said.
+pub fn start(thread: &Thread, pdo: DeviceObject) -> Result<(), NTSTATUS> {
     let status = send(thread, pdo, IRP_MN_START_DEVICE);
     if NT_SUCCESS(status) {
         set_started(pdo, true);
-        return Ok(pdo);
+        Ok(())
+    } else {
+        Err(status)
     }
-    finish_removal(thread, pdo);
-    Err(status)
+}
+
+/// Stops a device, as the `PnP` manager does to hand out resources anew. Files stay open on it.
+///
+/// # Errors
+///
+/// What a driver said that does not want to.
+pub fn stop(thread: &Thread, pdo: DeviceObject) -> Result<(), NTSTATUS> {
+    let status = send(thread, pdo, IRP_MN_QUERY_STOP_DEVICE);
+    if NT_SUCCESS(status) {
+        send(thread, pdo, IRP_MN_STOP_DEVICE);
+        Ok(())
+    } else {
+        send(thread, pdo, IRP_MN_CANCEL_STOP_DEVICE);
+        Err(status)
+    }
 }
 
 /// What `AddDevice` must have done.

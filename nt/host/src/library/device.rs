@@ -33,6 +33,31 @@ impl Device {
         self.node.as_ref().map_or("", |node| &node.instance_path)
     }
 
+    /// Stops the device, as the `PnP` manager does to hand out resources anew: the drivers are asked first.
+    /// Files stay open on it.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Status`] with what a driver answered, or `STATUS_NO_SUCH_DEVICE` if the device was
+    /// removed; [`Stop::BugCheck`].
+    pub fn stop(&self) -> Result<(), Stop> {
+        self.check()?;
+        service::enter("IRP_MN_STOP_DEVICE", |thread| pnp::stop(thread, self.pdo))?
+            .map_err(Stop::Status)
+    }
+
+    /// Starts the device again after [`stop`](Self::stop).
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Status`] with what a driver answered, or `STATUS_NO_SUCH_DEVICE` if the device was
+    /// removed; [`Stop::BugCheck`].
+    pub fn start(&self) -> Result<(), Stop> {
+        self.check()?;
+        service::enter("IRP_MN_START_DEVICE", |thread| pnp::start(thread, self.pdo))?
+            .map_err(Stop::Status)
+    }
+
     /// Removes the device, as the user does in the device manager: the drivers are asked first.
     ///
     /// # Errors

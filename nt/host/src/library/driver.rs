@@ -209,8 +209,19 @@ impl Driver {
     /// [`Stop::Status`] if the driver has no `AddDevice` (`STATUS_INVALID_DEVICE_REQUEST`), or with
     /// what `AddDevice` or the start IRP returned; [`Stop::BugCheck`].
     pub fn add_device(&self) -> Result<Device, Stop> {
+        self.add_filtered_device(&[])
+    }
+
+    /// As [`add_device`](Self::add_device), with upper filters: their `AddDevice` is called after the
+    /// driver's, from the lowest of them to the highest, before the device starts.
+    ///
+    /// # Errors
+    ///
+    /// As for [`add_device`](Self::add_device), for each of the drivers.
+    pub fn add_filtered_device(&self, filters: &[&Self]) -> Result<Device, Stop> {
         let object = self.object;
-        let pdo = service::enter("AddDevice", |thread| pnp::add(thread, object))?;
+        let filters: Vec<_> = filters.iter().map(|filter| filter.object).collect();
+        let pdo = service::enter("AddDevice", |thread| pnp::add(thread, object, &filters))?;
         Ok(Device::new(pdo.map_err(Stop::Status)?))
     }
 
