@@ -35,6 +35,7 @@ mod device;
 mod dpc;
 mod driver;
 mod file;
+mod io_target;
 mod kernel;
 pub mod loader;
 mod memory;

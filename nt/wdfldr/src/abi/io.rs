@@ -1,7 +1,7 @@
 //! Queues, requests and memory.
 
-use super::{WDFCONTEXT, WDFDRIVER, WDFQUEUE, WDFREQUEST};
-use nt_abi::{BOOLEAN, PVOID, UCHAR, ULONG, USHORT};
+use super::{WDFCONTEXT, WDFDRIVER, WDFIOTARGET, WDFQUEUE, WDFREQUEST};
+use nt_abi::{BOOLEAN, IO_STATUS_BLOCK, PVOID, UCHAR, ULONG, USHORT};
 
 pub type PFN_WDF_IO_QUEUE_IO_REQUEST = Option<unsafe extern "win64" fn(WDFQUEUE, WDFREQUEST)>;
 pub type PFN_WDF_IO_QUEUE_IO_STOP = Option<unsafe extern "win64" fn(WDFQUEUE, WDFREQUEST, ULONG)>;
@@ -86,6 +86,50 @@ pub struct InformationLengthMismatch {
     pub MajorFunction: UCHAR,
 }
 layout!(InformationLengthMismatch, 0x28, OutputBufferLength: 0x10, Information: 0x18);
+
+pub type PFN_WDF_REQUEST_COMPLETION_ROUTINE = Option<
+    unsafe extern "win64" fn(
+        WDFREQUEST,
+        WDFIOTARGET,
+        *mut WDF_REQUEST_COMPLETION_PARAMS,
+        WDFCONTEXT,
+    ),
+>;
+
+/// `WDF_REQUEST_COMPLETION_PARAMS`, its union kept as words.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct WDF_REQUEST_COMPLETION_PARAMS {
+    pub Size: ULONG,
+    pub Type: i32,
+    pub IoStatus: IO_STATUS_BLOCK,
+    pub Parameters: [usize; 6],
+}
+layout!(WDF_REQUEST_COMPLETION_PARAMS, 0x48, Type: 4, IoStatus: 8, Parameters: 0x18);
+
+/// `WDF_REQUEST_SEND_OPTIONS`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct WDF_REQUEST_SEND_OPTIONS {
+    pub Size: ULONG,
+    pub Flags: ULONG,
+    /// 100 ns, negative for relative.
+    pub Timeout: i64,
+}
+layout!(WDF_REQUEST_SEND_OPTIONS, 0x10, Flags: 4, Timeout: 8);
+
+/// `WDF_REQUEST_SEND_OPTIONS_FLAGS`.
+#[derive(Debug)]
+pub struct SendFlags;
+
+impl SendFlags {
+    pub const TIMEOUT: ULONG = 0x1;
+    pub const SYNCHRONOUS: ULONG = 0x2;
+    pub const SEND_AND_FORGET: ULONG = 0x8;
+}
+
+/// `WDF_IO_TARGET_STATE`.
+pub const WdfIoTargetStarted: i32 = 1;
 
 /// `WDFMEMORY_OFFSET`.
 #[repr(C)]

@@ -7,6 +7,7 @@ use super::{Device, Extension, MAJORS};
 use crate::abi::{
     PWDFDEVICE_INIT, STATUS_INVALID_SECURITY_DESCR, WDF_DRIVER_GLOBALS, WDF_OBJECT_ATTRIBUTES,
     WDFDEVICE, WDFOBJECT, WdfDeviceIoBuffered, WdfDeviceIoBufferedOrDirect, WdfDeviceIoDirect,
+    WdfDeviceIoNeither,
 };
 use crate::callback_lock::{CallbackLock, Constraints};
 use crate::driver::Driver;
@@ -92,6 +93,9 @@ fn create(init: &mut DeviceInit, attributes: &Attributes) -> Outcome<Typed<Devic
         status
     };
     let lower = attach(init, wdm).map_err(undo)?;
+    if init.filter {
+        inherit(init, lower);
+    }
     let device = match try_box(describe(init, wdm, lower, constraints, callback_lock)) {
         Ok(device) => device,
         Err(error) => {
@@ -161,6 +165,19 @@ fn attach(init: &DeviceInit, wdm: *mut DEVICE_OBJECT) -> Outcome<Ptr<DEVICE_OBJE
     }
 }
 
+/// A filter transfers data as the driver below does.
+fn inherit(init: &mut DeviceInit, lower: Ptr<DEVICE_OBJECT>) {
+    // SAFETY: The lower device is attached to just now, and stays as long.
+    let flags = unsafe { (*lower.0).Flags };
+    init.io_type = if flags & DO_DIRECT_IO != 0 {
+        WdfDeviceIoDirect
+    } else if flags & DO_BUFFERED_IO != 0 {
+        WdfDeviceIoBuffered
+    } else {
+        WdfDeviceIoNeither
+    };
+}
+
 fn detach(lower: Ptr<DEVICE_OBJECT>) {
     if !lower.is_null() {
         // SAFETY: The new device was attached to it just now.
@@ -194,6 +211,7 @@ fn describe(
         shutdown: init.shutdown,
         routes: [const { AtomicUsize::new(0) }; MAJORS],
         default_queue: AtomicUsize::new(WDFOBJECT::NULL.0),
+        io_target: AtomicUsize::new(WDFOBJECT::NULL.0),
         queues: SpinLock::new(Vec::new()),
         state: SpinLock::new(PnpState::Created),
         names: SpinLock::new(Names::new(init.name.take())),

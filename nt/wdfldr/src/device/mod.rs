@@ -68,6 +68,8 @@ pub struct Device {
     /// The queue of each kind of request, as a handle; null for none.
     routes: [AtomicUsize; MAJORS],
     default_queue: AtomicUsize,
+    /// The local I/O target, as a handle; null until somebody asks for it.
+    io_target: AtomicUsize,
     queues: SpinLock<Vec<ObjectRef>>,
     state: SpinLock<PnpState>,
     names: SpinLock<Names>,
@@ -204,6 +206,17 @@ impl Device {
         place
             .compare_exchange(0, queue.0, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok()
+    }
+
+    pub fn io_target(&self) -> WDFOBJECT {
+        WDFOBJECT(self.io_target.load(Ordering::Acquire))
+    }
+
+    /// Sets the local I/O target, unless there is one; returns which it is.
+    pub fn set_io_target(&self, target: WDFOBJECT) -> WDFOBJECT {
+        let place = &self.io_target;
+        let set = place.compare_exchange(0, target.0, Ordering::AcqRel, Ordering::Acquire);
+        WDFOBJECT(set.map_or_else(|first| first, |_| target.0))
     }
 
     /// Keeps a queue in the list of those that follow the device's power and end.

@@ -56,8 +56,7 @@ pub fn dispatch(device: &Typed<Device>, irp: Irp, location: &IO_STACK_LOCATION) 
         IRP_MN_CANCEL_REMOVE_DEVICE | IRP_MN_CANCEL_STOP_DEVICE => pass_success(device, irp),
         IRP_MN_SURPRISE_REMOVAL => {
             notify(device, device.pnp_events.EvtDeviceSurpriseRemoval);
-            device.disable_interfaces();
-            take_down(device, PnpState::SurpriseRemoved);
+            withdraw(device, PnpState::SurpriseRemoved);
             pass_success(device, irp)
         }
         IRP_MN_REMOVE_DEVICE => remove(device, irp),
@@ -196,7 +195,7 @@ fn power_down(device: &Typed<Device>, next: PnpState) {
     }
 }
 
-/// Everything that removal undoes, once: after a surprise removal the rest is left.
+/// Out of D0, and without hardware.
 fn take_down(device: &Typed<Device>, next: PnpState) {
     let before = device.state.with(|state| *state);
     let had_hardware = before == PnpState::Started;
@@ -206,15 +205,27 @@ fn take_down(device: &Typed<Device>, next: PnpState) {
     }
 }
 
+/// What removal and surprise removal have in common: nobody finds the device any more, it leaves D0, and
+/// its power-managed queues lose their requests.
+fn withdraw(device: &Typed<Device>, next: PnpState) {
+    let started_once = device.state.with(|state| *state != PnpState::Created);
+    device.disable_interfaces();
+    take_down(device, next);
+    device.each_queue(|queue| queue.purge_power_managed(WdfRequestStopActionPurge));
+    if started_once {
+        notify(device, device.pnp_events.EvtDeviceSelfManagedIoFlush);
+    }
+}
+
 /// `IRP_MN_REMOVE_DEVICE`: the end of the device.
 fn remove(device: &Typed<Device>, irp: Irp) -> NTSTATUS {
     let events = device.pnp_events;
-    let started_once = device.state.with(|state| *state != PnpState::Created);
-    device.disable_interfaces();
-    take_down(device, PnpState::Removed);
-    device.each_queue(|queue| queue.purge_power_managed(WdfRequestStopActionPurge));
-    if started_once {
-        notify(device, events.EvtDeviceSelfManagedIoFlush);
+    let before = device.state.with(|state| *state);
+    let started_once = before != PnpState::Created;
+    if before == PnpState::SurpriseRemoved {
+        device.state.with(|state| *state = PnpState::Removed);
+    } else {
+        withdraw(device, PnpState::Removed);
     }
     device.each_queue(Typed::purge_and_wait);
     if started_once {

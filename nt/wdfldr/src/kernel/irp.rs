@@ -113,7 +113,9 @@ impl Irp {
         let done = Event::new();
         done.init();
         // SAFETY: By contract the IRP is owned.
-        unsafe { self.copy_to_next(forwarded, done.as_context()) };
+        let location = unsafe { self.location() };
+        // SAFETY: As above; the device is attached to the lower one.
+        unsafe { self.set_next(location, forwarded, done.as_context()) };
         // SAFETY: The next location was prepared just now.
         unsafe { IofCallDriver(lower.0, self.0) };
         // The completion routine signals in any case, so that the IRP is quiet before it is touched.
@@ -122,9 +124,15 @@ impl Irp {
         unsafe { (*self.0).IoStatus.Status }
     }
 
-    /// `IoCopyCurrentIrpStackLocationToNext` and `IoSetCompletionRoutine` for every outcome.
-    unsafe fn copy_to_next(
+    /// Fills in the location of the next driver (`IoCopyCurrentIrpStackLocationToNext` when it is the
+    /// current one), with a completion routine for every outcome.
+    ///
+    /// # Safety
+    /// As [`stack`](Self::stack), and the IRP has a location for the next driver, to which it is passed
+    /// next.
+    pub unsafe fn set_next(
         self,
+        mut location: IO_STACK_LOCATION,
         routine: unsafe extern "win64" fn(PDEVICE_OBJECT, *mut IRP, PVOID) -> NTSTATUS,
         context: PVOID,
     ) {
@@ -133,13 +141,11 @@ impl Irp {
         // SAFETY: A device that is attached to another gets IRPs with a location for the lower one,
         // which lies below its own.
         let next = unsafe { stack.sub(1) };
-        // SAFETY: The current location is valid.
-        let mut copy = unsafe { stack.read() };
-        copy.Control = SL_INVOKE_ON_SUCCESS | SL_INVOKE_ON_ERROR | SL_INVOKE_ON_CANCEL;
-        copy.CompletionRoutine = Some(routine);
-        copy.Context = context;
+        location.Control = SL_INVOKE_ON_SUCCESS | SL_INVOKE_ON_ERROR | SL_INVOKE_ON_CANCEL;
+        location.CompletionRoutine = Some(routine);
+        location.Context = context;
         // SAFETY: As argued for `next`.
-        unsafe { next.write(copy) };
+        unsafe { next.write(location) };
     }
 
     /// `IoSetCancelRoutine`: returns whether a routine was set before, that is, whether the caller

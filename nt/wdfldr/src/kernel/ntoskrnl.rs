@@ -7,13 +7,13 @@
 pub use nthost::ntddk::{
     DbgPrint, ExAcquireFastMutexUnsafe, ExAllocatePoolWithTag, ExFreePoolWithTag,
     ExReleaseFastMutexUnsafe, IoAllocateMdl, IoAllocateWorkItem, IoAttachDeviceToDeviceStack,
-    IoCreateDevice, IoCreateSymbolicLink, IoDeleteDevice, IoDeleteSymbolicLink, IoDetachDevice,
-    IoFreeMdl, IoFreeWorkItem, IoGetDeviceProperty, IoQueueWorkItem, IoRegisterDeviceInterface,
-    IoReleaseCancelSpinLock, IoSetDeviceInterfaceState, IofCallDriver, IofCompleteRequest,
-    KeAcquireSpinLockRaiseToDpc, KeBugCheckEx, KeCancelTimer, KeDelayExecutionThread,
-    KeEnterCriticalRegion, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeEvent,
-    KeInitializeTimerEx, KeInsertQueueDpc, KeLeaveCriticalRegion, KeReleaseSpinLock,
-    KeRemoveQueueDpc, KeSetEvent, KeSetTimerEx, KeWaitForSingleObject,
+    IoCancelIrp, IoCreateDevice, IoCreateSymbolicLink, IoDeleteDevice, IoDeleteSymbolicLink,
+    IoDetachDevice, IoFreeMdl, IoFreeWorkItem, IoGetDeviceProperty, IoQueueWorkItem,
+    IoRegisterDeviceInterface, IoReleaseCancelSpinLock, IoSetDeviceInterfaceState, IofCallDriver,
+    IofCompleteRequest, KeAcquireSpinLockRaiseToDpc, KeBugCheckEx, KeCancelTimer,
+    KeDelayExecutionThread, KeEnterCriticalRegion, KeFlushQueuedDpcs, KeInitializeDpc,
+    KeInitializeEvent, KeInitializeTimerEx, KeInsertQueueDpc, KeLeaveCriticalRegion,
+    KeReleaseSpinLock, KeRemoveQueueDpc, KeSetEvent, KeSetTimerEx, KeWaitForSingleObject,
     MmMapLockedPagesSpecifyCache, MmProbeAndLockPages, MmUnlockPages, PoCallDriver,
     PoStartNextPowerIrp, PsGetCurrentThread, RtlFreeUnicodeString, ZwClose, ZwOpenKey,
     ZwQueryValueKey, ZwSetValueKey,
@@ -50,6 +50,7 @@ unsafe extern "win64" {
         SourceDevice: PDEVICE_OBJECT,
         TargetDevice: PDEVICE_OBJECT,
     ) -> PDEVICE_OBJECT;
+    pub fn IoCancelIrp(Irp: *mut IRP) -> BOOLEAN;
     pub fn IoCreateDevice(
         DriverObject: PDRIVER_OBJECT,
         DeviceExtensionSize: ULONG,

@@ -5,7 +5,7 @@ use super::{
 };
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
-use nt_abi::{_EVENT_TYPE, _KWAIT_REASON, FALSE, KEVENT, LARGE_INTEGER, PVOID};
+use nt_abi::{_EVENT_TYPE, _KWAIT_REASON, FALSE, KEVENT, LARGE_INTEGER, PVOID, STATUS_SUCCESS};
 
 /// A notification event on the stack of the thread that waits for it.
 pub struct Event(UnsafeCell<MaybeUninit<KEVENT>>);
@@ -42,17 +42,28 @@ impl Event {
 
     /// Waits for the signal. IRQL `PASSIVE_LEVEL` or `APC_LEVEL`.
     pub fn wait(&self) {
+        self.wait_for(None);
+    }
+
+    /// Waits for the signal, for as long as `timeout` says (100 ns, negative for relative); returns
+    /// whether it came. IRQL `PASSIVE_LEVEL` or `APC_LEVEL`.
+    pub fn wait_for(&self, timeout: Option<i64>) -> bool {
+        let mut timeout = timeout.map(|QuadPart| LARGE_INTEGER { QuadPart });
+        let timeout = timeout
+            .as_mut()
+            .map_or(core::ptr::null_mut(), core::ptr::from_mut);
         // SAFETY: The event was initialised and lives on this thread's stack, which kernel-mode
-        // waits keep resident.
-        unsafe {
+        // waits keep resident; the time is a local variable.
+        let status = unsafe {
             KeWaitForSingleObject(
                 self.raw().cast(),
                 _KWAIT_REASON::Executive,
                 KERNEL_MODE,
                 FALSE,
-                core::ptr::null_mut(),
+                timeout,
             )
         };
+        status == STATUS_SUCCESS
     }
 }
 

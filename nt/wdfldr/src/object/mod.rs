@@ -22,6 +22,7 @@ use crate::device::Device;
 use crate::dpc::Dpc;
 use crate::driver::Driver;
 use crate::file::File;
+use crate::io_target::IoTarget;
 use crate::memory::Memory;
 use crate::queue::Queue;
 use crate::registry_key::Key;
@@ -57,6 +58,7 @@ pub enum Body {
     Collection(Collection),
     Key(Key),
     ResourceList(ResourceList),
+    IoTarget(IoTarget),
 }
 
 /// A kind of object that a handle can be asked for.
@@ -97,6 +99,7 @@ kinds! {
     Collection: Collection, c"WDFCOLLECTION";
     Key: Key, c"WDFKEY";
     ResourceList: ResourceList, c"WDFCMRESLIST";
+    IoTarget: IoTarget, c"WDFIOTARGET";
 }
 
 /// A framework object.

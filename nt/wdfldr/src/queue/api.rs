@@ -63,7 +63,7 @@ pub unsafe extern "win64" fn WdfIoQueueGetState(
 pub unsafe extern "win64" fn WdfIoQueueStart(_: Globals, Queue: WDFQUEUE) {
     let queue = lookup::<self::Queue>(Queue);
     queue.state.with(|state| {
-        state.accepting = true;
+        state.accept(true);
         state.dispatching = true;
     });
     queue.dispatch(&queue);
@@ -115,7 +115,9 @@ impl Typed<Queue> {
         }
         self.state.with(|state| {
             state.dispatching = rest.dispatching.unwrap_or(state.dispatching);
-            state.accepting = rest.accepting.unwrap_or(state.accepting);
+            if let Some(accepting) = rest.accepting {
+                state.accept(accepting);
+            }
         });
     }
 

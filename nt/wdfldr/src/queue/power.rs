@@ -61,6 +61,7 @@ impl Typed<Queue> {
     /// The device is going: a power-managed queue loses its requests for good. IRQL `PASSIVE_LEVEL`.
     pub fn purge_power_managed(&self, action: u32) {
         if self.power_managed {
+            self.state.with(|state| state.shut_down = true);
             self.purge();
             self.tell_stop(action);
             self.wait(true);
@@ -106,9 +107,17 @@ impl Typed<Queue> {
         }
     }
 
+    /// Whether requests that become cancelable are to be cancelled at once.
+    pub fn is_cancelling(&self) -> bool {
+        self.state.with(|state| state.cancelling)
+    }
+
     /// Stops accepting, completes what waits as cancelled, and cancels what is cancelable.
     pub fn purge(&self) {
-        self.state.with(|state| state.accepting = false);
+        self.state.with(|state| {
+            state.accepting = false;
+            state.cancelling = true;
+        });
         while let Some(request) = self.state.with(|state| {
             let request = state.take(claim)?;
             if self.events.EvtIoCanceledOnQueue.is_some() {

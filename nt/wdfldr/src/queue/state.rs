@@ -39,6 +39,10 @@ struct Owned<R> {
 pub struct QueueState<R, C> {
     mode: Mode,
     pub accepting: bool,
+    /// Whether what the driver has is being cancelled, too.
+    pub cancelling: bool,
+    /// Whether the queue is at its end: it accepts nothing any more, whoever starts it.
+    pub shut_down: bool,
     pub dispatching: bool,
     pub powered: bool,
     pending: VecDeque<R>,
@@ -74,6 +78,8 @@ impl<R: Clone, C: Clone> QueueState<R, C> {
         let mut state = Self {
             mode,
             accepting: true,
+            cancelling: false,
+            shut_down: false,
             dispatching: true,
             powered,
             pending: VecDeque::new(),
@@ -88,6 +94,12 @@ impl<R: Clone, C: Clone> QueueState<R, C> {
         state.idle.try_reserve(4).map_err(|_| NoMemory)?;
         state.empty.try_reserve(4).map_err(|_| NoMemory)?;
         Ok(state)
+    }
+
+    /// Accepts requests from here on, or does not.
+    pub const fn accept(&mut self, accepting: bool) {
+        self.accepting = accepting && !self.shut_down;
+        self.cancelling &= !self.accepting;
     }
 
     /// Room for one more request in every list, so that moving it never needs memory.

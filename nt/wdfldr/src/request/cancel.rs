@@ -85,6 +85,24 @@ impl Typed<Request> {
             state.cancel = event;
             self.cancelable.store(true, Ordering::Release);
             Ok(())
+        })?;
+        // A purge that has passed this request by is made good for; one that comes later finds it.
+        if self.queue().is_some_and(|queue| queue.is_cancelling()) && self.take_back(irp) {
+            return Err(STATUS_CANCELLED);
+        }
+        Ok(())
+    }
+
+    /// Undoes the marking, as if the request had been cancelled before; fails when somebody cancels it.
+    fn take_back(&self, irp: Irp) -> bool {
+        self.state.with(|state| {
+            let won = state.cancel.is_some() && Self::clear_cancel(irp);
+            if won {
+                state.cancel = None;
+                self.cancelable.store(false, Ordering::Release);
+                self.canceled.store(true, Ordering::Release);
+            }
+            won
         })
     }
 

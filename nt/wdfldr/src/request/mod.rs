@@ -4,11 +4,13 @@ mod api;
 mod buffers;
 mod cancel;
 mod complete;
+mod send;
 mod user_buffers;
 
 pub use api::*;
 pub use buffers::*;
 pub use complete::complete;
+pub use send::*;
 pub use user_buffers::*;
 
 use crate::abi::{PFN_WDF_REQUEST_CANCEL, WDF_REQUEST_PARAMETERS};
@@ -39,6 +41,7 @@ pub struct Request {
     cancelable: AtomicBool,
     /// Whether the client's cancel event was or will be called.
     canceled: AtomicBool,
+    flight: Flight,
     state: SpinLock<State>,
 }
 
@@ -54,6 +57,7 @@ unsafe impl Sync for Location {}
 struct State {
     queue: Option<Typed<Queue>>,
     cancel: PFN_WDF_REQUEST_CANCEL,
+    sending: Sending,
     /// Input and output as memory objects, made when asked for.
     memory: [Option<ObjectRef>; 2],
 }
@@ -76,9 +80,11 @@ pub fn create(
         armed: AtomicBool::new(false),
         cancelable: AtomicBool::new(false),
         canceled: AtomicBool::new(false),
+        flight: Flight::new(),
         state: SpinLock::new(State {
             queue: None,
             cancel: None,
+            sending: Sending::new(),
             memory: [None, None],
         }),
     });

@@ -32,8 +32,6 @@ struct Echo {
 }
 
 static ECHO: ContextType = context_type(size_of::<Echo>());
-/// Which of the two samples runs.
-static AUTOMATIC: AtomicBool = AtomicBool::new(true);
 
 /// The context of a queue. What the tests prove is that nobody has it at the same time.
 fn echo(queue: WDFQUEUE) -> &'static mut Echo {
@@ -197,7 +195,7 @@ const PNP: WDF_PNPPOWER_EVENT_CALLBACKS = WDF_PNPPOWER_EVENT_CALLBACKS {
     EvtDeviceUsageNotificationEx: None,
 };
 
-fn add(mut init: PWDFDEVICE_INIT) -> NTSTATUS {
+fn add(mut init: PWDFDEVICE_INIT, automatic: bool) -> NTSTATUS {
     print_version();
     let mut events = PNP;
     wdf!(device::WdfDeviceInitSetPnpPowerEventCallbacks(
@@ -218,11 +216,10 @@ fn add(mut init: PWDFDEVICE_INIT) -> NTSTATUS {
         null()
     ));
     assert_eq!(created, STATUS_SUCCESS);
-    create_queue(device)
+    create_queue(device, automatic)
 }
 
-fn create_queue(device: WDFDEVICE) -> NTSTATUS {
-    let automatic = AUTOMATIC.load(Ordering::Acquire);
+fn create_queue(device: WDFDEVICE, automatic: bool) -> NTSTATUS {
     let mut config = queue_config(1);
     config.EvtIoRead = Some(read);
     config.EvtIoWrite = Some(write);
@@ -290,9 +287,8 @@ fn print_version() {
 }
 
 /// What both samples do, whoever synchronizes.
-fn writes_come_back(automatic: bool) {
-    AUTOMATIC.store(automatic, Ordering::Release);
-    let log = with_device(driver!(add), |kernel, _| {
+fn writes_come_back(entry: nthost::DriverEntry) {
+    let log = with_device(entry, |kernel, _| {
         let file = kernel.open(interface()).expect("open");
         let mut output = [0; LONGEST];
         assert_eq!(file.read(0, &mut output).expect("read"), 0, "nothing yet");
@@ -340,10 +336,10 @@ fn writes_come_back(automatic: bool) {
 
 #[test]
 fn the_echo_driver_that_the_framework_synchronizes() {
-    writes_come_back(true);
+    writes_come_back(driver!(|init| add(init, true)));
 }
 
 #[test]
 fn the_echo_driver_with_a_spin_lock() {
-    writes_come_back(false);
+    writes_come_back(driver!(|init| add(init, false)));
 }

@@ -2,4 +2,6 @@
 //! Windows-driver-samples), in our own words: each names the sample that it follows.
 
 mod echo;
+mod filter;
+mod lower;
 mod nonpnp;

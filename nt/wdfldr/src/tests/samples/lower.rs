@@ -1,0 +1,166 @@
+//! A WDM driver for a filter to sit on: it answers, fails, or keeps control requests until they are
+//! cancelled.
+
+use crate::kernel::Ptr;
+use crate::tests::harness::INTERFACE;
+use nt_abi::{
+    CTL_CODE, DEVICE_OBJECT, DO_BUFFERED_IO, DO_DEVICE_INITIALIZING, DRIVER_OBJECT,
+    FILE_DEVICE_UNKNOWN, IRP, IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL,
+    IRP_MJ_PNP, IRP_MN_REMOVE_DEVICE, IRP_MN_START_DEVICE, NTSTATUS, PDEVICE_OBJECT,
+    PUNICODE_STRING, STATUS_CANCELLED, STATUS_PENDING, STATUS_SUCCESS, STATUS_UNSUCCESSFUL,
+    UNICODE_STRING,
+};
+use nthost::ntddk::{
+    IoAttachDeviceToDeviceStack, IoCreateDevice, IoDeleteDevice, IoDetachDevice,
+    IoRegisterDeviceInterface, IoReleaseCancelSpinLock, IoSetDeviceInterfaceState,
+    RtlFreeUnicodeString,
+};
+
+/// Answers with as many bytes as the output buffer has.
+pub const ANSWER: u32 = CTL_CODE(0x22, 0x800, 0, 0);
+/// Fails.
+pub const FAIL: u32 = CTL_CODE(0x22, 0x801, 0, 0);
+/// Waits to be cancelled.
+pub const KEEP: u32 = CTL_CODE(0x22, 0x802, 0, 0);
+
+#[repr(C)]
+struct Extension {
+    lower: *mut DEVICE_OBJECT,
+    interface: UNICODE_STRING,
+}
+
+pub unsafe extern "win64" fn entry(driver: *mut DRIVER_OBJECT, _: PUNICODE_STRING) -> NTSTATUS {
+    // SAFETY: It is the I/O manager's driver object.
+    let driver = unsafe { &mut *driver };
+    for major in [
+        IRP_MJ_CREATE,
+        IRP_MJ_CLEANUP,
+        IRP_MJ_CLOSE,
+        IRP_MJ_DEVICE_CONTROL,
+        IRP_MJ_PNP,
+    ] {
+        driver.MajorFunction[major as usize] = Some(dispatch);
+    }
+    driver.DriverUnload = Some(unload);
+    // SAFETY: Every driver object has an extension.
+    unsafe { (*driver.DriverExtension).AddDevice = Some(add) };
+    STATUS_SUCCESS
+}
+
+const unsafe extern "win64" fn unload(_: *mut DRIVER_OBJECT) {}
+
+unsafe extern "win64" fn add(driver: *mut DRIVER_OBJECT, pdo: PDEVICE_OBJECT) -> NTSTATUS {
+    let mut device = core::ptr::null_mut();
+    let size = crate::kernel::ulong(size_of::<Extension>());
+    let none = core::ptr::null_mut();
+    // SAFETY: The driver object is this driver's; the output is a local variable.
+    let status = unsafe {
+        IoCreateDevice(
+            driver,
+            size,
+            none,
+            FILE_DEVICE_UNKNOWN,
+            0,
+            0,
+            &raw mut device,
+        )
+    };
+    assert_eq!(status, STATUS_SUCCESS);
+    // SAFETY: The device was created just now.
+    let wdm = unsafe { &mut *device };
+    // SAFETY: Its extension is of that size.
+    let extension = unsafe { &mut *wdm.DeviceExtension.cast::<Extension>() };
+    // SAFETY: Both devices are alive.
+    extension.lower = unsafe { IoAttachDeviceToDeviceStack(device, pdo) };
+    let link = &raw mut extension.interface;
+    // SAFETY: The PDO is the PnP manager's, the output a part of the extension.
+    let status = unsafe {
+        IoRegisterDeviceInterface(pdo, &raw const INTERFACE, core::ptr::null_mut(), link)
+    };
+    assert_eq!(status, STATUS_SUCCESS);
+    wdm.Flags = (wdm.Flags | DO_BUFFERED_IO) & !DO_DEVICE_INITIALIZING;
+    STATUS_SUCCESS
+}
+
+unsafe extern "win64" fn dispatch(device: PDEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    let irp = Ptr(irp);
+    // SAFETY: The I/O manager gave this driver the IRP.
+    let location = unsafe { irp.location() };
+    match u32::from(location.MajorFunction) {
+        IRP_MJ_PNP => pnp(device, irp, location.MinorFunction),
+        IRP_MJ_DEVICE_CONTROL => {
+            // SAFETY: Control requests have these parameters.
+            let control = unsafe { location.Parameters.DeviceIoControl };
+            match control.IoControlCode {
+                KEEP => keep(irp),
+                FAIL => finish(irp, STATUS_UNSUCCESSFUL, 0),
+                _ => finish(irp, STATUS_SUCCESS, control.OutputBufferLength.into()),
+            }
+        }
+        _ => finish(irp, STATUS_SUCCESS, 0),
+    }
+}
+
+fn finish(irp: Ptr<IRP>, status: NTSTATUS, information: u64) -> NTSTATUS {
+    // SAFETY: The driver owns the IRP.
+    unsafe { irp.set_status(status) };
+    // SAFETY: As above.
+    unsafe { irp.set_information(information) };
+    // SAFETY: As above; it is given up here.
+    unsafe { nthost::ntddk::IofCompleteRequest(irp.0, 0) };
+    status
+}
+
+fn keep(irp: Ptr<IRP>) -> NTSTATUS {
+    // SAFETY: The driver owns the IRP.
+    unsafe { irp.mark_pending() };
+    // SAFETY: As above.
+    unsafe { irp.set_cancel_routine(Some(cancel)) };
+    // SAFETY: The IRP is not completed before the routine was called, which the test waits for.
+    if unsafe { irp.is_cancelled() } {
+        // SAFETY: As above.
+        if unsafe { irp.set_cancel_routine(None) } {
+            finish(irp, STATUS_CANCELLED, 0);
+        }
+    }
+    STATUS_PENDING
+}
+
+unsafe extern "win64" fn cancel(_: PDEVICE_OBJECT, irp: *mut IRP) {
+    // SAFETY: The cancel routine is called with the IRP alive and the lock held.
+    let irql = unsafe { (*irp).CancelIrql };
+    // SAFETY: `IoCancelIrp` acquired the lock at this IRQL.
+    unsafe { IoReleaseCancelSpinLock(irql) };
+    finish(Ptr(irp), STATUS_CANCELLED, 0);
+}
+
+fn pnp(device: PDEVICE_OBJECT, irp: Ptr<IRP>, minor: u8) -> NTSTATUS {
+    // SAFETY: The device is this driver's, with this extension.
+    let extension = unsafe { (*device).DeviceExtension };
+    // SAFETY: As above.
+    let extension = unsafe { &mut *extension.cast::<Extension>() };
+    let link = &raw mut extension.interface;
+    let lower = extension.lower;
+    let minor = u32::from(minor);
+    if minor == IRP_MN_START_DEVICE {
+        // SAFETY: The interface was registered.
+        unsafe { IoSetDeviceInterfaceState(link, 1) };
+    }
+    // SAFETY: The driver owns the IRP.
+    unsafe { irp.set_status(STATUS_SUCCESS) };
+    if minor != IRP_MN_REMOVE_DEVICE {
+        // SAFETY: The device is attached to the lower one.
+        return unsafe { irp.forward(Ptr(lower)) };
+    }
+    // SAFETY: The interface was registered.
+    unsafe { IoSetDeviceInterfaceState(link, 0) };
+    // SAFETY: The name came with the registration.
+    unsafe { RtlFreeUnicodeString(link) };
+    // SAFETY: The device is attached to the lower one.
+    let status = unsafe { irp.forward(Ptr(lower)) };
+    // SAFETY: As above.
+    unsafe { IoDetachDevice(lower) };
+    // SAFETY: The device is this driver's, and goes.
+    unsafe { IoDeleteDevice(device) };
+    status
+}
