@@ -1,6 +1,7 @@
 //! `ExInterlockedXxxList`: a list that any level may put into and take out of.
 
 use core::{
+    cell::UnsafeCell,
     fmt,
     marker::PhantomData,
     ops::{Deref, DerefMut},
@@ -43,7 +44,9 @@ pub struct InterlockedList<T> {
     head: KernelObject<nt::LIST_ENTRY>,
     #[pin]
     lock: KernelObject<nt::KSPIN_LOCK>,
-    owns: PhantomData<ListNode<T>>,
+    // Invariant, as what can be changed through `&self` must be: a list of values that live long is no
+    // list of shorter lives, which could be put in as such and taken out as the others.
+    owns: PhantomData<UnsafeCell<ListNode<T>>>,
 }
 
 // SAFETY: The list hands each value from whoever puts it in to whoever takes it out and gives no

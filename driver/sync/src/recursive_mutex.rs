@@ -74,8 +74,8 @@ impl<T, K: Rank> RecursiveMutex<T, K> {
 }
 
 impl<T: ?Sized, K: Rank> RecursiveMutex<T, K> {
-    /// How often one thread may own the mutex at a time.
-    pub const MAX_DEPTH: u32 = 1 << 30;
+    /// How often one thread may own the mutex at a time: oftener than any stack is deep.
+    pub const MAX_DEPTH: u32 = 1 << 16;
 
     /// Waits for the mutex for as long as it takes; the owner gets it at once.
     ///

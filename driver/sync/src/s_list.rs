@@ -37,7 +37,9 @@ use crate::{ListNode, nt};
 /// ```
 pub struct SList<T> {
     head: UnsafeCell<nt::SLIST_HEADER>,
-    owns: PhantomData<ListNode<T>>,
+    // Invariant, as what can be changed through `&self` must be: a list of values that live long is no
+    // list of shorter lives, which could be put in as such and taken out as the others.
+    owns: PhantomData<UnsafeCell<ListNode<T>>>,
 }
 
 // SAFETY: The list hands each value from whoever puts it in to whoever takes it out and gives no

@@ -16,9 +16,9 @@ use std::{
 use nthost::testing::expect_bug_check;
 use wdk_sync::{
     AlreadyOwned, CriticalRegion, Dispatch, Dpc, DpcControl, FastMutex, GuardedMutex, Irql, Mutex,
-    NonPaged, Passive, PushLock, QueueHandle, QueuedSpinLock, RecursiveMutex, Resource, RwSpinLock,
-    SpinLock, Thread, Timeout, Wait, are_all_apcs_disabled, are_apcs_disabled, current_irql,
-    lock_all, testing::at_passive_level,
+    NonPaged, Passive, PushLock, QueueHandle, QueuedSpinLock, RecursiveMutex, RecursiveMutexGuard,
+    Resource, RwSpinLock, SpinLock, Thread, Timeout, Wait, are_all_apcs_disabled,
+    are_apcs_disabled, current_irql, lock_all, testing::at_passive_level,
 };
 
 /// Runs `f`, which panics, and then looks at what it has left of the thread's state.
@@ -237,4 +237,30 @@ fn a_panicking_thread_gives_its_locks_to_others() {
         assert_eq!(thread.unwrap().join(irql), Some(true));
         assert_eq!(*resource.shared(irql).unwrap(), 2);
     });
+}
+
+#[test]
+fn an_owner_that_comes_in_too_often_is_refused() {
+    const MAX_DEPTH: u32 = RecursiveMutex::<u32>::MAX_DEPTH;
+
+    fn deeper(mutex: &RecursiveMutex<u32>, depth: u32, irql: &mut Irql<'_, Passive>) {
+        if depth == MAX_DEPTH {
+            assert_eq!(mutex.lock(irql).err(), Some(AlreadyOwned));
+            assert!(mutex.try_lock(irql).is_none());
+            return;
+        }
+        let mut guard = mutex.lock(irql).unwrap();
+        assert_eq!(RecursiveMutexGuard::depth(&guard), depth + 1);
+        deeper(mutex, depth + 1, guard.irql());
+    }
+
+    let thread = std::thread::Builder::new().stack_size(512 << 20);
+    let thread = thread.spawn(|| {
+        // SAFETY: A thread that nthost has not seen yet is at PASSIVE_LEVEL.
+        let mut irql = unsafe { Irql::<Passive>::assume() };
+        let mutex = NonPaged::pin_init(RecursiveMutex::new(0)).unwrap();
+        deeper(&mutex, 0, &mut irql);
+        assert!(mutex.is_free(&irql));
+    });
+    thread.unwrap().join().unwrap();
 }

@@ -4,13 +4,14 @@ use core::cell::Cell;
 
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 use wdk_sync::{
-    AtDpcLevel, Dispatch, DpcControl, Event, ExclusiveGuard, FastMutex, FastMutexGuard,
-    GuardedMutex, GuardedMutexGuard, HandedOver, Holding, InterlockedList, Irql, ListNode, Mutex,
-    MutexGuard, MutexGuards, NonPaged, Passive, PushExclusiveGuard, PushLock, PushSharedGuard,
-    QueueHandle, QueuedSpinLock, QueuedSpinLockGuard, Raised, Raising, RecursiveMutex,
-    RecursiveMutexGuard, Resource, RunDown, Rundown, RundownGuard, RwExclusiveGuard, RwSharedGuard,
-    RwSpinLock, SList, SListNodes, Semaphore, SharedGuard, SpinLock, SpinLockGuard, Thread,
-    WaitableTimer, WorkItemControl,
+    AtApcLevel, AtDpcLevel, CriticalRegion, Dispatch, DpcControl, Event, ExclusiveGuard, FastMutex,
+    FastMutexGuard, GuardedMutex, GuardedMutexGuard, GuardedRegion, HandedOver, Holding,
+    InterlockedList, Irql, ListNode, LockAny, Mutex, MutexGuard, MutexGuards, NonPaged,
+    NonPagedArc, Passive, PushExclusiveGuard, PushLock, PushSharedGuard, QueueHandle,
+    QueuedSpinLock, QueuedSpinLockGuard, Raised, Raising, RecursiveMutex, RecursiveMutexGuard,
+    Resource, RunDown, Rundown, RundownGuard, RwExclusiveGuard, RwSharedGuard, RwSpinLock, SList,
+    SListNodes, Semaphore, SharedGuard, SpinLock, SpinLockGuard, Thread, Wait, WaitableTimer,
+    WorkItemControl,
 };
 
 type NotSend = *mut u8;
@@ -51,30 +52,46 @@ assert_impl_all!(Rundown<u8>: Send, Sync);
 assert_not_impl_any!(Rundown<SendNotSync>: Sync);
 assert_not_impl_any!(Rundown<NotSend>: Send, Sync);
 
-// Guards are released by the thread that acquired; tokens speak of one thread.
+// Guards are released by the thread that acquired; tokens speak of one thread. A guard that is shared
+// shares its data and no more.
 assert_not_impl_any!(Irql<'static, Passive>: Send, Sync);
 assert_not_impl_any!(Irql<'static, Dispatch>: Send, Sync);
-assert_not_impl_any!(SpinLockGuard<'static, u8, Raised>: Send);
-assert_not_impl_any!(SpinLockGuard<'static, u8, AtDpcLevel>: Send);
-assert_not_impl_any!(MutexGuard<'static, u8, Passive>: Send);
-assert_not_impl_any!(RecursiveMutexGuard<'static, u8, Passive>: Send);
-assert_not_impl_any!(FastMutexGuard<'static, u8, Raising>: Send);
-assert_not_impl_any!(SharedGuard<'static, u8, Passive>: Send);
-assert_not_impl_any!(ExclusiveGuard<'static, u8, Passive>: Send);
-assert_not_impl_any!(QueuedSpinLockGuard<'static, u8, Raising>: Send);
+assert_not_impl_any!(CriticalRegion<'static, Passive>: Send, Sync);
+assert_not_impl_any!(GuardedRegion<'static, Passive>: Send, Sync);
 assert_not_impl_any!(QueueHandle: Send, Sync, Unpin);
-assert_not_impl_any!(RwSharedGuard<'static, u8, Raised>: Send);
-assert_not_impl_any!(RwExclusiveGuard<'static, u8, Raised>: Send);
-assert_not_impl_any!(GuardedMutexGuard<'static, u8, Raising>: Send);
-assert_not_impl_any!(PushSharedGuard<'static, u8, Passive>: Send);
-assert_not_impl_any!(PushExclusiveGuard<'static, u8, Passive>: Send);
+
+/// Of guards of a `u8`, and of the same of data that is not `Sync`.
+macro_rules! guards {
+    ($($guard:ident<$($parameter:ty),*>;)*) => {$(
+        assert_not_impl_any!($guard<'static, u8, $($parameter),*>: Send);
+        assert_impl_all!($guard<'static, u8, $($parameter),*>: Sync);
+        assert_not_impl_any!($guard<'static, SendNotSync, $($parameter),*>: Send, Sync);
+    )*};
+}
+
+guards! {
+    SpinLockGuard<Raised>;
+    SpinLockGuard<AtDpcLevel>;
+    QueuedSpinLockGuard<Raising>;
+    QueuedSpinLockGuard<AtDpcLevel>;
+    RwSharedGuard<Raised>;
+    RwExclusiveGuard<Raised>;
+    MutexGuard<Passive>;
+    RecursiveMutexGuard<Passive>;
+    FastMutexGuard<Raising>;
+    FastMutexGuard<AtApcLevel>;
+    GuardedMutexGuard<Raising>;
+    SharedGuard<Passive>;
+    ExclusiveGuard<Passive>;
+    PushSharedGuard<Passive>;
+    PushExclusiveGuard<Passive>;
+}
+
 assert_not_impl_any!(MutexGuards<'static, u8, Passive, 2>: Send);
-assert_impl_all!(SpinLockGuard<'static, u8, Raised>: Sync);
 assert_impl_all!(MutexGuards<'static, u8, Passive, 2>: Sync);
 assert_not_impl_any!(MutexGuards<'static, SendNotSync, Passive, 2>: Sync);
-assert_impl_all!(MutexGuard<'static, u8, Passive>: Sync);
-assert_not_impl_any!(SpinLockGuard<'static, SendNotSync, Raised>: Sync);
-assert_not_impl_any!(MutexGuard<'static, SendNotSync, Passive>: Sync);
+assert_not_impl_any!(Wait<MutexGuard<'static, u8, Passive>>: Send);
+assert_not_impl_any!(LockAny<MutexGuard<'static, u8, Passive>>: Send);
 
 // What the kernel counts without an owner may be released by any thread.
 assert_impl_all!(RundownGuard<'static, u8>: Send, Sync);
@@ -86,6 +103,9 @@ assert_not_impl_any!(HandedOver<&'static Resource<SendNotSync>>: Send, Sync);
 // Storage is as its content; waitable objects belong to nobody.
 assert_impl_all!(NonPaged<Mutex<u8>>: Send, Sync);
 assert_not_impl_any!(NonPaged<NotSend>: Send, Sync);
+assert_impl_all!(NonPagedArc<Mutex<u8>>: Send, Sync);
+assert_not_impl_any!(NonPagedArc<SendNotSync>: Send, Sync);
+assert_not_impl_any!(NonPagedArc<NotSend>: Send, Sync);
 assert_impl_all!(Event: Send, Sync);
 assert_impl_all!(WaitableTimer: Send, Sync);
 assert_impl_all!(Semaphore: Send, Sync);

@@ -1,5 +1,21 @@
 //! What the types cannot refuse, refused at run time: a result where the caller can go on, a bug
 //! check where going on would free memory that the kernel still uses. On nthost.
+//!
+//! The holes of other wrappers, by which the tests here are ordered, and what keeps each closed:
+//!
+//! | | hole | tests |
+//! |---|---|---|
+//! | 1 | two live guards of a recursive lock, and so two `&mut` | here, `thread_locks.rs`, `attacks.rs`; `ui/recursive_mut`, `ui/shared_mut`, `ui/recursive_mutex_in_dpc` |
+//! | 2 | a guard forgotten, then the lock dropped | here, `spin_locks.rs`, `thread_locks.rs`, `attacks.rs` |
+//! | 3 | guards dropped out of order | `ui/guards_out_of_order` |
+//! | 4 | a guard that is `Send`; `Send` and `Sync` without bounds | `bounds.rs`; `ui/guard_sent`, `ui/token_sent`, `ui/data_not_send`, `ui/rw_data_not_sync`, `ui/resource_data_not_sync` |
+//! | 5 | the saved IRQL in the lock, or not restored; the wrong release | here, `spin_locks.rs`, `attacks.rs` |
+//! | 6 | a lock moved after its initialisation | `bounds.rs` (`Unpin`); `ui/lock_moved` |
+//! | 7 | an ERESOURCE without its critical region, or a failed try that keeps it | here |
+//! | 8 | the status of a wait thrown away | here, `waits.rs` |
+//! | 9 | a timer freed while its DPC is queued or runs | here, `rundown.rs`; `ui/timer_outlives_data` |
+//! | 10 | `release` as a safe function; a double release | `ui/released_twice` |
+//! | 11 | no order, time-outs, conversion or rundown | `ranks.rs`, `lockdep.rs`, `waits.rs`, `thread_locks.rs`, `rundown.rs`; `ui/rank_*` |
 
 use core::{
     cell::Cell,
@@ -180,6 +196,44 @@ fn a_lock_dropped_while_held_stops_the_system() {
         4,
         1,
     );
+}
+
+// Hole 5: the saved IRQL kept where the next holder overwrites it, or not restored.
+
+#[test]
+fn holders_that_come_from_different_levels_go_back_to_their_own() {
+    at_passive_level(|irql| {
+        let lock = Arc::new(SpinLock::new(0));
+        let theirs = Arc::clone(&lock);
+        let stop = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&stop);
+        let thread = Thread::spawn(irql, move |irql| {
+            while !until.load(Ordering::Relaxed) {
+                irql.at_apc_level(|irql| {
+                    *theirs.lock(irql) += 1;
+                    assert_eq!(current_irql(), 1);
+                });
+                assert_eq!(current_irql(), 0);
+            }
+        });
+        for _ in 0..2000 {
+            {
+                let mut outer = lock.lock(irql);
+                *outer += 1;
+                assert_eq!(current_irql(), 2);
+                let inner = SpinLock::new(0);
+                drop(inner.lock(outer.irql()));
+                assert_eq!(
+                    current_irql(),
+                    2,
+                    "the inner one leaves the outer one's level"
+                );
+            }
+            assert_eq!(current_irql(), 0);
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(thread.unwrap().join(irql), Some(()));
+    });
 }
 
 // Hole 7: an ERESOURCE outside of a critical region; a failed try that leaves one entered.
