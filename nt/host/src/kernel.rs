@@ -1,9 +1,12 @@
 //! The one kernel of the process: its configuration, and whether it is alive.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 use std::sync::OnceLock;
 
-use crate::{bugcheck, exceptions, processor, stack, thread::Thread};
+use crate::{bugcheck, exceptions, processor, stack, thread::Thread, watchdog};
 
 /// How the kernel is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +31,9 @@ pub struct Config {
     /// Whether, with the verifier, each block of pool has pages to itself ("Special Pool"), so that touching what
     /// lies beyond its end, or a block that was freed, stops the kernel. It costs time and memory.
     pub special_pool: bool,
+    /// How long, with the verifier, code may stay at `DISPATCH_LEVEL` on a processor without leaving it (bug check
+    /// 0x133); zero is for good.
+    pub dispatch_limit: Duration,
 }
 
 impl Config {
@@ -49,6 +55,7 @@ impl Default for Config {
             lock_order: true,
             irql_checking: true,
             special_pool: false,
+            dispatch_limit: Duration::from_secs(20),
         }
     }
 }
@@ -95,12 +102,14 @@ pub fn config() -> Config {
 }
 
 fn boot_with(config: Config) -> Config {
-    *CONFIG.get_or_init(|| {
+    let running = *CONFIG.get_or_init(|| {
         exceptions::install();
         stack::install();
         processor::start(config.processors);
         config
-    })
+    });
+    watchdog::start(running);
+    running
 }
 
 /// Whether a bug check has stopped the kernel.

@@ -48,6 +48,7 @@ pub mod testing;
 mod thread;
 mod timer;
 mod verifier;
+mod watchdog;
 
 pub use export::Export;
 pub use inspect::View;

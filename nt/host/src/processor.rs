@@ -29,11 +29,14 @@ const MAXIMUM: usize = crate::Config::MAXIMUM_PROCESSORS as usize;
 #[repr(align(128))]
 struct Processor {
     state: AtomicU32,
+    /// How often it was taken.
+    turns: AtomicU32,
 }
 
 static PROCESSORS: [Processor; MAXIMUM] = [const {
     Processor {
         state: AtomicU32::new(0),
+        turns: AtomicU32::new(0),
     }
 }; MAXIMUM];
 
@@ -83,11 +86,26 @@ pub fn acquire(thread: &Thread) {
 /// Takes the processor if nobody holds it.
 #[inline]
 fn try_take(processor: u32) -> bool {
-    let state = state(processor);
+    let Processor { state, turns } = &PROCESSORS[processor as usize];
     let seen = state.load(Ordering::Relaxed) & !HELD;
-    state
+    let taken = state
         .compare_exchange(seen, seen | HELD, Ordering::Acquire, Ordering::Relaxed)
-        .is_ok()
+        .is_ok();
+    if taken {
+        // Only who has just taken the processor writes this.
+        turns.store(
+            turns.load(Ordering::Relaxed).wrapping_add(1),
+            Ordering::Relaxed,
+        );
+    }
+    taken
+}
+
+/// Which turn at `processor` somebody has now, if anybody holds it.
+pub fn turn(processor: u32) -> Option<u32> {
+    let Processor { state, turns } = &PROCESSORS[processor as usize];
+    let held = state.load(Ordering::Relaxed) & HELD != 0;
+    held.then(|| turns.load(Ordering::Relaxed))
 }
 
 /// Takes `processor` alone, if nobody holds it.

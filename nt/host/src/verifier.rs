@@ -9,7 +9,10 @@ use nt_abi::bugcheck::{
     DRIVER_VERIFIER_DETECTED_VIOLATION, KERNEL_APC_PENDING_DURING_EXIT, TIMER_OR_DPC_INVALID,
 };
 
-use crate::{bugcheck, dispatcher, dpc, ex, irql, kernel, thread::Thread};
+use crate::{
+    bugcheck, dispatcher, dpc, ex, irql, kernel,
+    thread::{self, Thread},
+};
 
 /// Whether the rules beyond those of a free build are enforced.
 #[inline]
@@ -62,8 +65,27 @@ fn invalid_address(address: u64, function: &'static str) -> ! {
     violation(0xE1, [address, 0, 0], function, sentence)
 }
 
-/// What must not be in memory that is freed.
-pub fn check_memory_end(thread: &'static Thread, start: u64, size: u64, function: &'static str) {
+/// Stops the kernel if a thread holds the lock at an address, which is about to be initialised: bug check 0xC4
+/// (0x1005).
+pub fn check_not_held(lock: u64, function: &'static str) {
+    let mut kind = None;
+    thread::each(|thread| kind = kind.or_else(|| thread.held.kind_of(lock)));
+    if let Some(kind) = kind {
+        let sentence = format!(
+            "A {} is initialised again while a thread holds it.",
+            kind.noun()
+        );
+        violation(0x1005, [lock, 0, 0], function, sentence);
+    }
+}
+
+/// What must not be in pool memory that is freed, of which the address and the size are given.
+pub fn check_memory_end(
+    thread: &'static Thread,
+    (start, size): (u64, u64),
+    pool_type: u64,
+    function: &'static str,
+) {
     let range = start..start + size;
     if let Some((lock, kind)) = thread.held.iter().find(|held| range.contains(&held.0)) {
         violation(
@@ -92,7 +114,7 @@ pub fn check_memory_end(thread: &'static Thread, start: u64, size: u64, function
     drop(dispatcher);
     if let Some(timer) = timer {
         let sentence = "The memory holds a timer that is set.";
-        violation(0x15, [timer, start, size], function, sentence);
+        violation(0x15, [timer, pool_type, start], function, sentence);
     }
     if let Some(resource) = resource {
         let sentence = "The memory holds an ERESOURCE that was not deleted.";

@@ -258,8 +258,12 @@ fn freeing_one_that_is_set() {
         nt!(ExFreePool(memory));
     });
     assert_eq!(
-        (report.code, report.parameters[0], report.parameters[3]),
-        (VERIFIER, 0x15, 0x40)
+        (report.code, report.parameters[0], report.parameters[2]),
+        (VERIFIER, 0x15, 0)
+    );
+    assert_eq!(
+        report.parameters[1], report.parameters[3],
+        "the timer is at the start of the block"
     );
 }
 

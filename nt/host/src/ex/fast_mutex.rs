@@ -396,15 +396,21 @@ pub unsafe extern "win64" fn ExReleaseFastMutexUnsafeAndLeaveCriticalRegion(
     leave_critical_region(thread::current(), NAME);
 }
 
-/// `KeInitializeGuardedMutex`: makes a free guarded mutex. IRQL <= `APC_LEVEL`.
+/// `KeInitializeGuardedMutex`: makes a free guarded mutex. IRQL <= `APC_LEVEL`. One that a thread holds is bug
+/// check 0xC4 (0x1005).
 ///
 /// # Safety
 ///
 /// `Mutex` must point to resident memory for a guarded mutex that nobody uses.
 pub unsafe extern "win64" fn KeInitializeGuardedMutex(Mutex: PFAST_MUTEX) {
+    const NAME: &str = "KeInitializeGuardedMutex";
     thread::current();
     // SAFETY: This function has the same contract.
-    unsafe { FastMutex::at(Mutex, "KeInitializeGuardedMutex") }.initialize();
+    let mutex = unsafe { FastMutex::at(Mutex, NAME) };
+    if !mutex.owner.load(Relaxed).is_null() {
+        verifier::check_not_held(mutex.key(), NAME);
+    }
+    mutex.initialize();
 }
 
 /// `KeAcquireGuardedMutex`: as [`ExAcquireFastMutex`].

@@ -433,7 +433,8 @@ fn check_free(
             "Somebody wrote past the end of the block.",
         );
     }
-    verifier::check_memory_end(thread, block.address, block.size, function);
+    let memory = (block.address, block.size);
+    verifier::check_memory_end(thread, memory, pool_type(block.paged), function);
     lock_order::forget(&(block.address..block.address + block.size));
 }
 

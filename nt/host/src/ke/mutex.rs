@@ -44,15 +44,21 @@ unsafe fn initialized<'a>(mutex: PRKMUTEX, function: &'static str) -> &'a Mutant
     view
 }
 
-/// `KeInitializeMutex`: makes a free mutex. `Level` is reserved. Any IRQL.
+/// `KeInitializeMutex`: makes a free mutex. `Level` is reserved. Any IRQL. One that a thread owns is bug check 0xC4
+/// (0x1005).
 ///
 /// # Safety
 ///
 /// `Mutex` must point to resident memory for a mutex that nobody uses.
 pub unsafe extern "win64" fn KeInitializeMutex(Mutex: PRKMUTEX, _Level: ULONG) {
+    const NAME: &str = "KeInitializeMutex";
     thread::current();
     // SAFETY: This function has the same contract.
-    unsafe { view(Mutex, "KeInitializeMutex") }.initialize();
+    let mutex = unsafe { view(Mutex, NAME) };
+    if !mutex.owner().is_null() {
+        verifier::check_not_held(Mutex as u64, NAME);
+    }
+    mutex.initialize();
     lock_order::forget_lock(Mutex as u64);
 }
 

@@ -3,6 +3,7 @@
 use core::slice;
 
 use nt_abi::{
+    _MODE::UserMode,
     _WAIT_TYPE::WaitAll,
     BOOLEAN, KPROCESSOR_MODE, KWAIT_BLOCK, KWAIT_REASON, LONGLONG, MAXIMUM_WAIT_OBJECTS, NTSTATUS,
     PLARGE_INTEGER, PVOID, STATUS_ABANDONED_WAIT_0, STATUS_SUCCESS, STATUS_WAIT_63,
@@ -15,6 +16,7 @@ use crate::{
     dispatcher::{self, Deadline, Header, WaitBlock, WaitKind},
     export::exports,
     irql::{self, DISPATCH},
+    loader::caller,
     lock_order,
     thread::{self, LockKind, Thread},
     verifier,
@@ -28,7 +30,8 @@ exports!("ntoskrnl.exe"; KeDelayExecutionThread, KeWaitForMultipleObjects, KeWai
 /// Returns `STATUS_SUCCESS`, `STATUS_TIMEOUT`, or `STATUS_ABANDONED_WAIT_0` for a mutex whose owner
 /// ended. All are success codes. User APCs and alerts are never delivered here.
 ///
-/// A wait at the wrong IRQL is bug check 0xC4 (0x120, 0x121, 0x122), one in a DPC that would block 0xB8,
+/// A wait at the wrong IRQL is bug check 0xC4 (0x120, 0x121, 0x122), one in `UserMode` for an object on the
+/// stack 0xC4 (0x123), one in a DPC that would block 0xB8,
 /// and one for something that is no dispatcher object 0xC4 (0x1002).
 ///
 /// # Safety
@@ -37,12 +40,13 @@ exports!("ntoskrnl.exe"; KeDelayExecutionThread, KeWaitForMultipleObjects, KeWai
 pub unsafe extern "win64" fn KeWaitForSingleObject(
     Object: PVOID,
     _WaitReason: KWAIT_REASON,
-    _WaitMode: KPROCESSOR_MODE,
+    WaitMode: KPROCESSOR_MODE,
     _Alertable: BOOLEAN,
     Timeout: PLARGE_INTEGER,
 ) -> NTSTATUS {
     const NAME: &str = "KeWaitForSingleObject";
     let thread = thread::current();
+    check_mode(WaitMode, &[Object], NAME);
     // SAFETY: This function has the same contract.
     let timeout = unsafe { read_timeout(Timeout) };
     check_irql(thread, Object, timeout, Timeout, NAME);
@@ -76,7 +80,7 @@ pub unsafe extern "win64" fn KeWaitForMultipleObjects(
     Object: *mut PVOID,
     WaitType: WAIT_TYPE,
     _WaitReason: KWAIT_REASON,
-    _WaitMode: KPROCESSOR_MODE,
+    WaitMode: KPROCESSOR_MODE,
     _Alertable: BOOLEAN,
     Timeout: PLARGE_INTEGER,
     WaitBlockArray: *mut KWAIT_BLOCK,
@@ -100,6 +104,7 @@ pub unsafe extern "win64" fn KeWaitForMultipleObjects(
     }
     // SAFETY: The caller vouches for `Count` pointers.
     let addresses = unsafe { slice::from_raw_parts(Object, Count as usize) };
+    check_mode(WaitMode, addresses, NAME);
     check_irql(thread, addresses[0], timeout, Timeout, NAME);
     let mut objects = Vec::with_capacity(addresses.len());
     for &address in addresses {
@@ -215,6 +220,22 @@ fn check_irql(
     };
     let parameters = [thread.irql_address(), object as u64, address as u64];
     verifier::violation(rule, parameters, function, sentence);
+}
+
+/// In a wait in `UserMode` the stack may be paged out, and with it an object that lies there.
+fn check_mode(mode: KPROCESSOR_MODE, objects: &[PVOID], function: &'static str) {
+    if i32::from(mode) != UserMode || !verifier::is_on() {
+        return;
+    }
+    let stack = caller::stack_of_thread().unwrap_or_default();
+    if let Some(object) = objects.iter().find(|object| stack.contains(&object.addr())) {
+        verifier::violation(
+            0x123,
+            [*object as u64, 0, 0],
+            function,
+            "A wait in UserMode for an object on the stack of the thread.",
+        );
+    }
 }
 
 fn switch_from_dpc(thread: &Thread, function: &'static str) -> ! {

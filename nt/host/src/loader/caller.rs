@@ -64,7 +64,7 @@ fn is_call(bytes: &[u8]) -> bool {
 }
 
 /// The addresses of the calling thread's stack.
-fn stack_of_thread() -> Option<Range<usize>> {
+pub fn stack_of_thread() -> Option<Range<usize>> {
     // SAFETY: It has no precondition.
     let thread = unsafe { libc::pthread_self() };
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();

@@ -1,0 +1,216 @@
+//! Rules of Driver Verifier that belong to no single kind of lock, or that every kind has to obey.
+
+mod support;
+
+use core::time::Duration;
+
+use nthost::{
+    Config,
+    ntddk::*,
+    testing::{expect_bug_check, expect_bug_check_with},
+};
+use support::{driver::complete, *};
+
+fn event() -> Object<KEVENT> {
+    let event = Object::default();
+    nt!(KeInitializeEvent(event.get(), 0, FALSE));
+    event
+}
+
+#[test]
+fn waiting_above_dispatch_level() {
+    let report = expect_bug_check(|| {
+        let event = event();
+        raise(CLOCK);
+        wait(event.object(), Some(0));
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x120));
+}
+
+#[test]
+fn waiting_in_user_mode_for_an_object_on_the_stack() {
+    let in_user_mode = |object| {
+        let mut timeout = LARGE_INTEGER { QuadPart: MS };
+        nt!(KeWaitForSingleObject(object, 0, 1, FALSE, &raw mut timeout))
+    };
+    assert_eq!(in_user_mode(event().object()), STATUS_TIMEOUT);
+    let report = expect_bug_check(|| {
+        let mut event = KEVENT::default();
+        nt!(KeInitializeEvent(&raw mut event, 0, FALSE));
+        in_user_mode((&raw mut event).cast());
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x123));
+}
+
+#[test]
+fn initialising_a_lock_again_while_a_thread_holds_it() {
+    let spin_lock = expect_bug_check(|| {
+        let lock = Object::new(0);
+        nt!(KeAcquireSpinLockRaiseToDpc(lock.get()));
+        nt!(KeInitializeSpinLock(lock.get()));
+    });
+    let mutex = expect_bug_check(|| {
+        let mutex = Object::<KMUTEX>::default();
+        nt!(KeInitializeMutex(mutex.get(), 0));
+        wait(mutex.object(), None);
+        on_system_thread(|| nt!(KeInitializeMutex(mutex.get(), 0)));
+    });
+    let fast_mutex = expect_bug_check(|| {
+        let mutex = Object::<FAST_MUTEX>::default();
+        nt!(KeInitializeGuardedMutex(mutex.get()));
+        nt!(ExAcquireFastMutex(mutex.get()));
+        nt!(KeInitializeGuardedMutex(mutex.get()));
+    });
+    for (report, noun) in [
+        (spin_lock, "spin lock"),
+        (mutex, "mutex"),
+        (fast_mutex, "fast mutex"),
+    ] {
+        assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x1005));
+        assert!(report.rule.contains(noun), "{report}");
+    }
+}
+
+#[test]
+fn freeing_the_memory_of_a_spin_lock_that_is_held() {
+    let report = expect_bug_check(|| {
+        let tag = u32::from_le_bytes(*b"test");
+        let memory = nt!(ExAllocatePool2(POOL_FLAG_NON_PAGED, 0x20, tag));
+        nt!(KeAcquireSpinLockRaiseToDpc(memory.cast()));
+        nt!(ExFreePool(memory));
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x100B));
+    assert_eq!(report.parameters[2], report.thread.address);
+}
+
+unsafe extern "win64" fn enters_a_region(_: *mut KDPC, _: PVOID, _: PVOID, _: PVOID) {
+    // What a region does to the count, which the functions for regions refuse at this IRQL.
+    let thread = nt!(KeGetCurrentThread());
+    // SAFETY: The running thread's object is there, and nobody else changes the count.
+    unsafe { (*thread).KernelApcDisable -= 1 };
+}
+
+#[test]
+fn the_dpc_of_a_timer_that_changes_the_apc_disable_count() {
+    let report = expect_bug_check(|| {
+        let (timer, dpc) = (Object::<KTIMER>::default(), Object::<KDPC>::default());
+        nt!(KeInitializeTimer(timer.get()));
+        let none = core::ptr::null_mut();
+        nt!(KeInitializeDpc(dpc.get(), Some(enters_a_region), none));
+        let now = LARGE_INTEGER { QuadPart: -1 };
+        nt!(KeSetTimer(timer.get(), now, dpc.get()));
+        wait(timer.object(), None);
+        nt!(KeFlushQueuedDpcs());
+    });
+    assert_eq!(
+        (report.code, report.parameters[0]),
+        (bugcheck::TIMER_OR_DPC_INVALID, 5)
+    );
+}
+
+/// A kernel that does not wait long.
+fn impatient() -> Config {
+    Config {
+        dispatch_limit: Duration::from_millis(200),
+        ..Config::default()
+    }
+}
+
+/// Stays where it is until another thread stops the kernel.
+fn linger() {
+    loop {
+        sleep(10);
+        irql();
+    }
+}
+
+#[test]
+fn holding_a_spin_lock_too_long() {
+    let report = expect_bug_check_with(impatient(), || {
+        let lock = Object::new(0);
+        nt!(KeAcquireSpinLockRaiseToDpc(lock.get()));
+        linger();
+    });
+    assert_eq!(report.code, bugcheck::DPC_WATCHDOG_VIOLATION);
+    assert_eq!(report.parameters[..2], [1, 12], "12 ticks are 187.5 ms");
+    assert!(report.rule.contains("with the spin lock at 0x"), "{report}");
+}
+
+unsafe extern "win64" fn lingers(_: *mut KDPC, _: PVOID, _: PVOID, _: PVOID) {
+    linger();
+}
+
+#[test]
+fn a_dpc_that_takes_too_long() {
+    let report = expect_bug_check_with(impatient(), || {
+        let dpc = Object::<KDPC>::default();
+        let none = core::ptr::null_mut();
+        nt!(KeInitializeDpc(dpc.get(), Some(lingers), none));
+        nt!(KeInsertQueueDpc(dpc.get(), none, none));
+        nt!(KeFlushQueuedDpcs());
+    });
+    assert_eq!(report.code, bugcheck::DPC_WATCHDOG_VIOLATION);
+    assert_eq!(report.parameters[..3], [0, 12, 12]);
+}
+
+#[test]
+fn going_to_dispatch_level_again_and_again_is_not_too_long() {
+    let body = || {
+        let end = std::time::Instant::now() + Duration::from_millis(600);
+        while std::time::Instant::now() < end {
+            let old = raise(DISPATCH);
+            sleep(5);
+            lower(old);
+        }
+        nt!(KeBugCheckEx(0xE2, 1, 2, 3, 4));
+    };
+    let report = expect_bug_check_with(impatient(), body);
+    assert_eq!(report.code, 0xE2, "the one that the test asks for");
+}
+
+unsafe extern "win64" fn enters_at_completion(
+    _device: PDEVICE_OBJECT,
+    _irp: PIRP,
+    _context: PVOID,
+) -> NTSTATUS {
+    nt!(KeEnterCriticalRegion());
+    STATUS_MORE_PROCESSING_REQUIRED
+}
+
+#[test]
+fn a_completion_routine_that_stays_in_a_critical_region() {
+    let report = expect_bug_check(|| {
+        let irp = nt!(IoAllocateIrp(1, FALSE));
+        // SAFETY: The IRP belongs to this test.
+        let packet = unsafe { &mut *irp };
+        packet.CurrentLocation -= 1;
+        packet.CurrentStackLocation = packet.CurrentStackLocation.wrapping_sub(1);
+        // SAFETY: An IRP of one location has it there.
+        let location = unsafe { &mut *packet.CurrentStackLocation };
+        location.CompletionRoutine = Some(enters_at_completion);
+        location.Control = SL_INVOKE_ON_SUCCESS;
+        complete(irp, STATUS_SUCCESS, 0);
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0xFB));
+}
+
+#[test]
+fn the_tests_of_the_table_exist() {
+    let table = include_str!("../VERIFIER.md");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let mut named = 0;
+    for row in table.lines().filter(|line| line.starts_with("| ")) {
+        let tests = row.split('|').nth(3).expect("three columns");
+        let mut source = String::new();
+        for word in tests.split([' ', ',']) {
+            if word.contains(".rs") {
+                source = std::fs::read_to_string(folder.join(word)).expect(word);
+            } else if let Some(name) = word.strip_prefix('`') {
+                let name = name.trim_end_matches('`');
+                assert!(source.contains(&format!("\nfn {name}() ")), "{name}");
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 60, "{named}");
+}
