@@ -4,6 +4,8 @@
 //! own ([`object`]). A request goes from [`mod@file`] as an IRP ([`irp`], [`packet`]) to a driver
 //! ([`call`]) and comes back ([`complete`]) to whoever sent it ([`request`]). [`pnp`] is the bus that
 //! finds devices, [`namespace`] and [`interface`] are how they are found.
+//!
+//! `FUNCTIONS.md` beside this crate's manifest says which test states what a function does.
 #![allow(
     non_snake_case,
     clippy::must_use_candidate,
