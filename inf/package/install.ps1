@@ -1,9 +1,9 @@
-# Trusts the test certificate of this package and stages the package; -Uninstall takes both back.
+# Trusts the test certificate of this package and installs the driver; -Uninstall takes both back.
 # Run in an elevated PowerShell.
 param([switch]$Uninstall)
 
 $ErrorActionPreference = 'Stop'
-$inf = Join-Path $PSScriptRoot 'syncstress.inf'
+$tool = Join-Path $PSScriptRoot 'syncstress.exe'
 $file = Join-Path $PSScriptRoot 'syncstress-test.cer'
 $stores = 'Cert:\LocalMachine\Root', 'Cert:\LocalMachine\TrustedPublisher'
 
@@ -13,21 +13,20 @@ if (-not $principal.IsInRole([Security.Principal.WindowsBuiltInRole]::Administra
 }
 
 if ($Uninstall) {
-    # The store names packages oemN.inf and remembers what they were called.
-    Get-WindowsDriver -Online |
-        Where-Object { [IO.Path]::GetFileName($_.OriginalFileName) -eq 'syncstress.inf' } |
-        ForEach-Object { pnputil.exe /delete-driver $_.Driver /uninstall }
+    & $tool uninstall
+    $code = $LASTEXITCODE
     $thumbprint = (Get-PfxCertificate -FilePath $file).Thumbprint
     foreach ($store in $stores) {
         Get-ChildItem $store | Where-Object Thumbprint -eq $thumbprint | Remove-Item
     }
-    return
+    exit $code
 }
 
 foreach ($store in $stores) {
     Import-Certificate -FilePath $file -CertStoreLocation $store | Out-Null
 }
-pnputil.exe /add-driver $inf
+& $tool install
 if ($LASTEXITCODE -ne 0) {
-    throw "pnputil refused the package (exit code $LASTEXITCODE)."
+    & $tool doctor
+    exit 1
 }

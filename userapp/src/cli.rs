@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{exit::Exit, parameters::Setting, transport::HostArguments};
+use crate::{exit::Exit, manage::Manage, parameters::Setting, transport::HostArguments};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -57,6 +57,9 @@ pub enum Command {
     },
     /// Run stress scenarios: many threads on one primitive, its invariant checked on every pass
     Stress(Stress),
+    /// The driver on this Windows
+    #[command(flatten)]
+    Manage(Manage),
 }
 
 /// What to stress, and how hard.

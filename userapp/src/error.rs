@@ -3,6 +3,7 @@
 use crate::{
     client::ClientError,
     exit::Exit,
+    manage::SystemError,
     transport::{BugCheck, TransportError},
 };
 
@@ -20,6 +21,9 @@ pub enum Error {
     /// The driver cannot be reached, or did not do what it was asked for.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// Windows did not do what it was asked for.
+    #[error(transparent)]
+    System(#[from] SystemError),
     /// A run goes on although it was told to stop.
     #[error("{item} does not end: asked to stop {seconds} s ago, {workers} workers are alive")]
     Stuck {
@@ -81,6 +85,7 @@ impl Error {
     pub const fn exit(&self) -> Exit {
         match self {
             Self::Usage { .. } => Exit::Usage,
+            Self::System(_) => Exit::Failed,
             Self::Stuck { .. } => Exit::Protocol,
             Self::Client(error) => match error {
                 ClientError::Transport(TransportError::BugCheck(_)) => Exit::BugCheck,

@@ -15,6 +15,7 @@ use crate::{
     error::Error,
     exit::Exit,
     interrupt::Interrupt,
+    manage,
     show::{self, DriverInfo, Report, Screen},
     transport::Transport,
 };
@@ -34,6 +35,9 @@ pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) ->
             };
         }
     };
+    if let Command::Manage(command) = &cli.command {
+        return manage::main(command, cli.display.json);
+    }
     let interrupt = Interrupt::watch();
     let mut conduct = Conduct::new(&cli.command, Screen::new(cli.display), &interrupt);
     let ended = cli.host.load().and_then(|transport| conduct.on(transport));
@@ -91,6 +95,8 @@ impl<'a> Conduct<'a> {
         self.screen.heading(&self.report);
         let runs = || runs::Runs::new(client, self.screen, self.interrupt);
         match self.command {
+            // Those were carried out before any driver was loaded.
+            Command::Manage(_) => {}
             Command::Info => self.screen.info(&self.report),
             Command::List => {
                 let items = catalog::read(client)?;

@@ -25,10 +25,10 @@ mod on_windows;
 #[cfg(windows)]
 mod windows;
 
-#[cfg(windows)]
-pub use self::on_windows::HostArguments;
 #[cfg(not(windows))]
 pub use self::{in_process::InProcess, kit::Images, nthost::Nthost, off_windows::HostArguments};
+#[cfg(windows)]
+pub use self::{on_windows::HostArguments, windows::device_interfaces};
 
 /// A loaded driver.
 pub trait Transport {

@@ -81,7 +81,8 @@ impl Transport for Installed {
 }
 
 /// The paths of the device interfaces that are there now, each with its terminating zero.
-fn device_interfaces() -> Vec<Vec<u16>> {
+#[must_use]
+pub fn device_interfaces() -> Vec<Vec<u16>> {
     let mut length = 0;
     // SAFETY: The length and the GUID live across the call, and no device is named.
     let sized = unsafe {
@@ -138,8 +139,10 @@ fn unreachable(error: Option<WindowsError>) -> TransportError {
         Some(ERROR_ACCESS_DENIED) => {
             "the device is for administrators: run this in an elevated prompt"
         }
-        Some(ERROR_FILE_NOT_FOUND) | None => "install the driver's package first (see README.md)",
-        Some(_) => "look at the device in the Device Manager",
+        Some(ERROR_FILE_NOT_FOUND) | None => {
+            "`syncstress install` installs the driver, `syncstress doctor` says what is in the way"
+        }
+        Some(_) => "`syncstress doctor` may know why",
     };
     let why = error.map_or_else(|| "it is not there".to_owned(), |error| error.message());
     TransportError::Unreachable {
