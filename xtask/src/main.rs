@@ -12,6 +12,7 @@ mod lint;
 mod llvm;
 mod package;
 mod process;
+mod reproduce;
 mod rust;
 mod setup;
 mod stress;
@@ -41,6 +42,8 @@ enum Command {
     CheckImage(image::Arguments),
     /// Make the package for a Windows test machine: driver, INF, catalog, program, certificate
     Package(package::Arguments),
+    /// Build the driver twice, in two folders, and compare
+    Reproduce(reproduce::Arguments),
     /// Format all sources
     Fmt(lint::Format),
     /// Run clippy on all crates, the driver crates for their own target
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Build(arguments) => build::run(&arguments),
         Command::CheckImage(arguments) => image::run(&arguments),
         Command::Package(arguments) => package::run(&arguments),
+        Command::Reproduce(arguments) => reproduce::run(&arguments),
         Command::Fmt(arguments) => lint::fmt(&arguments),
         Command::Clippy => lint::clippy(),
         Command::Doc => lint::doc(),
