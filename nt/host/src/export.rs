@@ -74,6 +74,7 @@ pub const fn all() -> &'static [&'static [Export]] {
         crate::io::property::EXPORTS,
         crate::io::remove_lock::EXPORTS,
         crate::io::work_item::EXPORTS,
+        crate::ke::alert::EXPORTS,
         crate::ke::apc::EXPORTS,
         crate::ke::bugcheck::EXPORTS,
         crate::ke::clock::EXPORTS,

@@ -22,7 +22,9 @@ use std::{
 
 pub use self::{
     object::{Header, Mutant, WaitBlock},
-    wait::{Deadline, WaitKind, end_thread, first_mutex, keepers, owned_mutex_in, wait},
+    wait::{
+        Deadline, WaitKind, end_thread, first_mutex, keepers, owned_mutex_in, wait, wait_alertable,
+    },
 };
 use crate::{
     bugcheck, kernel,
@@ -126,6 +128,10 @@ pub struct WaitState {
     count: AtomicU32,
     /// Whether the wait has no time-out.
     endless: AtomicBool,
+    /// Whether an alert ends the wait.
+    alertable: AtomicBool,
+    /// Whether the thread was alerted and no wait has ended for that yet.
+    alerted: AtomicBool,
 }
 
 impl WaitState {
@@ -144,6 +150,8 @@ impl WaitState {
             blocks: AtomicPtr::new(core::ptr::null_mut()),
             count: AtomicU32::new(0),
             endless: AtomicBool::new(false),
+            alertable: AtomicBool::new(false),
+            alerted: AtomicBool::new(false),
         }
     }
 }

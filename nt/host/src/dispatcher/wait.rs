@@ -4,8 +4,8 @@ use core::{ops::Range, sync::atomic::Ordering::Relaxed};
 use std::time::Instant;
 
 use nt_abi::{
-    NTSTATUS, STATUS_ABANDONED_WAIT_0, STATUS_MUTANT_LIMIT_EXCEEDED, STATUS_SUCCESS,
-    STATUS_TIMEOUT, object_type,
+    NTSTATUS, STATUS_ABANDONED_WAIT_0, STATUS_ALERTED, STATUS_MUTANT_LIMIT_EXCEEDED,
+    STATUS_SUCCESS, STATUS_TIMEOUT, object_type,
 };
 
 use parking_lot::MutexGuard;
@@ -48,14 +48,30 @@ pub fn wait(
     kind: WaitKind,
     deadline: Deadline,
 ) -> NTSTATUS {
+    wait_alertable(thread, objects, blocks, kind, deadline, false)
+}
+
+/// As [`wait`], and an alert ends the wait if it is `alertable`, unless the objects allow it at once.
+pub fn wait_alertable(
+    thread: &'static Thread,
+    objects: &[&Header],
+    blocks: &[WaitBlock],
+    kind: WaitKind,
+    deadline: Deadline,
+    alertable: bool,
+) -> NTSTATUS {
     let mut dispatcher = super::lock(thread);
     if let Some(status) = dispatcher.try_satisfy(objects, kind) {
         return status;
+    }
+    if alertable && thread.wait.alerted.swap(false, Relaxed) {
+        return STATUS_ALERTED;
     }
     if deadline == Deadline::Now {
         return STATUS_TIMEOUT;
     }
     dispatcher.begin(objects, blocks, kind);
+    thread.wait.alertable.store(alertable, Relaxed);
     dispatcher.sleep(deadline)
 }
 
@@ -147,6 +163,7 @@ impl Dispatcher {
     /// Puts the calling thread on the lists of the objects.
     fn begin(&self, objects: &[&Header], blocks: &[WaitBlock], kind: WaitKind) {
         let wait = &self.thread.wait;
+        wait.alertable.store(false, Relaxed);
         wait.status.store(WAITING, Relaxed);
         wait.blocks.store(blocks.as_ptr().cast_mut(), Relaxed);
         let mut count = 0;
@@ -206,6 +223,16 @@ impl Dispatcher {
             bugcheck::leave(self.thread);
         }
         timed_out
+    }
+
+    /// Ends the wait of `thread`, if an alert may, and otherwise the next one that it may.
+    pub fn alert(&self, thread: &Thread) {
+        let wait = &thread.wait;
+        if wait.status.load(Relaxed) == WAITING && wait.alertable.load(Relaxed) {
+            self.end(thread, STATUS_ALERTED);
+        } else {
+            wait.alerted.store(true, Relaxed);
+        }
     }
 
     /// Ends the wait of `thread`.

@@ -5,6 +5,7 @@
     reason = "functions and parameters are as NT's bindings have them"
 )]
 
+pub mod alert;
 pub mod apc;
 pub mod bugcheck;
 pub mod clock;

@@ -6,7 +6,7 @@ use nt_abi::{
     _MODE::UserMode,
     _WAIT_TYPE::WaitAll,
     BOOLEAN, KPROCESSOR_MODE, KWAIT_BLOCK, KWAIT_REASON, LONGLONG, MAXIMUM_WAIT_OBJECTS, NTSTATUS,
-    PLARGE_INTEGER, PVOID, STATUS_ABANDONED_WAIT_0, STATUS_SUCCESS, STATUS_WAIT_63,
+    PLARGE_INTEGER, PVOID, STATUS_ABANDONED_WAIT_0, STATUS_ALERTED, STATUS_SUCCESS, STATUS_WAIT_63,
     THREAD_WAIT_OBJECTS, ULONG, WAIT_TYPE,
     bugcheck::{ATTEMPTED_SWITCH_FROM_DPC, MAXIMUM_WAIT_OBJECTS_EXCEEDED},
 };
@@ -28,7 +28,8 @@ exports!("ntoskrnl.exe"; KeDelayExecutionThread, KeWaitForMultipleObjects, KeWai
 /// `DISPATCH_LEVEL` with a time-out of zero.
 ///
 /// Returns `STATUS_SUCCESS`, `STATUS_TIMEOUT`, or `STATUS_ABANDONED_WAIT_0` for a mutex whose owner
-/// ended. All are success codes. User APCs and alerts are never delivered here.
+/// ended; `STATUS_ALERTED` if `Alertable` and the thread is alerted ([`ZwAlertThread`](super::alert::ZwAlertThread)) while
+/// it waits, or was before. All are success codes. User APCs are never delivered here.
 ///
 /// A wait at the wrong IRQL is bug check 0xC4 (0x120, 0x121, 0x122), one in `UserMode` for an object on the
 /// stack 0xC4 (0x123), one in a DPC that would block 0xB8,
@@ -41,7 +42,7 @@ pub unsafe extern "win64" fn KeWaitForSingleObject(
     Object: PVOID,
     _WaitReason: KWAIT_REASON,
     WaitMode: KPROCESSOR_MODE,
-    _Alertable: BOOLEAN,
+    Alertable: BOOLEAN,
     Timeout: PLARGE_INTEGER,
 ) -> NTSTATUS {
     const NAME: &str = "KeWaitForSingleObject";
@@ -57,7 +58,7 @@ pub unsafe extern "win64" fn KeWaitForSingleObject(
         &[object],
         &[WaitBlock::new()],
         WaitKind::Any,
-        clock::deadline(timeout),
+        (clock::deadline(timeout), Alertable != 0),
         NAME,
     )
 }
@@ -81,7 +82,7 @@ pub unsafe extern "win64" fn KeWaitForMultipleObjects(
     WaitType: WAIT_TYPE,
     _WaitReason: KWAIT_REASON,
     WaitMode: KPROCESSOR_MODE,
-    _Alertable: BOOLEAN,
+    Alertable: BOOLEAN,
     Timeout: PLARGE_INTEGER,
     WaitBlockArray: *mut KWAIT_BLOCK,
 ) -> NTSTATUS {
@@ -123,8 +124,8 @@ pub unsafe extern "win64" fn KeWaitForMultipleObjects(
     } else {
         WaitKind::Any
     };
-    let deadline = clock::deadline(timeout);
-    wait(thread, &objects, blocks, kind, deadline, NAME)
+    let end = (clock::deadline(timeout), Alertable != 0);
+    wait(thread, &objects, blocks, kind, end, NAME)
 }
 
 /// `KeDelayExecutionThread`: waits for an interval (negative, in units of 100 ns) or until a system time.
@@ -136,7 +137,7 @@ pub unsafe extern "win64" fn KeWaitForMultipleObjects(
 /// `Interval` must point to a time-out.
 pub unsafe extern "win64" fn KeDelayExecutionThread(
     _WaitMode: KPROCESSOR_MODE,
-    _Alertable: BOOLEAN,
+    Alertable: BOOLEAN,
     Interval: PLARGE_INTEGER,
 ) -> NTSTATUS {
     const NAME: &str = "KeDelayExecutionThread";
@@ -156,7 +157,12 @@ pub unsafe extern "win64" fn KeDelayExecutionThread(
     match clock::deadline(interval) {
         Deadline::Now | Deadline::Never => std::thread::yield_now(),
         deadline @ Deadline::At(_) => {
-            dispatcher::wait(thread, &[], &[], WaitKind::All, deadline);
+            let alertable = Alertable != 0;
+            let status =
+                dispatcher::wait_alertable(thread, &[], &[], WaitKind::All, deadline, alertable);
+            if status == STATUS_ALERTED {
+                return status;
+            }
         }
     }
     STATUS_SUCCESS
@@ -254,13 +260,13 @@ fn wait(
     objects: &[&Header],
     blocks: &[WaitBlock],
     kind: WaitKind,
-    deadline: Deadline,
+    (deadline, alertable): (Deadline, bool),
     function: &'static str,
 ) -> NTSTATUS {
     if let Some(old) = thread.take_announced_wait() {
         irql::lower(thread, old);
     }
-    let status = dispatcher::wait(thread, objects, blocks, kind, deadline);
+    let status = dispatcher::wait_alertable(thread, objects, blocks, kind, deadline, alertable);
     let satisfied = match (kind, status) {
         (WaitKind::All, STATUS_SUCCESS | STATUS_ABANDONED_WAIT_0) => objects,
         (
