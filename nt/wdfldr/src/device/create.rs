@@ -3,7 +3,7 @@
 use super::init::DeviceInit;
 use super::interface::Names;
 use super::pnp::PnpState;
-use super::{Device, Extension, MAJORS};
+use super::{Device, Extension, MAJORS, security};
 use crate::abi::{
     PWDFDEVICE_INIT, STATUS_INVALID_SECURITY_DESCR, WDF_DRIVER_GLOBALS, WDF_OBJECT_ATTRIBUTES,
     WDFDEVICE, WDFOBJECT, WdfDeviceIoBuffered, WdfDeviceIoBufferedOrDirect, WdfDeviceIoDirect,
@@ -80,6 +80,7 @@ fn create(init: &mut DeviceInit, attributes: &Attributes) -> Outcome<Typed<Devic
     if init.sddl.is_some() && !named {
         return Err(STATUS_INVALID_SECURITY_DESCR);
     }
+    init.sddl.as_deref().map_or(Ok(()), security::check)?;
     let driver = lookup_raw(init.client.driver())
         .and_then(ObjectRef::typed::<Driver>)
         .ok_or(STATUS_INVALID_DEVICE_STATE)?;

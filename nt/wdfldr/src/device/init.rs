@@ -219,8 +219,7 @@ pub unsafe extern "win64" fn WdfDeviceInitAssignName(
     status_of(outcome)
 }
 
-/// `WdfDeviceInitAssignSDDLString`; null takes it away. The descriptor is kept and checked to be
-/// there, not enforced: neither nthost nor Wine has a security reference monitor.
+/// `WdfDeviceInitAssignSDDLString`; null takes it away. `WdfDeviceCreate` reads the descriptor.
 /// IRQL `PASSIVE_LEVEL`.
 pub unsafe extern "win64" fn WdfDeviceInitAssignSDDLString(
     _: Globals,
@@ -230,22 +229,8 @@ pub unsafe extern "win64" fn WdfDeviceInitAssignSDDLString(
     // SAFETY: The client passes its pointer.
     let init = unsafe { self::DeviceInit::from_client(DeviceInit) };
     // SAFETY: The client passes its string.
-    let outcome = unsafe { optional_copy(SDDLString) }.and_then(|sddl| {
-        if sddl.as_ref().is_some_and(|sddl| !looks_like_sddl(sddl)) {
-            return Err(STATUS_INVALID_PARAMETER);
-        }
-        init.sddl = sddl;
-        Ok(())
-    });
+    let outcome = unsafe { optional_copy(SDDLString) }.map(|sddl| init.sddl = sddl);
     status_of(outcome)
-}
-
-/// Whether a string starts with an owner, a group or an access control list.
-fn looks_like_sddl(sddl: &[u16]) -> bool {
-    sddl.get(1) == Some(&u16::from(b':'))
-        && sddl
-            .first()
-            .is_some_and(|&kind| b"OGDS".iter().any(|&each| u16::from(each) == kind))
 }
 
 /// # Safety

@@ -7,6 +7,7 @@ mod create;
 mod init;
 mod interface;
 mod pnp;
+mod security;
 
 pub use api::*;
 pub use control::*;
