@@ -4,11 +4,11 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use wdk_sync::{Dispatch, Irql, NonPaged, Passive, QueuedSpinLock, Resource, Status};
 use wdk_sys::{DRIVER_CANCEL, STATUS_IO_TIMEOUT};
+use wdm_shell::Request;
 
 use crate::{
     interface::{Counts, Notice, Wait},
     queue::Queue,
-    request::Request,
 };
 
 /// The milliseconds from one tick to the next.

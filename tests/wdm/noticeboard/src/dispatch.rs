@@ -2,12 +2,12 @@
 
 use wdk_sync::{Dispatch, Irql, Passive, Rundown, Status};
 use wdk_sys::{NTSTATUS, PDEVICE_OBJECT, PIRP, STATUS_CANCELLED, ntddk::IoReleaseCancelSpinLock};
+use wdm_shell::{Pended, Request};
 
 use crate::{
     board::Board,
     driver::board_of,
     interface::{AWAIT, COUNT, POST, READ},
-    request::{Pended, Request},
 };
 
 /// `IRP_MJ_CREATE` and `IRP_MJ_CLOSE`: everyone who may open the device is welcome.

@@ -1,28 +1,24 @@
 //! The driver's start and end.
 
-use core::{ptr, time::Duration};
+use core::time::Duration;
 
 use wdk_sync::{
     BoundTimer, BoundWorkItem, Dispatch, DueTime, Irql, NonPaged, NonPagedArc, Passive, Period,
     Rundown, Signal, Status, WaitableTimer, WorkItemControl,
 };
 use wdk_sys::{
-    DRIVER_OBJECT, FILE_DEVICE_SECURE_OPEN, FILE_DEVICE_UNKNOWN, IRP_MJ_CLEANUP, IRP_MJ_CLOSE,
-    IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, NTSTATUS, PCUNICODE_STRING, PDEVICE_OBJECT,
-    PDRIVER_OBJECT, UNICODE_STRING,
-    ntddk::{
-        IoCreateDevice, IoCreateSymbolicLink, IoDeleteDevice, IoDeleteSymbolicLink,
-        RtlInitUnicodeString,
-    },
+    IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, NTSTATUS, PCUNICODE_STRING,
+    PDEVICE_OBJECT, PDRIVER_OBJECT,
 };
+use wdm_shell::{create_device, delete_device, extension};
 
 use crate::{
     board::{Board, TICK},
     dispatch::{cleanup, device_control, open_or_close},
 };
 
-static DEVICE: [u16; 20] = utf16(*b"\\Device\\Noticeboard\0");
-static LINK: [u16; 24] = utf16(*b"\\DosDevices\\Noticeboard\0");
+/// Programs open `\\.\Noticeboard`.
+const NAME: &str = "Noticeboard";
 
 /// The board, shared by whoever may come: until it is run down.
 type SharedBoard = NonPagedArc<Rundown<Board>>;
@@ -88,10 +84,8 @@ fn sweep(board: &SharedBoard, _work: &WorkItemControl, irql: &mut Irql<'_, Passi
 ///
 /// `device` is this driver's, and is not deleted within `'a`.
 pub unsafe fn board_of<'a>(device: PDEVICE_OBJECT) -> &'a Rundown<Board> {
-    // SAFETY: The caller vouches for the device.
-    let extension = unsafe { (*device).DeviceExtension }.cast::<Extension>();
-    // SAFETY: `DriverEntry` has put it there before anybody could open the device.
-    unsafe { &(*extension).board }
+    // SAFETY: The caller vouches for the device, which has an `Extension`.
+    &unsafe { extension::<Extension>(device) }.board
 }
 
 /// `DriverEntry`.
@@ -113,93 +107,25 @@ pub unsafe extern "system" fn driver_entry(
     driver.MajorFunction[IRP_MJ_DEVICE_CONTROL as usize] = Some(device_control);
     // SAFETY: DriverEntry runs at PASSIVE_LEVEL, and there is no other token.
     let mut irql = unsafe { Irql::<Passive>::assume() };
-    match create(driver, &mut irql) {
-        Ok(()) => Status::SUCCESS.into_raw(),
-        Err(status) => status.into_raw(),
-    }
+    // SAFETY: The device stays until `unload`, which stops the extension first.
+    let start = |device| unsafe { Extension::start(&mut irql, device) };
+    // SAFETY: This is DriverEntry.
+    let created = unsafe { create_device(driver, NAME, start) };
+    created.err().unwrap_or(Status::SUCCESS).into_raw()
 }
 
-fn create(driver: &mut DRIVER_OBJECT, irql: &mut Irql<'_, Passive>) -> Result<(), Status> {
-    let size = u32::try_from(size_of::<Extension>()).map_err(|_| Status::INVALID_PARAMETER)?;
-    let mut device = ptr::null_mut();
-    // SAFETY: The driver is being started; the others live across the call.
-    Status::from_raw(unsafe {
-        IoCreateDevice(
-            driver,
-            size,
-            &mut counted(&DEVICE),
-            FILE_DEVICE_UNKNOWN,
-            FILE_DEVICE_SECURE_OPEN,
-            0,
-            &raw mut device,
-        )
-    })
-    .ok()?;
-    // SAFETY: The device was just created.
-    let result = unsafe { furnish(irql, device) };
-    if result.is_err() {
-        // SAFETY: Nobody has opened the device.
-        unsafe { IoDeleteDevice(device) };
-    }
-    result
-}
-
-/// # Safety
-///
-/// `device` is a device of this driver with nothing in its extension.
-unsafe fn furnish(irql: &mut Irql<'_, Passive>, device: PDEVICE_OBJECT) -> Result<(), Status> {
-    // SAFETY: The device stays until `unload`, which stops the extension first, or until the return
-    // of an error, before which it is stopped as well.
-    let extension = unsafe { Extension::start(irql, device) }?;
-    // SAFETY: The strings live across the call.
-    let linked = unsafe { IoCreateSymbolicLink(&mut counted(&LINK), &mut counted(&DEVICE)) };
-    if let Err(status) = Status::from_raw(linked).ok() {
-        extension.stop(irql);
-        return Err(status);
-    }
-    // SAFETY: The caller vouches for the device.
-    let place = unsafe { (*device).DeviceExtension }.cast::<Extension>();
-    // SAFETY: The extension has the size, and the alignment of pool.
-    unsafe { place.write(extension) };
-    Ok(())
-}
-
-/// `DriverUnload`: all files are closed.
+/// `DriverUnload`.
 ///
 /// # Safety
 ///
-/// The I/O manager calls this, with the driver object.
+/// The I/O manager calls this, with the driver object, when all files are closed.
 unsafe extern "C" fn unload(driver: PDRIVER_OBJECT) {
     // SAFETY: Unload runs at PASSIVE_LEVEL, and there is no other token.
     let mut irql = unsafe { Irql::<Passive>::assume() };
-    // SAFETY: The string lives across the call.
-    let _ = unsafe { IoDeleteSymbolicLink(&mut counted(&LINK)) };
-    // SAFETY: The driver has the one device that `DriverEntry` created.
-    let device = unsafe { (*driver).DeviceObject };
-    // SAFETY: As above.
-    let place = unsafe { (*device).DeviceExtension }.cast::<Extension>();
-    // SAFETY: `DriverEntry` has put it there, and it is taken once.
-    let extension = unsafe { place.read() };
-    extension.stop(&mut irql);
-    // SAFETY: Nothing of the driver uses the device any more.
-    unsafe { IoDeleteDevice(device) };
-}
-
-/// A string of ASCII as the kernel takes it.
-const fn utf16<const N: usize>(ascii: [u8; N]) -> [u16; N] {
-    let mut units = [0; N];
-    let mut index = 0;
-    while index < N {
-        units[index] = ascii[index] as u16;
-        index += 1;
-    }
-    units
-}
-
-/// `RtlInitUnicodeString`.
-fn counted(text: &'static [u16]) -> UNICODE_STRING {
-    let mut string = UNICODE_STRING::default();
-    // SAFETY: The text ends with a zero, and stays.
-    unsafe { RtlInitUnicodeString(&raw mut string, text.as_ptr()) };
-    string
+    // SAFETY: `DriverEntry` has created the device with an `Extension`.
+    unsafe {
+        delete_device(driver, NAME, |extension: Extension| {
+            extension.stop(&mut irql);
+        });
+    };
 }

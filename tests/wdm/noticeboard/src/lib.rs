@@ -10,7 +10,8 @@
 //! | `dispatch` | what the I/O manager calls for requests | `Rundown`, `Irql::assume` |
 //! | `board` | the notices and who waits for them | `Resource`, `QueuedSpinLock` |
 //! | `queue` | requests that wait | |
-//! | `request` | an IRP that is completed once, or pended | |
+//!
+//! Requests as values and the device come from `wdm-shell`, beside this crate.
 //!
 //! Which lock is where follows from who comes at which IRQL, and what is wrong does not compile:
 //!
@@ -29,7 +30,6 @@ mod dispatch;
 mod driver;
 mod interface;
 mod queue;
-mod request;
 
 use wdk_alloc::WdkAllocator;
 use wdk_panic as _;

@@ -4,8 +4,7 @@ use core::array;
 
 use wdk_sync::Status;
 use wdk_sys::{DRIVER_CANCEL, PFILE_OBJECT, PIRP, STATUS_CANCELLED};
-
-use crate::request::{Pended, Request};
+use wdm_shell::{Pended, Request};
 
 /// So many can wait: the queue has its memory when the driver starts.
 const CAPACITY: usize = 64;

@@ -37,6 +37,7 @@ impl Request {
     }
 
     /// The control code, and the lengths of input and output.
+    #[must_use]
     pub fn control(&self) -> (u32, usize, usize) {
         // SAFETY: Requests are made of IRP_MJ_DEVICE_CONTROL alone.
         let control = unsafe { &self.stack().Parameters.DeviceIoControl };
@@ -48,11 +49,16 @@ impl Request {
     }
 
     /// The file on which it was sent.
+    #[must_use]
     pub fn file(&self) -> PFILE_OBJECT {
         self.stack().FileObject
     }
 
     /// The input, which must be a `T`.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::INFO_LENGTH_MISMATCH`] if it has another length.
     pub fn input<T: FromBytes>(&self) -> Result<T, Status> {
         let (_, length, _) = self.control();
         if length != size_of::<T>() {
@@ -77,6 +83,10 @@ impl Request {
     }
 
     /// Completes it, and gives the status.
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "a dispatch routine alone has a use for the status"
+    )]
     pub fn complete(self, status: Status, information: usize) -> NTSTATUS {
         self.finish(status.into_raw(), information);
         mem::forget(self);
@@ -96,7 +106,11 @@ impl Request {
     }
 
     /// Lets it wait: from now on it can be cancelled, and the dispatch routine returns
-    /// `STATUS_PENDING`. Comes back as it was if it has been cancelled already.
+    /// `STATUS_PENDING`.
+    ///
+    /// # Errors
+    ///
+    /// It comes back as it was if it has been cancelled already.
     ///
     /// # Safety
     ///
@@ -159,11 +173,13 @@ impl Pended {
     pub const STATUS: NTSTATUS = STATUS_PENDING;
 
     /// Whether it is this one.
+    #[must_use]
     pub fn is(&self, irp: PIRP) -> bool {
         self.0.as_ptr() == irp
     }
 
     /// The request, unless its cancel routine runs or is about to.
+    #[must_use]
     pub fn reclaim(&self) -> Option<Request> {
         self.revoke().then_some(Request(self.0))
     }
