@@ -228,7 +228,12 @@ fn forget_outdated(arch: Arch) -> Result<()> {
     for folder in Rust::folders() {
         for profile in ["debug", "release"] {
             let images = folder.join(arch.target()).join(profile).join("deps");
-            for image in ["noticeboard.dll", "syncstress.dll", "wdfldr.dll"] {
+            for image in [
+                "lockbench.dll",
+                "noticeboard.dll",
+                "syncstress.dll",
+                "wdfldr.dll",
+            ] {
                 forget(&images.join(image))?;
             }
             let build_scripts = fs::read_dir(folder.join(profile).join("build"));

@@ -81,6 +81,10 @@ impl KitCargo {
             libraries,
         ];
         flags.extend(self.path_prefixes());
+        if workspace == Workspace::Lockbench {
+            // As published, wdk-mutex has no build script that would set this, and is empty without.
+            flags.push("--cfg=driver_model__driver_type=\"WDM\"".to_owned());
+        }
         command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
         Ok(command)
     }

@@ -14,7 +14,7 @@ use crate::{
 // The driver crates are looked at in the release profile: its build scripts have run already.
 
 /// The crates that run in the kernel.
-const DRIVER_CRATES: [(Workspace, &[&str]); 2] = [
+const DRIVER_CRATES: [(Workspace, &[&str]); 3] = [
     (
         Workspace::Main,
         &[
@@ -25,7 +25,8 @@ const DRIVER_CRATES: [(Workspace, &[&str]); 2] = [
             "wdk-sync",
         ],
     ),
-    (Workspace::Wdm, &["noticeboard"]),
+    (Workspace::Wdm, &["noticeboard", "wdm-shell"]),
+    (Workspace::Lockbench, &["lockbench"]),
 ];
 
 /// How to format.

@@ -1,6 +1,7 @@
 //! `cargo xtask`: sets the machine up, builds the images, checks and runs them.
 
 mod arch;
+mod bench;
 mod build;
 mod c_driver;
 mod definition;
@@ -52,6 +53,8 @@ enum Command {
     Doc,
     /// Run all tests: formatting, clippy, unit tests, images, end to end
     Test,
+    /// Measure and disassemble the locks of wdk-sync beside the raw calls
+    Bench(bench::Arguments),
     /// Build everything, then run every behaviour test and one stress scenario per primitive
     Stress(stress::Arguments),
 }
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Clippy => lint::clippy(),
         Command::Doc => lint::doc(),
         Command::Test => test::run(),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Stress(arguments) => stress::run(&arguments),
     };
     match outcome {

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     arch::Arch,
+    bench,
     build::{self, Images},
     c_driver, exe, lint,
     package::{self, Sign},
@@ -81,6 +82,7 @@ pub fn run() -> Result<()> {
     for (name, arch) in [("package, x64", Arch::X64), ("package, ARM64", Arch::Arm64)] {
         steps.take(name, || package::make(arch, Sign::Test));
     }
+    steps.take("instructions of the locks", bench::asm);
     steps.take("tests, end to end", || end_to_end(images.as_ref()));
 
     println!("\n{}", steps.table());

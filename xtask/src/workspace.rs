@@ -23,17 +23,20 @@ pub enum Workspace {
     Main,
     /// `tests/wdm`: WDM.
     Wdm,
+    /// `tests/lockbench`: WDM, with what wdk-mutex wants.
+    Lockbench,
 }
 
 impl Workspace {
     /// Every workspace that there is.
-    pub const ALL: [Self; 2] = [Self::Main, Self::Wdm];
+    pub const ALL: [Self; 3] = [Self::Main, Self::Wdm, Self::Lockbench];
 
     /// Its folder.
     pub fn root(self) -> PathBuf {
         match self {
             Self::Main => root(),
             Self::Wdm => root().join("tests/wdm"),
+            Self::Lockbench => root().join("tests/lockbench"),
         }
     }
 

@@ -34,6 +34,11 @@ pub mod Win32 {
             pub const KEY_READ: REG_SAM_FLAGS = REG_SAM_FLAGS;
             pub const RRF_RT_REG_SZ: REG_ROUTINE_FLAGS = REG_ROUTINE_FLAGS;
 
+            /// What wdk-build 0.6 passes, and what 0.5 does.
+            pub trait Options {}
+            impl Options for Option<u32> {}
+            impl Options for u32 {}
+
             /// `ERROR_FILE_NOT_FOUND`, whatever the call.
             #[derive(Debug)]
             pub struct WIN32_ERROR;
@@ -51,7 +56,7 @@ pub mod Win32 {
             pub unsafe fn RegOpenKeyExA(
                 _key: HKEY,
                 _sub_key: PCSTR,
-                _options: Option<u32>,
+                _options: impl Options,
                 _access: REG_SAM_FLAGS,
                 _result: *mut HKEY,
             ) -> WIN32_ERROR {

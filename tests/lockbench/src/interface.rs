@@ -1,0 +1,36 @@
+//! What the program that measures sends.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Runs a lock, as a [`Run`] says, and gives an [`Outcome`]. `STATUS_NOT_FOUND` if there is no such
+/// lock, `STATUS_INVALID_PARAMETER` if it is not there in that way.
+pub const RUN: u32 = 0x22 << 16 | 0x800 << 2;
+
+/// By the functions of the kernel, as `wdk-sys` has them.
+pub const RAW: u32 = 0;
+/// By wdk-sync.
+pub const SAFE: u32 = 1;
+/// By wdk-mutex.
+pub const PEER: u32 = 2;
+
+/// What to run.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Run {
+    /// The lock, from 0 on.
+    pub subject: u32,
+    /// [`RAW`], [`SAFE`] or [`PEER`].
+    pub way: u32,
+    /// How often it is acquired, the data changed and the lock released.
+    pub passes: u32,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Outcome {
+    /// How long it took.
+    pub nanoseconds: u64,
+    /// The name of the lock, filled up with zeros.
+    pub name: [u8; 32],
+}
