@@ -61,11 +61,11 @@ impl Client {
             tag: AtomicU32::new(DEFAULT_TAG),
             objects: AtomicU32::new(0),
         })?;
-        let client: &'static Self = Box::leak(client);
         CLIENTS.with(|clients| {
-            if clients.try_reserve(1).is_err() {
-                return Err(STATUS_INSUFFICIENT_RESOURCES);
-            }
+            clients
+                .try_reserve(1)
+                .map_err(|_| STATUS_INSUFFICIENT_RESOURCES)?;
+            let client: &'static Self = Box::leak(client);
             clients.push(client);
             Ok(client)
         })

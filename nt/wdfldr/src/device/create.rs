@@ -97,14 +97,8 @@ fn create(init: &mut DeviceInit, attributes: &Attributes) -> Outcome<Typed<Devic
     if init.filter {
         inherit(init, lower);
     }
-    let device = match try_box(describe(init, wdm, lower, constraints, callback_lock)) {
-        Ok(device) => device,
-        Err(error) => {
-            detach(lower);
-            return Err(undo(error.into()));
-        }
-    };
-    // From here on the framework object owns the WDM device: deleting the one deletes the other.
+    // From here on the framework's device owns the WDM device: dropping the one deletes the other.
+    let device = try_box(describe(init, wdm, lower, constraints, callback_lock))?;
     let object = object::create(
         init.client,
         Body::Device(device),
@@ -177,13 +171,6 @@ fn inherit(init: &mut DeviceInit, lower: Ptr<DEVICE_OBJECT>) {
     } else {
         WdfDeviceIoNeither
     };
-}
-
-fn detach(lower: Ptr<DEVICE_OBJECT>) {
-    if !lower.is_null() {
-        // SAFETY: The new device was attached to it just now.
-        unsafe { crate::kernel::IoDetachDevice(lower.0) };
-    }
 }
 
 fn describe(

@@ -182,13 +182,17 @@ fn create_link(device: &Device, link: &[u16]) -> Outcome {
     let status =
         unsafe { IoCreateSymbolicLink(&mut string_of(&mut link), &mut string_of(&mut name)) };
     check(status)?;
-    device.names.with(|names| {
-        names
-            .links
-            .try_reserve(1)
-            .map_err(|_| STATUS_INSUFFICIENT_RESOURCES)?;
+    let kept = device.names.with(|names| {
+        if names.links.try_reserve(1).is_err() {
+            return Err(link);
+        }
         names.links.push(link);
         Ok(())
+    });
+    kept.map_err(|mut link| {
+        // SAFETY: The string is local; the link was made just now, and nobody will delete it with the device.
+        unsafe { IoDeleteSymbolicLink(&mut string_of(&mut link)) };
+        STATUS_INSUFFICIENT_RESOURCES
     })
 }
 

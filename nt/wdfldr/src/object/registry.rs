@@ -7,7 +7,7 @@ use super::tree::Tree;
 use super::{Body, Kind, Object, ObjectRef, Typed};
 use crate::abi::{STATUS_OBJECT_NAME_EXISTS, WDFOBJECT};
 use crate::client::Client;
-use crate::kernel::{Outcome, SpinLock, try_box};
+use crate::kernel::{NoMemory, Outcome, SpinLock, try_box};
 use crate::violation;
 use alloc::boxed::Box;
 use core::ptr::NonNull;
@@ -32,6 +32,12 @@ pub fn create(
     let slot = FREE.with(|free| TABLE.take(free))?;
     // SAFETY: Slots live as long as the framework is in use.
     let entry = unsafe { slot.as_ref() };
+    let give_back = |error: NoMemory| {
+        FREE.with(|free| SlotTable::give_back(free, entry));
+        NTSTATUS::from(error)
+    };
+    TREE.with(|tree| tree.add(entry.index()))
+        .map_err(give_back)?;
     let object = try_box(Object {
         slot,
         handle: WDFOBJECT(entry.handle()),
@@ -42,10 +48,7 @@ pub fn create(
         permanent: AtomicBool::new(false),
         parental: AtomicBool::new(false),
     })
-    .map_err(|error| {
-        FREE.with(|free| SlotTable::give_back(free, entry));
-        NTSTATUS::from(error)
-    })?;
+    .map_err(give_back)?;
     client.object_created();
     let object = NonNull::from(Box::leak(object));
     entry.publish(object);
@@ -58,9 +61,8 @@ pub fn create(
     Ok(object)
 }
 
-/// Gives a new object its context and its place in the tree.
+/// Gives a new object its context and its parent.
 fn furnish(object: &ObjectRef, attributes: &Attributes, parent: Option<&ObjectRef>) -> Outcome {
-    TREE.with(|tree| tree.add(object.slot().index()))?;
     if let Some(parent) = parent {
         // In this order, and against the order in `delete`: either the deletion sees that there may
         // be children, or this sees the deletion.
