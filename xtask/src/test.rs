@@ -1,6 +1,9 @@
 //! `cargo xtask test`: every test there is.
 
-use std::time::{Duration, Instant};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, bail};
 
@@ -79,6 +82,7 @@ pub fn run() -> Result<()> {
     steps.take("documentation", lint::doc);
     steps.take("syncstress.exe", || exe::build(true));
     steps.take("tests, driver in C", c_driver_tests);
+    steps.take("tests, faults", || fault_tests(images.as_ref()));
     for (name, arch) in [("package, x64", Arch::X64), ("package, ARM64", Arch::Arm64)] {
         steps.take(name, || package::make(arch, Sign::Test));
     }
@@ -116,7 +120,35 @@ fn c_driver_tests() -> Result<()> {
     process::run("tests of the driver in C", &mut command)
 }
 
+fn fault_tests(images: Option<&Images>) -> Result<()> {
+    let arguments = [
+        "test",
+        "--locked",
+        "--package",
+        "nthost",
+        "--test",
+        "campaign",
+        "--",
+        "--ignored",
+    ];
+    let mut command = with_images(images)?;
+    process::run("tests of what fails", command.args(arguments))
+}
+
 fn end_to_end(images: Option<&Images>) -> Result<()> {
+    let arguments = [
+        "test",
+        "--locked",
+        "--release",
+        "--package",
+        "syncstress-tests",
+    ];
+    let mut command = with_images(images)?;
+    process::run("tests end to end", command.args(arguments))
+}
+
+/// Cargo, with the images named in its environment.
+fn with_images(images: Option<&Images>) -> Result<Command> {
     let Some(Images {
         driver,
         wdfldr: Some(wdfldr),
@@ -126,18 +158,11 @@ fn end_to_end(images: Option<&Images>) -> Result<()> {
         bail!("there are no images to test");
     };
     let mut command = outer_cargo();
-    command.args([
-        "test",
-        "--locked",
-        "--release",
-        "--package",
-        "syncstress-tests",
-    ]);
     command
         .env("SYNCSTRESS_SYS", driver)
         .env("SYNCSTRESS_WDFLDR", wdfldr)
         .env("NOTICEBOARD_SYS", noticeboard);
-    process::run("tests end to end", &mut command)
+    Ok(command)
 }
 
 #[cfg(test)]

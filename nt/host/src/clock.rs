@@ -8,7 +8,7 @@ use std::{
 
 use nt_abi::LONGLONG;
 
-use crate::{dispatcher::Deadline, fault};
+use crate::{dispatcher::Deadline, explore, fault};
 
 /// 100 ns units per second.
 pub const UNITS_PER_SECOND: u64 = 10_000_000;
@@ -32,7 +32,12 @@ fn to_units(span: Duration) -> u64 {
 
 /// The interrupt time: how long ago the kernel booted.
 pub fn interrupt_time() -> u64 {
-    to_units(BOOT.elapsed())
+    explore::now().unwrap_or_else(|| to_units(BOOT.elapsed()))
+}
+
+/// The interrupt time at a moment of the host's clock: what [`instant_at`] was given.
+pub fn units_at(instant: Instant) -> u64 {
+    to_units(instant.saturating_duration_since(*BOOT))
 }
 
 /// The moment of the host's clock at which the interrupt time is `units`.
@@ -42,6 +47,11 @@ pub fn instant_at(units: u64) -> Instant {
 
 /// The system time: UTC since the beginning of 1601.
 pub fn system_time() -> u64 {
+    /// When schedules begin: 1 January 2000.
+    const BEGINNING: u64 = 125_911_584_000_000_000;
+    if let Some(now) = explore::now() {
+        return BEGINNING + now;
+    }
     let since_1970 = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

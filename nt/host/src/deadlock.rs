@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use nt_abi::bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION;
+use nt_abi::bugcheck::{DRIVER_VERIFIER_DETECTED_VIOLATION, MANUALLY_INITIATED_CRASH};
 
 use crate::{
     bugcheck,
@@ -57,6 +57,26 @@ pub fn check(dispatcher: &mut Dispatcher, thread: &Thread, function: &'static st
         format!("Threads wait for each other: {}.", chain.join(", ")),
         &path,
     );
+}
+
+/// Stops the kernel because no thread can run: for a circle of waits, if `thread` is in one, or because nobody is
+/// left to do what is waited for. Windows would hang then; what comes here is the bug check of a crash that is
+/// forced by hand.
+pub fn nothing_runs(dispatcher: &mut Dispatcher, thread: &Thread, function: &'static str) -> ! {
+    check(dispatcher, thread, function);
+    let mut waiting = Vec::new();
+    thread::each(|other| {
+        if other.waits_for() != 0 || other.wait.blocks().1 != 0 {
+            waiting.push(other.address());
+        }
+    });
+    bugcheck::raise_among(
+        MANUALLY_INITIATED_CRASH,
+        [0; 4],
+        function,
+        "Nothing can run any more: every thread waits for what no thread is left to do. Windows would hang.",
+        &waiting,
+    )
 }
 
 /// As [`check`], for a thread that spins.

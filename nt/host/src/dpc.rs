@@ -24,7 +24,7 @@ use nt_abi::{
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
-    bugcheck,
+    bugcheck, explore,
     irql::{self, DISPATCH, PASSIVE},
     kernel,
     list::{Corrupt, ListEntry},
@@ -290,7 +290,20 @@ struct Helpers {
     priority: i32,
     /// Does what there is to do, and returns when there is nothing.
     work: fn(&'static Thread, u32),
-    threads: [OnceLock<std::thread::Thread>; MAXIMUM],
+    threads: [OnceLock<Helper>; MAXIMUM],
+}
+
+/// One of them.
+struct Helper {
+    host: std::thread::Thread,
+    place: Option<usize>,
+}
+
+impl Helper {
+    fn wake(&self) {
+        self.host.unpark();
+        explore::wake(self.place);
+    }
 }
 
 /// Those that run the DPCs of a processor that nobody holds.
@@ -313,18 +326,16 @@ impl Helpers {
     fn wake(&'static self, processor: u32) {
         self.threads[processor as usize]
             .get_or_init(|| self.start(processor))
-            .unpark();
+            .wake();
     }
 
-    fn start(&'static self, processor: u32) -> std::thread::Thread {
-        let (send, receive) = std::sync::mpsc::channel();
-        let started = ps::thread::start(Origin::Kernel, self.name, move || {
-            // The creator waits for this message.
-            let _ = send.send(std::thread::current());
-            self.run(thread::current(), processor);
-        });
-        match started.and_then(|_| receive.recv().map_err(std::io::Error::other)) {
-            Ok(host_thread) => host_thread,
+    fn start(&'static self, processor: u32) -> Helper {
+        let run = move || self.run(thread::current(), processor);
+        match ps::thread::start_on_host(Origin::Kernel, self.name, run) {
+            Ok((thread, host)) => Helper {
+                host,
+                place: thread.place(),
+            },
             Err(error) => panic!("the host cannot start the thread of a processor: {error}"),
         }
     }
@@ -335,7 +346,11 @@ impl Helpers {
         thread.set_priority(self.priority);
         loop {
             (self.work)(thread, processor);
-            std::thread::park();
+            if explore::is_on() {
+                explore::wait(explore::Wait::Work, None);
+            } else {
+                std::thread::park();
+            }
         }
     }
 }

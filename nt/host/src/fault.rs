@@ -16,8 +16,8 @@ static FAILING: AtomicU64 = AtomicU64::new(0);
 
 /// Whether timers and threads are late.
 static LATE: AtomicBool = AtomicBool::new(false);
-/// The state of the generator.
-static STATE: AtomicU64 = AtomicU64::new(0);
+/// What says how late.
+static RANDOM: Random = Random::new(0);
 
 /// Has the allocation of pool with this number fail, counted from 1 and from the boot of the kernel.
 pub fn fail_allocation(number: u64) {
@@ -37,17 +37,27 @@ pub fn denies_allocation() -> bool {
 
 /// Has timers and threads be late, by as much as a generator says that begins with `seed`.
 pub fn be_late(seed: u64) {
-    STATE.store(seed, Relaxed);
+    RANDOM.0.store(seed, Relaxed);
     LATE.store(true, Relaxed);
 }
 
-/// The next number of the generator, less than `limit` (Steele, Lea and Flood's `SplitMix64`).
-fn random(limit: u64) -> u64 {
-    const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
-    let state = STATE.fetch_add(STEP, Relaxed).wrapping_add(STEP);
-    let mixed = (state ^ state >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-    (mixed ^ mixed >> 31) % limit
+/// A generator of numbers (Steele, Lea and Flood's `SplitMix64`).
+pub struct Random(AtomicU64);
+
+impl Random {
+    /// The generator that begins with `seed`.
+    pub const fn new(seed: u64) -> Self {
+        Self(AtomicU64::new(seed))
+    }
+
+    /// The next number, less than `limit`, which is not zero.
+    pub fn below(&self, limit: u64) -> u64 {
+        const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+        let state = self.0.fetch_add(STEP, Relaxed).wrapping_add(STEP);
+        let mixed = (state ^ state >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ mixed >> 31) % limit
+    }
 }
 
 /// The interrupt time at which something happens that is due at `due`.
@@ -55,7 +65,7 @@ pub fn stretch(due: u64) -> u64 {
     /// 4 ms, in units of 100 ns: enough for timers that are set together to expire in any order.
     const MOST: u64 = 40_000;
     if LATE.load(Relaxed) {
-        due.saturating_add(random(MOST))
+        due.saturating_add(RANDOM.below(MOST))
     } else {
         due
     }
@@ -66,6 +76,6 @@ pub fn delay() -> Option<Duration> {
     /// One in so many is late, by less than this.
     const ONE_IN: u64 = 4;
     const MOST_MICROSECONDS: u64 = 1000;
-    let late = LATE.load(Relaxed) && random(ONE_IN) == 0;
-    late.then(|| Duration::from_micros(random(MOST_MICROSECONDS)))
+    let late = LATE.load(Relaxed) && RANDOM.below(ONE_IN) == 0;
+    late.then(|| Duration::from_micros(RANDOM.below(MOST_MICROSECONDS)))
 }

@@ -24,6 +24,7 @@ mod dispatcher;
 mod dpc;
 pub mod ex;
 mod exceptions;
+mod explore;
 pub mod export;
 mod fault;
 mod inspect;
@@ -50,12 +51,13 @@ mod timer;
 mod verifier;
 mod watchdog;
 
+pub use explore::Policy;
 pub use export::Export;
 pub use inspect::View;
 pub use kernel::{BootError, Config, boot};
 pub use library::{
     Device, Driver, DriverEntry, File, Kernel, Leak, LeakKind, Leaks, Library, Prepared, Stop,
-    Target,
+    Target, Turn,
 };
 pub use loader::{
     ImageError,

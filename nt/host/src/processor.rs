@@ -12,7 +12,7 @@ use core::time::Duration;
 use std::sync::atomic::AtomicUsize;
 
 use crate::{
-    kernel,
+    explore, kernel,
     thread::{NO_PROCESSOR, Thread},
 };
 
@@ -125,6 +125,15 @@ fn acquire_contended(thread: &Thread) {
     let favourite = thread.current_processor();
     let mut slept = false;
     loop {
+        if explore::is_on() {
+            if let Some(taken) = (0..count()).find(|&n| allowed >> n & 1 == 1 && try_take(n)) {
+                thread.set_processor(taken);
+                return;
+            }
+            kernel::check_alive(thread);
+            explore::spin();
+            continue;
+        }
         for round in 0..ROUNDS {
             if let Some(taken) = (0..count()).find(|&n| allowed >> n & 1 == 1 && try_take(n)) {
                 thread.set_processor(taken);

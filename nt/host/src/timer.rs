@@ -173,12 +173,12 @@ impl Dispatcher {
             let queued = self.expire();
             if setting.period != 0 {
                 // It is in the queue again, maybe before all others.
-                clock_thread().wake.notify_one();
+                clock_thread().wake_up();
             }
             return (was_set, queued);
         }
         if is_first {
-            clock_thread().wake.notify_one();
+            clock_thread().wake_up();
         }
         (was_set, Queued::default())
     }

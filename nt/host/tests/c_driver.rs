@@ -34,6 +34,18 @@ fn ask(file: &File, number: u32) -> Vec<u64> {
     words.iter().map(|word| u64::from_le_bytes(*word)).collect()
 }
 
+/// The names of locks or frames of a report.
+fn names(list: &Value) -> Vec<String> {
+    let list = list.as_array().expect("a list");
+    let text = |item: &Value| {
+        item["place"]
+            .as_str()
+            .or_else(|| item["name"].as_str())
+            .map(str::to_owned)
+    };
+    list.iter().filter_map(text).collect()
+}
+
 /// Runs the program with the driver, and gives its JSON document.
 fn run(arguments: &[&str]) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_nthost"))
@@ -117,16 +129,6 @@ fn a_deadlock_is_told_with_every_thread_and_its_stack() {
     );
     assert_eq!(document["exit_code"], 188, "{document:#}");
     let report = &document["bug_check"];
-    let names = |list: &Value| -> Vec<String> {
-        let list = list.as_array().expect("a list");
-        let text = |item: &Value| {
-            item["place"]
-                .as_str()
-                .or_else(|| item["name"].as_str())
-                .map(str::to_owned)
-        };
-        list.iter().filter_map(text).collect()
-    };
     let mut held = Vec::new();
     for thread in [&report["thread"], &report["others"][0]] {
         let (holds, waits_for) = (names(&thread["holds"]), names(&thread["waits_for"]));
@@ -202,4 +204,79 @@ fn late_timers_and_threads_do_no_harm() {
     ];
     let document = run(&[&arguments[..], &["--fault", "time", "--seed", "7"]].concat());
     assert_eq!(document["exit_code"], 0, "{document:#}");
+}
+
+/// A planted bug of the driver, and what finding it says.
+fn is_found_by(policy: &str, number: u32, says: &str) {
+    let request = format!("{}", code(number));
+    let explore = format!("--explore={policy}");
+    // What the order of locks alone would tell is not asked for: the schedule is to show it.
+    let arguments = [
+        "--ioctl",
+        &request,
+        "--threads",
+        "2",
+        "--verifier",
+        "none",
+        &explore,
+    ];
+    let search = run(&[&arguments[..], &["--schedules", "500"]].concat());
+    assert_eq!(search["exit_code"], 1, "{search:#}");
+    let what = search["what"].as_str().expect("a finding");
+    assert!(what.contains(says), "{what}");
+
+    let seed = search["seed"].to_string();
+    let again = [&arguments[..], &["--seed", &seed]].concat();
+    let replays = [run(&again), run(&again)];
+    for replay in replays {
+        let report = &replay["bug_check"];
+        let found = &search["document"]["bug_check"];
+        assert_eq!(report["code"], found["code"], "{report:#}");
+        assert_eq!(
+            names(&report["thread"]["stack"]),
+            names(&found["thread"]["stack"])
+        );
+        assert_eq!(report["thread"]["id"], found["thread"]["id"], "{report:#}");
+    }
+}
+
+#[test]
+#[ignore = "needs the C driver: cargo xtask test"]
+fn schedules_find_a_lost_wake_up() {
+    is_found_by("random", 8, "Nothing can run any more");
+    is_found_by("pct", 8, "Nothing can run any more");
+}
+
+#[test]
+#[ignore = "needs the C driver: cargo xtask test"]
+fn schedules_find_two_locks_in_either_order() {
+    is_found_by("random", 9, "Threads wait for each other");
+    is_found_by("pct", 9, "Threads wait for each other");
+}
+
+#[test]
+#[ignore = "needs the C driver: cargo xtask test"]
+fn schedules_find_what_is_freed_in_use() {
+    is_found_by("random", 10, "spin lock");
+}
+
+#[test]
+#[ignore = "needs the C driver: cargo xtask test"]
+fn schedules_of_what_is_right_find_nothing() {
+    let (locks, alarm) = (format!("{}", code(3)), format!("{}", code(4)));
+    for policy in ["random", "pct"] {
+        let explore = format!("--explore={policy}");
+        let arguments = [
+            "--ioctl",
+            &locks,
+            "--ioctl",
+            &alarm,
+            "--threads",
+            "3",
+            &explore,
+        ];
+        let search = run(&[&arguments[..], &["--schedules", "20"]].concat());
+        assert_eq!(search["schedules"], 20, "{search:#}");
+        assert_eq!(search["what"], Value::Null, "{search:#}");
+    }
 }

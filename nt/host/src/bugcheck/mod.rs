@@ -19,7 +19,7 @@ pub use self::{
 };
 pub use crate::stack::Frame;
 use crate::{
-    dispatcher, inspect, kernel, recovery,
+    dispatcher, explore, inspect, kernel, recovery,
     thread::{self, Origin, Thread},
 };
 
@@ -74,6 +74,7 @@ pub fn raise_among(
     if let Some(report) = report {
         // Cannot be set already: only the first to stop the kernel comes here.
         let _ = REPORT.set(Arc::new(report));
+        explore::stop();
         dispatcher::wake_everybody();
     }
     leave(thread)

@@ -12,7 +12,7 @@ use parking_lot::MutexGuard;
 
 use super::{Dispatcher, Header, Mutant, WAITING, WaitBlock};
 use crate::{
-    bugcheck, deadlock, ex, fault, kernel,
+    bugcheck, clock, deadlock, ex, explore, fault, kernel,
     list::{Corrupt, ListEntry},
     thread::{self, Thread},
     verifier,
@@ -186,7 +186,8 @@ impl Dispatcher {
             .wait
             .endless
             .store(deadline == Deadline::Never, Relaxed);
-        let mut look = (deadline == Deadline::Never).then(|| Instant::now() + deadlock::PATIENCE);
+        let looks = deadline == Deadline::Never && !explore::is_on();
+        let mut look = looks.then(|| Instant::now() + deadlock::PATIENCE);
         loop {
             let status = thread.wait.status.load(Relaxed);
             if status != WAITING {
@@ -209,6 +210,7 @@ impl Dispatcher {
     pub fn doze(&mut self, deadline: Deadline) -> bool {
         let wake = &self.thread.wake;
         let timed_out = match deadline {
+            _ if explore::is_on() => self.doze_in_schedule(deadline),
             Deadline::At(at) => wake.wait_until(&mut self.guard, at).timed_out(),
             Deadline::Never | Deadline::Now => {
                 wake.wait(&mut self.guard);
@@ -235,6 +237,27 @@ impl Dispatcher {
         }
     }
 
+    /// As [`doze`](Self::doze), when threads run one at a time.
+    fn doze_in_schedule(&mut self, deadline: Deadline) -> bool {
+        let thread = self.thread;
+        let reason = if thread.wait.count.load(Relaxed) == 0 {
+            explore::Wait::Work
+        } else {
+            explore::Wait::Driver
+        };
+        let deadline = match deadline {
+            Deadline::At(at) => Some(clock::units_at(at)),
+            Deadline::Never | Deadline::Now => None,
+        };
+        thread.in_dispatcher.store(false, Relaxed);
+        let end = MutexGuard::unlocked(&mut self.guard, || explore::wait(reason, deadline));
+        thread.in_dispatcher.store(true, Relaxed);
+        if end == explore::End::Deadlock && !kernel::is_dead() {
+            deadlock::nothing_runs(self, thread, "KeWaitForSingleObject");
+        }
+        end == explore::End::TimedOut
+    }
+
     /// Ends the wait of `thread`.
     fn end(&self, thread: &Thread, status: NTSTATUS) {
         for block in waiting_blocks(thread) {
@@ -244,7 +267,7 @@ impl Dispatcher {
         thread.wait.count.store(0, Relaxed);
         thread.wait.status.store(status, Relaxed);
         if !core::ptr::eq(thread, self.thread) {
-            thread.wake.notify_one();
+            thread.wake_up();
         }
     }
 

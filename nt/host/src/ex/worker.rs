@@ -6,10 +6,10 @@
 use std::collections::VecDeque;
 
 use nt_abi::bugcheck::{APC_INDEX_MISMATCH, WORKER_THREAD_RETURNED_AT_BAD_IRQL};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::{
-    bugcheck,
+    bugcheck, explore,
     irql::PASSIVE,
     ps,
     thread::{self, Origin},
@@ -63,6 +63,7 @@ pub fn queue(routine: usize, work: impl FnOnce() + Send + 'static) {
         QUEUE.lock().threads -= 1;
     }
     WAKE.notify_one();
+    explore::wake_workers();
 }
 
 fn work_forever() {
@@ -73,7 +74,13 @@ fn work_forever() {
                 break item;
             }
             queue.idle += 1;
-            WAKE.wait(&mut queue);
+            if explore::is_on() {
+                MutexGuard::unlocked(&mut queue, || {
+                    explore::wait(explore::Wait::WorkItem, None);
+                });
+            } else {
+                WAKE.wait(&mut queue);
+            }
             queue.idle -= 1;
         };
         drop(queue);

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use crate::{
     clock::{self, UNITS_PER_SECOND},
+    explore,
     export::exports,
     irql::APC,
     kernel, thread, verifier,
@@ -173,6 +174,10 @@ pub unsafe extern "win64" fn ExSetTimerResolution(
 /// None beyond that of every call into the kernel.
 pub unsafe extern "win64" fn KeStallExecutionProcessor(MicroSeconds: ULONG) {
     let thread = thread::current();
+    if explore::is_on() {
+        explore::advance(u64::from(MicroSeconds) * 10);
+        return;
+    }
     let end = Instant::now() + Duration::from_micros(MicroSeconds.into());
     while Instant::now() < end {
         kernel::check_alive(thread);

@@ -10,7 +10,7 @@ use std::time::Instant;
 use nt_abi::{BOOLEAN, KIRQL, PKSPIN_LOCK};
 
 use crate::{
-    deadlock,
+    deadlock, dispatcher, explore,
     export::exports,
     irql::{self, DISPATCH},
     ke::irql::check_lower,
@@ -298,6 +298,13 @@ pub fn spin_until(
     thread.waiting_for(lock, || {
         while !done() {
             kernel::check_alive(thread);
+            if explore::is_on() {
+                if explore::spin() {
+                    let mut dispatcher = dispatcher::lock(thread);
+                    deadlock::nothing_runs(&mut dispatcher, thread, function);
+                }
+                continue;
+            }
             if looks < LOOKS {
                 looks += 1;
                 core::hint::spin_loop();

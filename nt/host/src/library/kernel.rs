@@ -11,6 +11,7 @@ use crate::{
     BootError, Config,
     bugcheck::{self, BugCheckReport},
     exceptions::debugger,
+    explore::{self, Policy},
     fault,
     inspect::{self, View},
     io, kernel,
@@ -20,6 +21,19 @@ use crate::{
 /// The kernel of this process. All values of this type are the same.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernel(());
+
+/// The turn of a thread in a schedule; nothing if threads run freely.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn(Option<usize>);
+
+impl Turn {
+    /// Waits for the turn of the calling thread, which has not used the kernel yet.
+    pub fn begin(self) {
+        if let Some(place) = self.0 {
+            explore::begin(place);
+        }
+    }
+}
 
 /// What [`Kernel::open`] opens.
 #[derive(Clone, Copy, Debug)]
@@ -235,6 +249,26 @@ impl Kernel {
     #[must_use]
     pub fn allocations(self) -> u64 {
         fault::allocations()
+    }
+
+    /// Has threads run one at a time from now on, in an order that `seed` decides: another may go on at each call
+    /// of the kernel. Time is what the schedule says. The calling thread must be the only one that has used the
+    /// kernel so far.
+    pub fn explore(self, policy: Policy, seed: u64) {
+        explore::start(policy, seed);
+    }
+
+    /// A turn for a thread that is about to be started: without one, the order in which new threads of the host
+    /// come to the kernel would be the host's.
+    #[must_use]
+    pub fn turn(self) -> Turn {
+        Turn(explore::reserve())
+    }
+
+    /// Waits until the threads with these turns have ended, and lets them run meanwhile.
+    pub fn wait_for(self, turns: &[Turn]) {
+        let places: Vec<_> = turns.iter().filter_map(|turn| turn.0).collect();
+        explore::wait_for_ends(&places);
     }
 
     /// From now on timers expire late, and threads that are woken go on late, each by a time that `seed`

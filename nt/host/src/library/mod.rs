@@ -37,6 +37,6 @@ pub use device::Device;
 pub use driver::{Driver, DriverEntry, Prepared};
 pub use file::File;
 pub use images::Library;
-pub use kernel::{Kernel, Target};
+pub use kernel::{Kernel, Target, Turn};
 pub use leaks::{Leak, LeakKind, Leaks};
 pub use stop::Stop;

@@ -95,18 +95,33 @@ pub fn start(
     name: &str,
     routine: impl FnOnce() + Send + 'static,
 ) -> std::io::Result<&'static Thread> {
+    start_on_host(origin, name, routine).map(|started| started.0)
+}
+
+/// As [`start`], with the host's thread.
+///
+/// # Errors
+///
+/// As for [`start`].
+pub fn start_on_host(
+    origin: Origin,
+    name: &str,
+    routine: impl FnOnce() + Send + 'static,
+) -> std::io::Result<(&'static Thread, std::thread::Thread)> {
     let thread = thread::create(origin, name.to_owned());
     // SAFETY: The object was made just now. Two references are needed: the thread's own and this.
     unsafe { ob::reference(thread.kthread().cast(), "PsCreateSystemThread") };
     let spawned = std::thread::Builder::new()
         .name(format!("{name} {}", thread.id()))
         .spawn(move || thread::run_system(thread, || run(thread, routine)));
-    if let Err(error) = spawned {
-        ob::dereference_typed(thread);
-        ob::dereference_typed(thread);
-        return Err(error);
+    match spawned {
+        Ok(host) => Ok((thread, host.thread().clone())),
+        Err(error) => {
+            ob::dereference_typed(thread);
+            ob::dereference_typed(thread);
+            Err(error)
+        }
     }
-    Ok(thread)
 }
 
 /// Runs a routine that may terminate its thread.

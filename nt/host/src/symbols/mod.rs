@@ -94,16 +94,26 @@ pub fn name(address: u64) -> Option<String> {
 pub fn code(address: u64, is_return: bool) -> Option<Code> {
     let (image, symbols, rva) = find(address)?;
     let call = rva.saturating_sub(u32::from(is_return));
-    let line = symbols.pdb.as_ref().map_or_else(
-        || dwarf::line(&symbols.file, call),
-        |path| pdb::line(path, call),
-    );
-    let name = named(&image, &symbols, rva);
-    Some(Code { name, line })
+    let function = symbols.pdb.as_ref().map(|path| pdb::function(path, call));
+    match function {
+        Some(Some((name, distance, line))) => {
+            let name = format!("{}!{name}+0x{:x}", module(&image), distance + (rva - call));
+            Some(Code { name, line })
+        }
+        _ => Some(Code {
+            name: named(&image, &symbols, rva),
+            line: dwarf::line(&symbols.file, call),
+        }),
+    }
+}
+
+/// An image's name without its extension.
+fn module(image: &str) -> &str {
+    image.rsplit_once('.').map_or(image, |(stem, _)| stem)
 }
 
 fn named(image: &str, symbols: &Symbols, rva: u32) -> String {
-    let module = image.rsplit_once('.').map_or(image, |(stem, _)| stem);
+    let module = module(image);
     match symbols.names().find(rva) {
         Some((name, 0)) => format!("{module}!{name}"),
         Some((name, distance)) => format!("{module}!{name}+0x{distance:x}"),

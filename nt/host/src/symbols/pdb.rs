@@ -54,11 +54,16 @@ pub fn names(path: &Path) -> Option<Names> {
     Some(names)
 }
 
-/// The source file and line of an instruction.
-pub fn line(path: &Path, rva: u32) -> Option<String> {
+/// The function that an instruction belongs to, how far into it that is, and the source file and line.
+/// Functions that only their own module knows are not among [`names`].
+pub fn function(path: &Path, rva: u32) -> Option<(String, u32, Option<String>)> {
     let data = ContextPdbData::try_from_pdb(open(path)?).ok()?;
     let context = data.make_context().ok()?;
-    let frames = context.find_frames(rva).ok().flatten()?;
-    let frame = frames.frames.into_iter().next()?;
-    Some(format!("{}:{}", frame.file?, frame.line?))
+    let found = context.find_frames(rva).ok().flatten()?;
+    let name = found.frames.last()?.function.clone()?;
+    let line = found.frames.first().and_then(|innermost| {
+        let file = innermost.file.as_ref()?;
+        Some(format!("{file}:{}", innermost.line?))
+    });
+    Some((name, rva.checked_sub(found.start_rva)?, line))
 }

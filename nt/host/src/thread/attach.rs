@@ -9,7 +9,7 @@ use core::{
 use parking_lot::Mutex;
 
 use super::{Origin, Thread, gs};
-use crate::{dispatcher, kernel, ob, processor, ps, stack};
+use crate::{dispatcher, explore, kernel, ob, processor, ps, stack};
 
 thread_local! {
     /// The thread of the kernel that this host thread is. It has no destructor, so that reading it
@@ -48,6 +48,10 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(8);
 pub fn current() -> &'static Thread {
     let thread = attached();
     kernel::check_alive(thread);
+    if explore::is_on() {
+        explore::switch();
+        kernel::check_alive(thread);
+    }
     thread
 }
 
@@ -80,6 +84,7 @@ fn attach(origin: Origin, prepared: Option<&'static Thread>) -> &'static Thread 
             .to_owned();
         create(origin, name)
     });
+    join_schedule(thread);
     CURRENT.set(thread);
     thread.gs.install(thread);
     stack::remember_host_thread(thread);
@@ -91,6 +96,24 @@ fn attach(origin: Origin, prepared: Option<&'static Thread>) -> &'static Thread 
     thread
 }
 
+/// Has `thread`, the calling one, take part in the schedule, if threads run one at a time.
+fn join_schedule(thread: &Thread) {
+    // What the kernel started before the schedule, such as its watchdog, takes no part in it.
+    let is_older = thread.origin() != Origin::Host && thread.place().is_none();
+    if !explore::is_on() || is_older {
+        return;
+    }
+    let reserved = thread.place().map(|place| (place, true));
+    let place = reserved.or_else(|| explore::place().map(|place| (place, false)));
+    let place = place.or_else(|| explore::reserve().map(|place| (place, true)));
+    if let Some((place, begins)) = place {
+        thread.place.store(place, Ordering::Relaxed);
+        if begins {
+            explore::begin(place);
+        }
+    }
+}
+
 /// Makes a thread object, with a reference that belongs to the thread itself.
 pub fn create(origin: Origin, name: String) -> &'static Thread {
     let id = NEXT_ID.fetch_add(4, Ordering::Relaxed);
@@ -98,6 +121,9 @@ pub fn create(origin: Origin, name: String) -> &'static Thread {
     thread.object.initialize();
     if origin != Origin::Host {
         thread.start_in_critical_region();
+        if let Some(place) = explore::reserve() {
+            thread.place.store(place, Ordering::Relaxed);
+        }
     }
     thread
 }
@@ -123,6 +149,7 @@ fn detach() {
     CURRENT.set(ptr::null());
     gs::uninstall();
     ob::dereference_typed(thread);
+    explore::end();
 }
 
 /// Calls `visit` with every thread that is alive. No thread can end meanwhile, so `visit` must not

@@ -12,7 +12,9 @@ mod object;
 
 use core::{
     ptr,
-    sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering},
+    sync::atomic::{
+        AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+    },
 };
 
 use nt_abi::{DISPATCH_LEVEL, KDPC, KIRQL, PKTHREAD};
@@ -23,7 +25,9 @@ pub use self::{
     held::{HeldLocks, LockKind},
     object::ThreadObject,
 };
-use crate::{dispatcher::WaitState, lock_order::Remembered, recovery::RecoveryPoint, stack};
+use crate::{
+    dispatcher::WaitState, explore, lock_order::Remembered, recovery::RecoveryPoint, stack,
+};
 
 /// Where a thread comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +45,9 @@ pub const NO_PROCESSOR: u32 = u32::MAX;
 
 /// The priority of a thread that nobody has set.
 const DEFAULT_PRIORITY: i32 = 8;
+
+/// No place in a schedule.
+const NO_PLACE: usize = usize::MAX;
 
 /// No wait was announced.
 const NO_WAIT: u8 = u8::MAX;
@@ -84,6 +91,8 @@ pub struct Thread {
     pub wake: Condvar,
     /// The `KernelApcDisable` that it started with, which is below zero for system threads.
     apc_base: AtomicI32,
+    /// Its place in the schedule, if threads run one at a time.
+    pub place: AtomicUsize,
     /// Where it was when another thread wanted to know.
     pub answer: stack::Answer,
     /// The address of the routine that a driver has started it with, or 0.
@@ -115,6 +124,7 @@ impl Thread {
             wait: WaitState::new(),
             wake: Condvar::new(),
             apc_base: AtomicI32::new(0),
+            place: AtomicUsize::new(NO_PLACE),
             answer: stack::Answer::none(),
             start_routine: AtomicU64::new(0),
             origin,
@@ -122,6 +132,18 @@ impl Thread {
             name,
             gs: Box::default(),
         }
+    }
+
+    /// Its place in the schedule, if threads run one at a time.
+    pub fn place(&self) -> Option<usize> {
+        let place = self.place.load(Ordering::Relaxed);
+        (place != NO_PLACE).then_some(place)
+    }
+
+    /// Wakes the thread, which sleeps together with the dispatcher lock.
+    pub fn wake_up(&self) {
+        self.wake.notify_one();
+        explore::wake(self.place());
     }
 
     /// The address that drivers know the thread by.

@@ -169,6 +169,68 @@ static NTSTATUS ReadUnknown(REQUEST_DATA *Request)
     return STATUS_SUCCESS;
 }
 
+/* Planted bugs: each needs two requests at once, in an order that comes seldom. */
+
+static LONG Requests;
+
+/* 8: a lost wake-up. Who looks before the flag is set, and is seen waiting too late, waits for ever. */
+static NTSTATUS LoseWakeUp(void)
+{
+    static volatile LONG Ready, Waiting;
+    static KEVENT Event;
+    if (InterlockedIncrement(&Requests) == 1) {
+        KeInitializeEvent(&Event, SynchronizationEvent, FALSE);
+        if (!Ready) {
+            KeQueryPerformanceCounter(NULL);
+            Waiting = TRUE;
+            KeWaitForSingleObject(&Event, Executive, KernelMode, FALSE, NULL);
+        }
+    } else {
+        Ready = TRUE;
+        if (Waiting)
+            KeSetEvent(&Event, IO_NO_INCREMENT, FALSE);
+    }
+    return STATUS_SUCCESS;
+}
+
+/* 9: two mutexes, in either order. */
+static NTSTATUS TakeInEitherOrder(void)
+{
+    BOOLEAN First = InterlockedIncrement(&Requests) == 1;
+    PKMUTEX One = First ? &MutexA : &MutexB, Other = First ? &MutexB : &MutexA;
+    KeWaitForSingleObject(One, Executive, KernelMode, FALSE, NULL);
+    KeWaitForSingleObject(Other, Executive, KernelMode, FALSE, NULL);
+    KeReleaseMutex(Other, FALSE);
+    KeReleaseMutex(One, FALSE);
+    return STATUS_SUCCESS;
+}
+
+/* 10: no rundown. Who frees the object does not wait for who uses it. */
+static NTSTATUS FreeInUse(void)
+{
+    struct { ULONGLONG Padding[8]; KSPIN_LOCK Lock; } *Object, *volatile *Shared;
+    static PVOID volatile Pointer;
+    KIRQL Old;
+    Shared = (PVOID)&Pointer;
+    if (InterlockedIncrement(&Requests) == 1) {
+        Object = ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(*Object), TAG);
+        if (Object == NULL)
+            return STATUS_INSUFFICIENT_RESOURCES;
+        KeInitializeSpinLock(&Object->Lock);
+        *Shared = Object;
+        KeQueryPerformanceCounter(NULL);
+        *Shared = NULL;
+        ExFreePoolWithTag(Object, TAG);
+    } else {
+        Object = *Shared;
+        if (Object != NULL) {
+            KeAcquireSpinLock(&Object->Lock, &Old);
+            KeReleaseSpinLock(&Object->Lock, Old);
+        }
+    }
+    return STATUS_SUCCESS;
+}
+
 static NTSTATUS Complete(PIRP Irp, NTSTATUS Status, ULONG_PTR Information)
 {
     Irp->IoStatus.Status = Status;
@@ -195,6 +257,9 @@ static NTSTATUS NTAPI Control(PDEVICE_OBJECT Target, PIRP Irp)
     case REQUEST(5): Status = Deadlock(); break;
     case REQUEST(6): Status = KeepResource(); break;
     case REQUEST(7): Status = ReadUnknown(&Request); break;
+    case REQUEST(8): Status = LoseWakeUp(); break;
+    case REQUEST(9): Status = TakeInEitherOrder(); break;
+    case REQUEST(10): Status = FreeInUse(); break;
     }
     return Complete(Irp, Status, NT_SUCCESS(Status) ? Request.Written * sizeof(ULONGLONG) : 0);
 }

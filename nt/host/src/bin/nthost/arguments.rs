@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, builder::PossibleValuesParser, value_parser};
-use nthost::View;
+use nthost::{Policy, View};
 
 const EXIT_CODES: &str = "Exit codes:
   0    everything went well
@@ -38,6 +38,10 @@ pub struct Run {
     /// Which allocation fails in this run of a campaign.
     pub fail_allocation: Option<u64>,
     pub seed: u64,
+    /// How threads take turns, if they run one at a time.
+    pub explore: Option<Policy>,
+    /// How many schedules are tried.
+    pub schedules: u64,
     /// What to show before the driver is unloaded, or when a bug check has stopped the kernel.
     pub at_end: Vec<String>,
     pub json: bool,
@@ -52,6 +56,15 @@ pub enum Fault {
     EachAllocation,
     /// Timers and threads are late.
     Time,
+}
+
+/// Runs that one run starts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Campaign {
+    /// One for each allocation.
+    Allocations,
+    /// One for each schedule.
+    Schedules,
 }
 
 /// A device control request.
@@ -177,7 +190,7 @@ fn kernel() -> [Arg; 5] {
     ]
 }
 
-fn faults() -> [Arg; 3] {
+fn faults() -> [Arg; 5] {
     [
         option(
             "fault",
@@ -190,8 +203,27 @@ fn faults() -> [Arg; 3] {
         option("fail-allocation", "N", "As alloc=N, in a run of alloc=each")
             .hide(true)
             .value_parser(value_parser!(u64)),
-        option("seed", "N", "What the choice of delays begins with")
+        option(
+            "explore",
+            "POLICY",
+            "Run one thread at a time, and let chance decide at each call of the kernel which: random, or pct \
+             (by priorities that change now and then) [default: random]",
+        )
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value("random")
+        .value_parser(PossibleValuesParser::new(["random", "pct"])),
+        option(
+            "schedules",
+            "N",
+            "How many schedules to try, each in a run of its own with the next seed, until one goes wrong",
+        )
+        .default_value("1")
+        .overrides_with("schedules")
+        .value_parser(value_parser!(u64).range(1..)),
+        option("seed", "N", "What the choices of chance begin with: the same seed, the same schedule")
             .default_value("0")
+            .overrides_with("seed")
             .value_parser(value_parser!(u64)),
     ]
 }
@@ -234,6 +266,13 @@ impl Run {
                 .copied()
                 .collect(),
             fail_allocation: arguments.get_one("fail-allocation").copied(),
+            explore: arguments
+                .get_one::<String>("explore")
+                .map(|policy| match policy.as_str() {
+                    "pct" => Policy::Pct,
+                    _ => Policy::Random,
+                }),
+            schedules: arguments.get_one("schedules").copied().unwrap_or(1),
             seed: arguments.get_one("seed").copied().unwrap_or_default(),
             at_end: arguments
                 .get_many("at-end")
@@ -247,9 +286,17 @@ impl Run {
 }
 
 impl Run {
-    /// Whether this is the run that starts others.
-    pub fn is_campaign(&self) -> bool {
-        self.faults.contains(&Fault::EachAllocation) && self.fail_allocation.is_none()
+    /// What further runs this one is to start.
+    pub fn campaign(&self) -> Option<Campaign> {
+        if self.fail_allocation.is_some() {
+            None
+        } else if self.faults.contains(&Fault::EachAllocation) {
+            Some(Campaign::Allocations)
+        } else if self.schedules > 1 {
+            Some(Campaign::Schedules)
+        } else {
+            None
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! `--fault alloc=each`: one run for every allocation, in which that one fails.
+//! Runs that start others: one for every allocation, in which that one fails (`--fault alloc=each`), or one for
+//! every schedule (`--schedules`).
 
 use std::{
     env,
@@ -35,11 +36,66 @@ struct Finding {
     document: Value,
 }
 
-/// Does the runs, and shows what came of them.
-pub fn run(run: &Run) -> ExitCode {
+/// Runs one schedule after the other until one goes wrong, and says how to see that again.
+pub fn schedules(run: &Run) -> ExitCode {
+    let mut search = Search::default();
+    for seed in run.seed..run.seed.saturating_add(run.schedules) {
+        let finished = match one_run(&["--schedules", "1", "--seed", &seed.to_string()]) {
+            Ok(finished) => finished,
+            Err(error) => {
+                eprintln!("error: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
+        search.schedules += 1;
+        if let Some((what, document)) = finished.what() {
+            search.seed = Some(seed);
+            search.what = Some(what);
+            search.document = document;
+            search.exit_code = 1;
+            break;
+        }
+    }
+    // Nobody reads what a pipe was closed to.
+    let _ = search.print(run.json);
+    ExitCode::from(search.exit_code)
+}
+
+/// What came of a search among schedules.
+#[derive(Default, Serialize)]
+struct Search {
+    exit_code: u8,
+    /// How many were tried.
+    schedules: u64,
+    /// The seed of the one that went wrong.
+    seed: Option<u64>,
+    what: Option<String>,
+    document: Value,
+}
+
+impl Search {
+    fn print(&self, json: bool) -> io::Result<()> {
+        let mut output = io::stdout().lock();
+        if json {
+            serde_json::to_writer_pretty(&mut output, self)?;
+            return writeln!(output);
+        }
+        let tried = self.schedules;
+        match (self.seed, &self.what) {
+            (Some(seed), Some(what)) => writeln!(
+                output,
+                "schedule {tried}: {what}\nto see it again: --seed {seed} --schedules 1"
+            ),
+            _ => writeln!(output, "{tried} schedules: nothing went wrong"),
+        }
+    }
+}
+
+/// Does one run for each allocation, and shows what came of them.
+pub fn allocations(run: &Run) -> ExitCode {
     let mut campaign = Campaign::default();
     for allocation in 1.. {
-        let finished = match one_run(allocation) {
+        let finished = match one_run(&["--fail-allocation", &allocation.to_string()]) {
             Ok(finished) => finished,
             Err(error) => {
                 eprintln!("error: {error}");
@@ -50,7 +106,12 @@ pub fn run(run: &Run) -> ExitCode {
             break;
         }
         campaign.runs = allocation;
-        campaign.findings.extend(finished.finding(allocation));
+        let finding = finished.what().map(|(what, document)| Finding {
+            allocation,
+            what,
+            document,
+        });
+        campaign.findings.extend(finding);
     }
     campaign.exit_code = u8::from(!campaign.findings.is_empty());
     // Nobody reads what a pipe was closed to.
@@ -87,7 +148,8 @@ struct Finished {
 }
 
 impl Finished {
-    fn finding(self, allocation: u64) -> Option<Finding> {
+    /// What went wrong, if something did that a driver must not let happen.
+    fn what(self) -> Option<(String, Value)> {
         let left = self.document["left_behind"]["entries"].as_array();
         let rule = self.document["bug_check"]["rule"].as_str();
         let what = if self.hangs {
@@ -100,21 +162,18 @@ impl Finished {
             let left = left.filter(|left| !left.is_empty())?;
             format!("left behind: {}", Value::from(left.clone()))
         };
-        Some(Finding {
-            allocation,
-            what,
-            document: self.document,
-        })
+        Some((what, self.document))
     }
 }
 
-/// Runs this program with the same arguments, but for the allocation that fails.
-fn one_run(allocation: u64) -> io::Result<Finished> {
+/// Runs this program with the same arguments, and others that come before them in force.
+fn one_run(others: &[&str]) -> io::Result<Finished> {
     let arguments = env::args_os().skip(1);
     let arguments = arguments.filter(|argument| argument != "--json");
     let mut child = Command::new(env::current_exe()?)
         .args(arguments)
-        .args(["--json", "--fail-allocation", &allocation.to_string()])
+        .arg("--json")
+        .args(others)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -17,8 +17,10 @@ use std::process::ExitCode;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 fn main() -> ExitCode {
     let run = arguments::parse();
-    if run.is_campaign() {
-        return campaign::run(&run);
+    match run.campaign() {
+        Some(arguments::Campaign::Allocations) => return campaign::allocations(&run),
+        Some(arguments::Campaign::Schedules) => return campaign::schedules(&run),
+        None => {}
     }
     run::run(&run).present(run.json)
 }

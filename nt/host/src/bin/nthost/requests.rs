@@ -49,12 +49,17 @@ impl Answers {
 pub fn send(kernel: Kernel, run: &Run, name: &str) -> (Answers, Result<(), Stop>) {
     let mut answers = Answers::default();
     let mut result = Ok(());
+    let turns: Vec<_> = (0..run.threads).map(|_| kernel.turn()).collect();
     thread::scope(|scope| {
         let mut threads = Vec::new();
-        for number in 1..=run.threads {
+        for (number, turn) in (1..).zip(&turns) {
             let builder = thread::Builder::new().name(format!("request {number}"));
-            threads.push(builder.spawn_scoped(scope, || send_all(kernel, run, name)));
+            threads.push(builder.spawn_scoped(scope, || {
+                turn.begin();
+                send_all(kernel, run, name)
+            }));
         }
+        kernel.wait_for(&turns);
         for thread in threads {
             let (part, end) = match thread.map(thread::ScopedJoinHandle::join) {
                 Ok(end) => end.unwrap_or_else(|panic| std::panic::resume_unwind(panic)),

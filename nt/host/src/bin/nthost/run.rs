@@ -55,6 +55,9 @@ fn boot(run: &Run) -> Result<Kernel, BootError> {
     if run.debugger {
         kernel.attach_debugger();
     }
+    if let Some(policy) = run.explore {
+        kernel.explore(policy, run.seed);
+    }
     for fault in &run.faults {
         match fault {
             Fault::Allocation(number) => kernel.fail_allocation(*number),
