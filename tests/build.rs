@@ -2,7 +2,11 @@
 //! need them are shown as ignored and not as passed.
 
 fn main() {
-    println!("cargo::rustc-check-cfg=cfg(driver_images)");
+    println!("cargo::rustc-check-cfg=cfg(driver_images, lockdep_image)");
+    println!("cargo::rerun-if-env-changed=SYNCSTRESS_LOCKDEP_SYS");
+    if std::env::var_os("SYNCSTRESS_LOCKDEP_SYS").is_some() {
+        println!("cargo::rustc-cfg=lockdep_image");
+    }
     let variables = ["SYNCSTRESS_SYS", "SYNCSTRESS_WDFLDR", "NOTICEBOARD_SYS"];
     for variable in variables {
         println!("cargo::rerun-if-env-changed={variable}");

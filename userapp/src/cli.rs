@@ -13,6 +13,7 @@ Examples:
   syncstress test resource 'mutex.*'                those of two primitives
   syncstress stress                                 every behaviour test, then every scenario
   syncstress stress resource --threads 8 --readers 24 --seconds 30
+  syncstress lockdep '*' --seconds 1                the order of the driver's locks, after that
   syncstress --json stress > result.json            one JSON document, nothing else";
 
 /// Drives the syncstress driver: behaviour tests and stress runs of the locks of the NT kernel.
@@ -57,9 +58,43 @@ pub enum Command {
     },
     /// Run stress scenarios: many threads on one primitive, its invariant checked on every pass
     Stress(Stress),
+    /// Show the order in which the driver takes its locks, and what is wrong with it: exit code 1 if
+    /// something is. Needs a driver of `cargo xtask build --lockdep`
+    Lockdep(Watched),
+    /// Show how often and for how long the driver's locks are wanted and held. Needs a driver of
+    /// `cargo xtask build --lockdep`
+    LockStat(Watched),
     /// The driver on this Windows
     #[command(flatten)]
     Manage(Manage),
+}
+
+/// What the driver is to have run before it is asked.
+#[derive(Debug, Args)]
+pub struct Watched {
+    /// Scenarios to run first, named as for `stress`; without one, the driver tells what it has seen
+    /// since it was loaded
+    #[arg(value_name = "SCENARIO")]
+    names: Vec<String>,
+    /// The parameter `threads` of every scenario that takes it
+    #[arg(long, value_name = "N")]
+    threads: Option<u64>,
+    /// The parameter `seconds` of every scenario that takes it
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
+}
+
+impl Watched {
+    /// What to run first, if anything.
+    pub fn stress(&self) -> Option<Stress> {
+        (!self.names.is_empty()).then(|| Stress {
+            names: self.names.clone(),
+            threads: self.threads,
+            readers: None,
+            seconds: self.seconds,
+            params: Vec::new(),
+        })
+    }
 }
 
 /// What to stress, and how hard.

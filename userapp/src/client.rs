@@ -16,6 +16,7 @@ use crate::{
     transport::{Handle, TransportError},
 };
 
+mod locks;
 #[cfg(test)]
 mod tests;
 

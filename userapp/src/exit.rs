@@ -11,7 +11,8 @@ use serde::Serialize;
 pub enum Exit {
     /// Everything that was asked for ran, and every check held.
     Passed = 0,
-    /// A check failed, a run could not be carried out, or the driver left something behind.
+    /// A check failed, a run could not be carried out, the driver left something behind, or lockdep
+    /// has a report.
     Failed = 1,
     /// The command line asks for something that there is not.
     Usage = 2,
@@ -49,7 +50,7 @@ impl Exit {
         match self {
             Self::Passed => "passed: everything that was asked for ran, and every check held",
             Self::Failed => {
-                "failed: a check failed, a run was refused, or the driver left something behind"
+                "failed: a check failed, a run was refused, lockdep has a report, or something was left behind"
             }
             Self::Usage => "usage: the command line asks for something that there is not",
             Self::Unreachable => "unreachable: the driver cannot be reached or loaded",

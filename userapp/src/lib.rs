@@ -16,6 +16,7 @@ mod exit;
 mod fairness;
 mod interrupt;
 mod latency;
+mod locks;
 mod manage;
 mod measured;
 mod parameters;

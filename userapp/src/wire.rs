@@ -76,7 +76,8 @@ pub fn role(number: u32) -> Word {
     })
 }
 
-fn word<T>(number: u32, what: &str, member: Option<T>, name: fn(T) -> &'static str) -> Word {
+/// The name of a member, or `what` and the number where it is not known.
+pub fn word<T>(number: u32, what: &str, member: Option<T>, name: fn(T) -> &'static str) -> Word {
     member.map_or_else(
         || Cow::Owned(format!("{what} {number}")),
         |it| Cow::Borrowed(name(it)),

@@ -21,8 +21,11 @@ pub struct Arguments {
     /// Optimise
     #[arg(long)]
     release: bool,
-    /// Build syncstress.exe, the program for Windows on x64, instead of the images
+    /// Build, for x64, a driver that watches its own locks: `syncstress lockdep` and `lock-stat`
     #[arg(long, conflicts_with = "arch")]
+    lockdep: bool,
+    /// Build syncstress.exe, the program for Windows on x64, instead of the images
+    #[arg(long, conflicts_with_all = ["arch", "lockdep"])]
     exe: bool,
 }
 
@@ -41,6 +44,12 @@ pub struct Images {
 pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.exe {
         println!("{}", exe::build(arguments.release)?.display());
+        return Ok(());
+    }
+    if arguments.lockdep {
+        let images = watched(arguments.release)?;
+        println!("{}", images.driver.display());
+        println!("{}", images.wdfldr.display());
         return Ok(());
     }
     let images = images(arguments.arch, arguments.release)?;
@@ -70,6 +79,29 @@ pub fn images(arch: Arch, release: bool) -> Result<Images> {
     })
 }
 
+/// The driver that watches its own locks, and the KMDF runtime beside it.
+#[derive(Debug)]
+pub struct WatchedImages {
+    /// syncstress.sys
+    pub driver: PathBuf,
+    /// WDFLDR.SYS
+    pub wdfldr: PathBuf,
+}
+
+/// Builds the driver with `wdk-sync`'s features, for x64, in a folder beside that of the driver
+/// without.
+pub fn watched(release: bool) -> Result<WatchedImages> {
+    const FEATURES: [&str; 2] = ["syncstress/lockdep", "syncstress/lock_stat"];
+    let packages = ["syncstress", "wdfldr"];
+    let mut built = compile_with(&FEATURES, Workspace::Main, Arch::X64, release, &packages)?;
+    built.place = built.place.join("lockdep");
+    create_folder(&built.place)?;
+    Ok(WatchedImages {
+        driver: built.take("syncstress", "syncstress.sys")?,
+        wdfldr: built.take("wdfldr", "WDFLDR.SYS")?,
+    })
+}
+
 /// What cargo has compiled for one architecture and profile.
 #[derive(Debug)]
 pub struct Built {
@@ -86,10 +118,24 @@ pub fn compile(
     release: bool,
     packages: &[&str],
 ) -> Result<Built> {
+    compile_with(&[], workspace, arch, release, packages)
+}
+
+/// As [`compile`], with features of the packages.
+fn compile_with(
+    features: &[&str],
+    workspace: Workspace,
+    arch: Arch,
+    release: bool,
+    packages: &[&str],
+) -> Result<Built> {
     let cargo = KitCargo::prepare(arch)?;
     let mut command = cargo.command(workspace, "build", release)?;
     for package in packages {
         command.args(["--package", package]);
+    }
+    for feature in features {
+        command.args(["--features", feature]);
     }
     process::run("building the images", &mut command)?;
 

@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use crate::{
     arch::Arch,
     bench,
-    build::{self, Images},
+    build::{self, Images, WatchedImages},
     c_driver, exe, lint,
     package::{self, Sign},
     process,
@@ -75,8 +75,10 @@ pub fn run() -> Result<()> {
     steps.take("formatting", lint::fmt_check);
     steps.take("clippy, host", lint::clippy_on_host);
     steps.take("tests, host", host_tests);
+    steps.take("tests, lockdep and lock_stat", lock_feature_tests);
     let images = steps.take("images, x64", || build::images(Arch::X64, true));
     steps.take("images, ARM64", || build::images(Arch::Arm64, true));
+    let watched = steps.take("images, x64, lockdep", || build::watched(true));
     steps.take("clippy, driver crates", lint::clippy_on_drivers);
     steps.take("clippy, for Windows", exe::clippy);
     steps.take("documentation", lint::doc);
@@ -87,7 +89,9 @@ pub fn run() -> Result<()> {
         steps.take(name, || package::make(arch, Sign::Test));
     }
     steps.take("instructions of the locks", bench::asm);
-    steps.take("tests, end to end", || end_to_end(images.as_ref()));
+    steps.take("tests, end to end", || {
+        end_to_end(images.as_ref(), watched.as_ref())
+    });
 
     println!("\n{}", steps.table());
     match steps.failures() {
@@ -101,6 +105,40 @@ fn host_tests() -> Result<()> {
         "tests on the host",
         outer_cargo().args(["test", "--locked"]),
     )
+}
+
+/// What `wdk-sync` and the driver do with the features, and that the locks work with them.
+fn lock_feature_tests() -> Result<()> {
+    let mut command = outer_cargo();
+    command.args([
+        "clippy",
+        "--locked",
+        "--all-targets",
+        "--package",
+        "wdk-sync",
+        "--package",
+        "syncstress-stress",
+        "--features",
+        "syncstress-stress/lockdep,syncstress-stress/lock_stat",
+        "--",
+        "-Dwarnings",
+    ]);
+    process::run("clippy with lockdep and lock_stat", &mut command)?;
+    let mut command = outer_cargo();
+    command.args(["test", "--locked", "--package", "wdk-sync"]);
+    command.args(["--features", "lockdep,lock_stat"]);
+    for test in [
+        "lockdep",
+        "lockdep_full",
+        "lockdep_hammer",
+        "lockdep_locks",
+        "lock_stat",
+        "spin_locks",
+        "thread_locks",
+    ] {
+        command.args(["--test", test]);
+    }
+    process::run("tests of lockdep and lock_stat", &mut command)
 }
 
 fn c_driver_tests() -> Result<()> {
@@ -135,7 +173,10 @@ fn fault_tests(images: Option<&Images>) -> Result<()> {
     process::run("tests of what fails", command.args(arguments))
 }
 
-fn end_to_end(images: Option<&Images>) -> Result<()> {
+fn end_to_end(images: Option<&Images>, watched: Option<&WatchedImages>) -> Result<()> {
+    let Some(watched) = watched else {
+        bail!("there is no image that watches its locks to test");
+    };
     let arguments = [
         "test",
         "--locked",
@@ -144,6 +185,7 @@ fn end_to_end(images: Option<&Images>) -> Result<()> {
         "syncstress-tests",
     ];
     let mut command = with_images(images)?;
+    command.env("SYNCSTRESS_LOCKDEP_SYS", &watched.driver);
     process::run("tests end to end", command.args(arguments))
 }
 

@@ -18,6 +18,8 @@ use wdk_sys::ntddk as functions;
 #[cfg(not(windows))]
 use nthost::ntddk as functions;
 
+#[cfg(feature = "lockdep")]
+pub use functions::KeGetCurrentProcessorNumberEx;
 pub use functions::{
     ExAcquireFastMutex, ExAcquireFastMutexUnsafe, ExAcquirePushLockExclusiveEx,
     ExAcquirePushLockSharedEx, ExAcquireResourceExclusiveLite, ExAcquireResourceSharedLite,
@@ -54,8 +56,6 @@ pub use functions::{
     ObReferenceObjectByHandle, ObfDereferenceObject, PsCreateSystemThread, PsTerminateSystemThread,
     ZwClose,
 };
-#[cfg(feature = "lockdep")]
-pub use functions::{KeGetCurrentProcessorNumberEx, KeIsExecutingDpc};
 pub use kernel::{
     _EVENT_TYPE, _KDPC_IMPORTANCE, _KWAIT_REASON, _TIMER_TYPE, _WAIT_TYPE, _WORK_QUEUE_TYPE,
     BOOLEAN, ERESOURCE, ERESOURCE_THREAD, EX_PUSH_LOCK, EX_RUNDOWN_REF, EX_SPIN_LOCK, FAST_MUTEX,
@@ -109,6 +109,25 @@ pub fn current_thread() -> PVOID {
     use functions::PsGetCurrentThread;
     // SAFETY: PsGetCurrentThread has no preconditions.
     unsafe { PsGetCurrentThread() }.cast()
+}
+
+#[cfg(all(windows, feature = "lockdep"))]
+unsafe extern "C" {
+    // Newer than the headers of some kits, so `wdk-sys` need not have a binding.
+    fn KeIsExecutingDpc() -> u32;
+}
+
+/// Whether a DPC is executing on the current processor.
+///
+/// # Safety
+///
+/// The IRQL is `DISPATCH_LEVEL`.
+#[cfg(feature = "lockdep")]
+pub unsafe fn is_executing_dpc() -> bool {
+    #[cfg(not(windows))]
+    use functions::KeIsExecutingDpc;
+    // SAFETY: The caller vouches for the IRQL.
+    unsafe { KeIsExecutingDpc() != 0 }
 }
 
 /// Defines a function that the kernel calls, in the kernel's calling convention: `extern "C"` as

@@ -15,6 +15,7 @@ use crate::{
     error::Error,
     exit::Exit,
     interrupt::Interrupt,
+    locks::{LockStat, Lockdep},
     manage,
     show::{self, DriverInfo, Report, Screen},
     transport::Transport,
@@ -105,6 +106,25 @@ impl<'a> Conduct<'a> {
             }
             Command::Test { names } => runs()?.test(names, &mut self.report)?,
             Command::Stress(stress) => runs()?.stress(stress, &mut self.report)?,
+            Command::Lockdep(watched) => {
+                // Asked before anything runs: a driver without it is told of at once.
+                Lockdep::read(client)?;
+                if let Some(stress) = watched.stress() {
+                    runs()?.stress(&stress, &mut self.report)?;
+                }
+                let lockdep = Lockdep::read(client)?;
+                self.screen.lockdep(&lockdep);
+                self.report.lockdep = Some(lockdep);
+            }
+            Command::LockStat(watched) => {
+                LockStat::read(client)?;
+                if let Some(stress) = watched.stress() {
+                    runs()?.stress(&stress, &mut self.report)?;
+                }
+                let lock_stat = LockStat::read(client)?;
+                self.screen.lock_stat(&lock_stat);
+                self.report.lock_stat = Some(lock_stat);
+            }
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod bars;
 mod driver;
+mod locks;
 mod report;
 mod runs;
 mod screen;

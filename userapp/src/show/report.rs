@@ -7,6 +7,7 @@ use crate::{
     catalog::Item,
     error::Error,
     exit::Exit,
+    locks::{LockStat, Lockdep},
     record::RunRecord,
     transport::{BugCheck, HostDescription, Leak},
 };
@@ -23,6 +24,12 @@ pub struct Report {
     /// What the driver can run, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub items: Option<Vec<Item>>,
+    /// The order of the driver's locks, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lockdep: Option<Lockdep>,
+    /// How often and for how long they are wanted and held, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lock_stat: Option<LockStat>,
     /// What ran, in that order.
     pub runs: Vec<RunRecord>,
     /// What was asked for and did not run, by name.
@@ -97,6 +104,8 @@ impl Default for Report {
             host: None,
             driver: None,
             items: None,
+            lockdep: None,
+            lock_stat: None,
             runs: Vec::new(),
             not_run: Vec::new(),
             leaks: None,
@@ -116,7 +125,8 @@ impl Report {
         self.bug_check = error.and_then(Error::bug_check).cloned();
         self.error = error.map(ToString::to_string);
         let left_behind = self.leaks.as_ref().is_some_and(|leaks| !leaks.is_empty());
-        let failed = left_behind || self.runs.iter().any(RunRecord::speaks_against);
+        let disordered = (self.lockdep.as_ref()).is_some_and(|it| !it.reports.is_empty());
+        let failed = left_behind || disordered || self.runs.iter().any(RunRecord::speaks_against);
         self.verdict = match error {
             Some(error) => error.exit(),
             None if failed => Exit::Failed,

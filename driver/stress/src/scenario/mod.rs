@@ -14,6 +14,8 @@
 mod broken_lock;
 mod busted;
 mod contenders;
+#[cfg(feature = "lockdep")]
+mod deadly_embrace;
 mod fast_mutex;
 mod guarded_mutex;
 mod hand_off;
@@ -65,6 +67,8 @@ pub static TABLE: &[&Scenario] = &[
     &hand_off::BUSTED,
     &busted::IRQL,
     &busted::REGION,
+    #[cfg(feature = "lockdep")]
+    &deadly_embrace::SCENARIO,
 ];
 
 /// A scenario, as it is listed.

@@ -54,12 +54,12 @@ impl Ask {
 
     /// The kernel has given the lock.
     pub(crate) fn acquired(self) -> Held {
-        let object = self.asked.and_then(|asked| {
+        let held = self.asked.and_then(|asked| {
             asked.note_level();
-            let held = asked.owner.push(asked.lock);
-            held.then_some(asked.lock.object)
+            let recorded = asked.owner.push(asked.lock);
+            recorded.then_some((asked.owner, asked.lock.object))
         });
-        Held { object }
+        Held { held }
     }
 }
 
@@ -118,7 +118,7 @@ impl Asked {
 /// A lock that is held; released when dropped.
 pub struct Held {
     /// `None`: it was not recorded.
-    object: Option<*const ()>,
+    held: Option<(Owner, *const ())>,
 }
 
 impl Held {
@@ -129,7 +129,8 @@ impl Held {
     }
 
     fn find(&self) -> Option<(*const (), &'static Context)> {
-        self.object.zip(Owner::current()?.context())
+        let (owner, object) = self.held?;
+        Some((object, owner.context()?))
     }
 }
 

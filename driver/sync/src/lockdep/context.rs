@@ -34,7 +34,7 @@ impl Owner {
             return None;
         }
         // SAFETY: The IRQL is DISPATCH_LEVEL where the function is called.
-        if irql == Dispatch::IRQL && unsafe { nt::KeIsExecutingDpc() } != 0 {
+        if irql == Dispatch::IRQL && unsafe { nt::is_executing_dpc() } {
             // SAFETY: The argument is optional.
             let processor = unsafe { nt::KeGetCurrentProcessorNumberEx(ptr::null_mut()) };
             // Odd, as no address of a thread is.
