@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use syncstress_protocol::{ItemDescriptor, ItemFlags, ItemKind, ParameterDescriptor};
 
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
 };
 
 /// A behaviour test or a stress scenario.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Item {
     /// Its number in the protocol.
     pub id: u32,
@@ -34,7 +35,7 @@ pub struct Item {
 }
 
 /// A parameter of a scenario.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Parameter {
     /// Its number in the protocol.
     pub id: u32,

@@ -1,10 +1,13 @@
 //! The command line.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::PathBuf, str::FromStr};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
-use crate::{exit::Exit, manage::Manage, parameters::Setting, transport::HostArguments};
+use crate::{
+    exit::Exit, manage::Manage, parameters::Setting, save::Target, transport::HostArguments,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -14,6 +17,11 @@ Examples:
   syncstress stress                                 every behaviour test, then every scenario
   syncstress stress resource --threads 8 --readers 24 --seconds 30
   syncstress lockdep '*' --seconds 1                the order of the driver's locks, after that
+  syncstress stress --profile smoke --save result.html --save result.json
+  syncstress sweep spinlock queued-spinlock --threads 1..8 --save sweep.html
+  syncstress soak --hours 2                         rounds of every scenario, and what they use
+  syncstress bench overhead                         what measuring costs
+  syncstress compare before.json after.json         ratios; fails on a regression
   syncstress --json stress > result.json            one JSON document, nothing else";
 
 /// Drives the syncstress driver: behaviour tests and stress runs of the locks of the NT kernel.
@@ -33,7 +41,7 @@ pub struct Cli {
 }
 
 /// How results are shown.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Display {
     /// Print one JSON document and nothing else
     #[arg(long, global = true)]
@@ -41,6 +49,10 @@ pub struct Display {
     /// Show the logs of runs that passed too, and the counts of each role
     #[arg(long, short, global = true)]
     pub verbose: bool,
+    /// Write the result into a file: .json, .html, .xml for build servers, or .csv; may be
+    /// given several times
+    #[arg(long, global = true, value_name = "FILE")]
+    pub save: Vec<Target>,
 }
 
 /// What to do.
@@ -67,6 +79,168 @@ pub enum Command {
     /// The driver on this Windows
     #[command(flatten)]
     Manage(Manage),
+    /// Run scenarios with every combination of threads, share of readers and hold time
+    Sweep(Sweep),
+    /// Run every scenario again and again, and watch what the process uses
+    Soak(Soak),
+    /// Measure the measurement
+    Bench {
+        /// What to measure
+        #[command(subcommand)]
+        what: Bench,
+    },
+    /// Show or convert a result that was saved as JSON
+    Report {
+        /// The result
+        #[arg(value_name = "RESULT.json")]
+        result: PathBuf,
+    },
+    /// Compare two results that were saved as JSON; fails if throughput was lost past the bound
+    Compare(Compare),
+    /// Print the JSON schema of results
+    Schema,
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+impl Command {
+    /// Its name, for the result.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::List => "list",
+            Self::Test { .. } => "test",
+            Self::Stress(_) => "stress",
+            Self::Lockdep(_) => "lockdep",
+            Self::LockStat(_) => "lock-stat",
+            Self::Sweep(_) => "sweep",
+            Self::Soak(_) => "soak",
+            Self::Bench { .. } => "bench overhead",
+            Self::Report { .. } => "report",
+            Self::Compare(_) => "compare",
+            Self::Schema => "schema",
+            Self::Completions { .. } => "completions",
+            Self::Man => "man",
+            Self::Manage(_) => "manage",
+        }
+    }
+}
+
+/// What to measure of the measurement.
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// What full measurement costs against none, per pass, in one run of one thread
+    Overhead {
+        /// Scenarios [default: every lock's]
+        #[arg(value_name = "SCENARIO")]
+        names: Vec<String>,
+        /// How long each runs
+        #[arg(long, value_name = "N", default_value_t = 3)]
+        seconds: u64,
+        /// The most that it may cost, in nanoseconds
+        #[arg(long, value_name = "NS", default_value_t = 15.0)]
+        bound: f64,
+    },
+}
+
+/// What to vary.
+#[derive(Debug, Args)]
+pub struct Sweep {
+    /// Names, beginnings of names, or globs
+    #[arg(value_name = "SCENARIO", required = true)]
+    pub names: Vec<String>,
+    /// Workers in all: a number, a range A..B whose numbers double, or a list A,B,C
+    #[arg(long, value_name = "LIST", default_value = "1..8")]
+    pub threads: Values,
+    /// Readers of a hundred workers, where a scenario has readers: a number or a list
+    #[arg(long = "read-share", value_name = "LIST", default_value = "50")]
+    pub read_share: Values,
+    /// Hold times in microseconds: a number or a list
+    #[arg(long, value_name = "LIST", default_value = "0")]
+    pub hold: Values,
+    /// How long each run takes
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seconds: u64,
+}
+
+/// How long to go on.
+#[derive(Debug, Args)]
+pub struct Soak {
+    /// How many hours
+    #[arg(long, value_name = "N", default_value_t = 1.0)]
+    pub hours: f64,
+    /// How long each scenario runs in a round
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub seconds: u64,
+}
+
+/// What to compare.
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// The result to compare with
+    #[arg(value_name = "BEFORE.json")]
+    pub before: PathBuf,
+    /// The result that is compared
+    #[arg(value_name = "AFTER.json")]
+    pub after: PathBuf,
+    /// How many parts of a hundred of the throughput may be lost
+    #[arg(long, value_name = "PERCENT", default_value_t = 20)]
+    pub bound: u8,
+}
+
+/// Numbers on the command line: `4`, `1..8` (which doubles: 1, 2, 4, 8) or `1,3,5`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Values(pub Vec<u64>);
+
+impl FromStr for Values {
+    type Err = String;
+
+    fn from_str(typed: &str) -> Result<Self, String> {
+        let number = |text: &str| {
+            text.parse::<u64>()
+                .map_err(|error| format!("`{text}` is no number: {error}"))
+        };
+        if let Some((first, last)) = typed.split_once("..") {
+            let (first, last) = (number(first)?.max(1), number(last)?);
+            if first > last {
+                return Err(format!("from {first} on there is no {last}"));
+            }
+            let doubled = std::iter::successors(Some(first), |it| it.checked_mul(2));
+            let mut values: Vec<u64> = doubled.take_while(|it| *it < last).collect();
+            values.push(last);
+            return Ok(Self(values));
+        }
+        typed
+            .split(',')
+            .map(number)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
+/// How much to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    /// 20 seconds, over all scenarios
+    Smoke,
+    /// 3 minutes, over all scenarios
+    Standard,
+}
+
+impl Profile {
+    /// How long every one of so many scenarios runs: at least a second.
+    pub fn seconds_of(self, scenarios: usize) -> u64 {
+        let all: u64 = match self {
+            Self::Smoke => 20,
+            Self::Standard => 180,
+        };
+        all.checked_div(scenarios as u64).unwrap_or(all).max(1)
+    }
 }
 
 /// What the driver is to have run before it is asked.
@@ -92,6 +266,8 @@ impl Watched {
             threads: self.threads,
             readers: None,
             seconds: self.seconds,
+            profile: None,
+            repeat: 1,
             params: Vec::new(),
         })
     }
@@ -113,6 +289,12 @@ pub struct Stress {
     /// The parameter `seconds` of every scenario that takes it
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
+    /// How much to run in all, in place of --seconds
+    #[arg(long, value_name = "PROFILE", conflicts_with = "seconds")]
+    pub profile: Option<Profile>,
+    /// How many times every scenario runs
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
     /// Any parameter that `syncstress list` shows, for every scenario that takes it
     #[arg(long = "param", value_name = "NAME=VALUE")]
     params: Vec<Setting>,
@@ -175,6 +357,26 @@ mod tests {
             .map(|it| (it.name.as_str(), it.value))
             .collect();
         assert_eq!(settings, [("seconds", 3), ("hold", 7)]);
+    }
+
+    #[test]
+    fn values_are_numbers_ranges_and_lists() {
+        let values = |typed: &str| typed.parse::<Values>().map(|it| it.0);
+        assert_eq!(values("4"), Ok(vec![4]));
+        assert_eq!(values("1..8"), Ok(vec![1, 2, 4, 8]));
+        assert_eq!(values("1..6"), Ok(vec![1, 2, 4, 6]));
+        assert_eq!(values("0,10,100"), Ok(vec![0, 10, 100]));
+        for wrong in ["", "a", "8..1", "1,,2", "1..x"] {
+            assert!(values(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_profile_shares_its_time_among_the_scenarios() {
+        assert_eq!(Profile::Smoke.seconds_of(16), 1);
+        assert_eq!(Profile::Smoke.seconds_of(100), 1);
+        assert_eq!(Profile::Standard.seconds_of(16), 11);
+        assert_eq!(Profile::Standard.seconds_of(0), 180);
     }
 
     #[test]

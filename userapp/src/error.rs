@@ -1,5 +1,7 @@
 //! Errors of the user's world: what the program says instead of doing what it was asked for.
 
+use std::path::PathBuf;
+
 use crate::{
     client::ClientError,
     exit::Exit,
@@ -17,6 +19,14 @@ pub enum Error {
         what: String,
         /// What would be right.
         hint: Option<String>,
+    },
+    /// A file cannot be read or written.
+    #[error("{}: {why}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
     },
     /// The driver cannot be reached, or did not do what it was asked for.
     #[error(transparent)]
@@ -84,7 +94,7 @@ impl Error {
     /// How the program ends on it.
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::Usage { .. } => Exit::Usage,
+            Self::Usage { .. } | Self::File { .. } => Exit::Usage,
             Self::System(_) => Exit::Failed,
             Self::Stuck { .. } => Exit::Protocol,
             Self::Client(error) => match error {

@@ -1,9 +1,10 @@
 //! How evenly a lock was given to those who wanted it.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Two measures over the shares of equals.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fairness {
     /// The smallest share over the largest: 1 is even, 0 means that somebody got nothing.
     pub min_over_max: f64,

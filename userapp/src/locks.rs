@@ -1,6 +1,7 @@
 //! What the driver knows of its own locks: what was asked for, in the words that are shown.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use syncstress_protocol::{
     LockClass, LockFeatures, LockOrder, LockProblem, LockReport, LockStatistics, LockTimes,
     LockWatch, SourceLine, TableUse,
@@ -18,7 +19,7 @@ const HINT: &str = "`cargo xtask build --release --lockdep` builds a driver that
                     locks; give it with `--driver target/kit/x64/release/lockdep/syncstress.sys`";
 
 /// The order of the driver's locks.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Lockdep {
     /// Classes of locks, by their number.
     pub classes: Vec<Class>,
@@ -31,7 +32,7 @@ pub struct Lockdep {
 }
 
 /// How often and for how long the driver's locks are wanted and held.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct LockStat {
     /// The classes of which a lock was asked for, the most contended first.
     pub classes: Vec<ClassStat>,
@@ -40,7 +41,7 @@ pub struct LockStat {
 }
 
 /// All locks that one line of source makes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Class {
     /// As NT calls it.
     pub kind: String,
@@ -53,7 +54,7 @@ pub struct Class {
 }
 
 /// A line of source.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Place {
     /// The end of its path.
     pub file: String,
@@ -64,7 +65,7 @@ pub struct Place {
 }
 
 /// A lock that was asked for under another.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Order {
     /// The number of the class that was held.
     pub held: u32,
@@ -81,7 +82,7 @@ pub struct Order {
 }
 
 /// Something that is wrong.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// What.
     pub problem: Word,
@@ -92,10 +93,10 @@ pub struct Finding {
 }
 
 /// A table that was full.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FullTable {
     /// Of what.
-    pub table: &'static str,
+    pub table: String,
     /// For how many there is room.
     pub capacity: u32,
     /// How often there was none.
@@ -103,7 +104,7 @@ pub struct FullTable {
 }
 
 /// What was counted and measured for a class. Times are in nanoseconds.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ClassStat {
     /// The class.
     pub class: Class,
@@ -120,7 +121,7 @@ pub struct ClassStat {
 }
 
 /// Times, in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Times {
     /// How many.
     pub count: u64,
@@ -216,7 +217,7 @@ fn full_tables(watch: &LockWatch) -> Vec<FullTable> {
     ];
     let full = tables.into_iter().filter(|(_, table)| table.lost != 0);
     full.map(|(name, table)| FullTable {
-        table: name,
+        table: name.to_owned(),
         capacity: table.capacity,
         lost: table.lost,
     })

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use syncstress_protocol::{ItemKind, Verdict, WorkerDetail, WorkerReport};
 
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
 };
 
 /// How a run came out, as the program judges it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Every check held.
@@ -53,14 +54,14 @@ impl Outcome {
 }
 
 /// One run and its result. Times are in the unit that their name ends in.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RunRecord {
     /// The item's name.
     pub name: String,
     /// What the item is.
     pub kind: Word,
     /// Whether the item is a stress scenario.
-    #[serde(skip)]
+    #[serde(default)]
     pub is_scenario: bool,
     /// What it is about.
     pub primitive: Word,
@@ -71,7 +72,8 @@ pub struct RunRecord {
     /// How it came out.
     pub outcome: Outcome,
     /// Why it could not be run, where that is so.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", skip_deserializing)]
+    #[schemars(with = "Option<String>")]
     pub status: Option<NtStatus>,
     /// How long it took.
     pub elapsed_seconds: f64,
@@ -93,10 +95,13 @@ pub struct RunRecord {
     /// How long after their due time timers' DPCs ran.
     pub lateness: Option<Latency>,
     /// Violations of the IRQL.
+    #[serde(default)]
     pub irql_violations: u64,
     /// Violations of the APC state.
+    #[serde(default)]
     pub apc_violations: u64,
     /// Figures of the whole run, by name.
+    #[serde(default)]
     pub metrics: BTreeMap<String, Figure>,
     /// The counts of each role.
     pub roles: Vec<RoleRecord>,
@@ -109,7 +114,7 @@ pub struct RunRecord {
 }
 
 /// A figure of a whole run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Figure {
     /// Its value.
     pub value: f64,
@@ -118,7 +123,7 @@ pub struct Figure {
 }
 
 /// Counts of several workers.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Totals {
     /// How many workers these are.
     pub worker_count: usize,
@@ -139,7 +144,7 @@ pub struct Totals {
 }
 
 /// What the workers of one role did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RoleRecord {
     /// The role.
     pub role: Word,
@@ -150,10 +155,13 @@ pub struct RoleRecord {
     pub failures: u64,
     /// How evenly they got the lock.
     pub fairness: Option<Fairness>,
+    /// Their waits; none of those that do not wait.
+    #[serde(default)]
+    pub wait: Option<Latency>,
 }
 
 /// What one worker did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct WorkerRecord {
     /// Its number within the run.
     pub index: u32,
@@ -238,7 +246,18 @@ impl RunRecord {
             };
             (clean(metric.name.as_str(), false), figure)
         });
+        let roles = self.roles.into_iter().map(|role| {
+            let of_role = measured.details.iter().zip(&measured.waits);
+            let waits = of_role
+                .filter(|(worker, _)| wire::role(worker.role) == role.role)
+                .filter_map(|(_, waits)| waits.as_ref());
+            RoleRecord {
+                wait: Latency::of(waits),
+                ..role
+            }
+        });
         Self {
+            roles: roles.collect(),
             wait: Latency::of(measured.waits.iter().flatten()),
             hold: Latency::of(measured.holds.iter().flatten()),
             lateness: Latency::of(measured.lateness.iter().flatten()),
@@ -329,6 +348,7 @@ impl RoleRecord {
                 .iter()
                 .fold(0, |sum, it| sum.saturating_add(it.failures)),
             fairness: Fairness::of(&shares),
+            wait: None,
         }
     }
 }

@@ -1,8 +1,12 @@
 //! The commands: from a parsed command line to a verdict.
 
+mod bench;
 mod runs;
+mod soak;
+mod sweep;
 #[cfg(test)]
 mod tests;
+mod without_driver;
 
 use std::{ffi::OsString, mem};
 
@@ -17,6 +21,7 @@ use crate::{
     interrupt::Interrupt,
     locks::{LockStat, Lockdep},
     manage,
+    save::Target,
     show::{self, DriverInfo, Report, Screen},
     transport::Transport,
 };
@@ -39,10 +44,17 @@ pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) ->
     if let Command::Manage(command) = &cli.command {
         return manage::main(command, cli.display.json);
     }
+    let screen = Screen::new(&cli.display);
+    if let Some(ended) = without_driver::carry_out(&cli, screen) {
+        return ended.unwrap_or_else(|error| {
+            show::error(&error);
+            error.exit()
+        });
+    }
     let interrupt = Interrupt::watch();
-    let mut conduct = Conduct::new(&cli.command, Screen::new(cli.display), &interrupt);
+    let mut conduct = Conduct::new(&cli.command, screen, &interrupt);
     let ended = cli.host.load().and_then(|transport| conduct.on(transport));
-    conduct.finish(ended.err().as_ref())
+    conduct.finish(ended.err().as_ref(), &cli.display.save)
 }
 
 /// One command being carried out.
@@ -60,7 +72,10 @@ impl<'a> Conduct<'a> {
             command,
             screen,
             interrupt,
-            report: Report::default(),
+            report: Report {
+                command: command.name().to_owned(),
+                ..Report::default()
+            },
         }
     }
 
@@ -97,7 +112,12 @@ impl<'a> Conduct<'a> {
         let runs = || runs::Runs::new(client, self.screen, self.interrupt);
         match self.command {
             // Those were carried out before any driver was loaded.
-            Command::Manage(_) => {}
+            Command::Manage(_)
+            | Command::Report { .. }
+            | Command::Compare(_)
+            | Command::Schema
+            | Command::Completions { .. }
+            | Command::Man => {}
             Command::Info => self.screen.info(&self.report),
             Command::List => {
                 let items = catalog::read(client)?;
@@ -125,12 +145,15 @@ impl<'a> Conduct<'a> {
                 self.screen.lock_stat(&lock_stat);
                 self.report.lock_stat = Some(lock_stat);
             }
+            Command::Sweep(sweep) => runs()?.sweep(sweep, &mut self.report)?,
+            Command::Soak(soak) => runs()?.soak(soak, &mut self.report)?,
+            Command::Bench { what } => runs()?.bench(what, &mut self.report)?,
         }
         Ok(())
     }
 
     /// Judges, and shows the verdict or the JSON document.
-    fn finish(mut self, error: Option<&Error>) -> Exit {
+    fn finish(mut self, error: Option<&Error>, save: &[Target]) -> Exit {
         let report = &mut self.report;
         report.judge(error);
         match (&report.bug_check, error) {
@@ -142,6 +165,12 @@ impl<'a> Conduct<'a> {
             Screen::json(report);
         } else if report.has_results() {
             self.screen.verdict(report);
+        }
+        for target in save {
+            if let Err(error) = target.write(report) {
+                show::error(&error);
+                return error.exit();
+            }
         }
         report.verdict
     }

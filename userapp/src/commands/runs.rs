@@ -8,7 +8,7 @@ use crate::{
     client::Client,
     error::Error,
     interrupt::Interrupt,
-    parameters::{self, Values},
+    parameters::{self, Setting, Values},
     record::RunRecord,
     run::Runner,
     selection::select,
@@ -18,16 +18,16 @@ use crate::{
 /// What both commands need.
 pub struct Runs<'a> {
     runner: Runner<'a>,
-    screen: Screen,
+    pub(super) screen: Screen,
     interrupt: &'a Interrupt,
-    catalog: Vec<Item>,
-    bars: Bars,
+    pub(super) catalog: Vec<Item>,
+    pub(super) bars: Bars,
 }
 
 /// A run to come.
-struct Planned<'a> {
-    item: &'a Item,
-    values: Values,
+pub(super) struct Planned<'a> {
+    pub(super) item: &'a Item,
+    pub(super) values: Values,
 }
 
 impl<'a> Planned<'a> {
@@ -70,8 +70,18 @@ impl<'a> Runs<'a> {
             ended = self.tests(&self.planned_tests(&[])?, report, |_| {});
             self.screen.tests_in_short(&report.runs);
         }
+        self.scenarios(ended, &scenarios, report)
+    }
+
+    /// Runs scenarios, and shows them all when the last one has ended.
+    pub(super) fn scenarios(
+        &self,
+        ended: Result<(), Error>,
+        planned: &[Planned<'_>],
+        report: &mut Report,
+    ) -> Result<(), Error> {
         let first = report.runs.len();
-        let ended = self.all(ended, &scenarios, report, |planned| self.scenario(planned));
+        let ended = self.all(ended, planned, report, |planned| self.scenario(planned));
         self.bars.clear();
         self.screen.scenarios(&report.runs[first..]);
         ended
@@ -84,15 +94,22 @@ impl<'a> Runs<'a> {
 
     fn planned_scenarios(&self, stress: &Stress) -> Result<Vec<Planned<'_>>, Error> {
         let items = select(&self.catalog, ItemKind::Scenario, &stress.names)?;
-        let settings = stress.settings();
+        let mut settings = stress.settings();
         parameters::check_names(&items, &settings)?;
+        if let Some(profile) = stress.profile {
+            settings.push(Setting {
+                name: "seconds".to_owned(),
+                value: profile.seconds_of(items.len()),
+            });
+        }
         let plan = |item| {
             Ok(Planned {
                 item,
                 values: parameters::values_for(item, &settings)?,
             })
         };
-        items.into_iter().map(plan).collect()
+        let times = 0..stress.repeat;
+        times.flat_map(|_| &items).map(|item| plan(*item)).collect()
     }
 
     fn tests(
@@ -113,7 +130,10 @@ impl<'a> Runs<'a> {
         ended
     }
 
-    fn scenario(&self, Planned { item, values }: &Planned<'_>) -> Result<RunRecord, Error> {
+    pub(super) fn scenario(
+        &self,
+        Planned { item, values }: &Planned<'_>,
+    ) -> Result<RunRecord, Error> {
         let bar = self.bars.scenario(&item.name);
         let mut look = |progress: &_| follow(&bar, progress);
         let record = self.runner.run(item, values, &mut look)?;
@@ -123,7 +143,7 @@ impl<'a> Runs<'a> {
 
     /// Does `each` until one ends early or the user does not want more; the rest is put down as not
     /// run, and all of it if what was before has `ended` early.
-    fn all(
+    pub(super) fn all(
         &self,
         mut ended: Result<(), Error>,
         planned: &[Planned<'_>],

@@ -87,7 +87,7 @@ fn driver(verdict_of: fn(u32) -> Result<Verdict, TransportError>) -> Fake {
 fn carry_out(arguments: &[&str], driver: Fake, interrupt: &Interrupt) -> Report {
     let line = [&["syncstress", "--json"], arguments].concat();
     let cli = Cli::try_parse_from(line).unwrap();
-    let mut conduct = Conduct::new(&cli.command, Screen::new(cli.display), interrupt);
+    let mut conduct = Conduct::new(&cli.command, Screen::new(&cli.display), interrupt);
     let ended = conduct.on(Box::new(driver));
     conduct.report.judge(ended.err().as_ref());
     conduct.report

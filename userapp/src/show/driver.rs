@@ -29,7 +29,7 @@ impl Screen {
         let image = report.host.as_ref().and_then(|host| host.driver.as_deref());
         let limits = &driver.limits;
         let rows = [
-            ("tool", report.syncstress.to_owned()),
+            ("tool", report.syncstress.clone()),
             (
                 "driver image",
                 image

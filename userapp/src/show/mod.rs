@@ -7,9 +7,9 @@ mod report;
 mod runs;
 mod screen;
 mod table;
-mod units;
+pub mod units;
 mod verdict;
 
 pub use bars::{Bars, follow};
-pub use report::{DriverInfo, Report};
-pub use screen::{Screen, error};
+pub use report::{DriverInfo, Overhead, Report, Round, Usage};
+pub use screen::{BOLD, DIM, GREEN, RED, Screen, error};

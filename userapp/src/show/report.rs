@@ -1,10 +1,12 @@
 //! Everything that came out of one command: what `--json` prints, and what the verdict is made of.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use syncstress_protocol::VersionReply;
 
 use crate::{
     catalog::Item,
+    environment::Environment,
     error::Error,
     exit::Exit,
     locks::{LockStat, Lockdep},
@@ -13,25 +15,37 @@ use crate::{
 };
 
 /// The JSON document. Fields are added to it, and none changes its meaning.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     /// The version of this program.
-    pub syncstress: &'static str,
+    pub syncstress: String,
+    /// The command that was carried out.
+    #[serde(default)]
+    pub command: String,
+    /// Where and when.
+    #[serde(default)]
+    pub environment: Environment,
     /// On what the driver ran.
     pub host: Option<HostDescription>,
     /// What the driver says of itself.
     pub driver: Option<DriverInfo>,
     /// What the driver can run, where that was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items: Option<Vec<Item>>,
     /// The order of the driver's locks, where that was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lockdep: Option<Lockdep>,
     /// How often and for how long they are wanted and held, where that was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock_stat: Option<LockStat>,
     /// What ran, in that order.
     pub runs: Vec<RunRecord>,
+    /// What measuring costs, where that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overheads: Vec<Overhead>,
+    /// What the process was using after each round, where that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rounds: Vec<Round>,
     /// What was asked for and did not run, by name.
     pub not_run: Vec<String>,
     /// What the driver left behind at unload; none where it was not unloaded by this program.
@@ -48,8 +62,58 @@ pub struct Report {
     pub exit_code: u8,
 }
 
+/// What measuring costs in one scenario with one thread: passes with it and without it in turns, in
+/// one run.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Overhead {
+    /// The scenario.
+    pub scenario: String,
+    /// The median time of a pass that is not measured.
+    pub bare_ns: f64,
+    /// The median time of one that is.
+    pub measured_ns: f64,
+    /// The difference.
+    pub difference_ns: f64,
+    /// What it may be at most.
+    pub bound_ns: f64,
+}
+
+impl Overhead {
+    /// Whether it is beyond its bound.
+    pub fn is_too_much(&self) -> bool {
+        self.difference_ns > self.bound_ns
+    }
+}
+
+/// One round of a soak: every scenario once.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Round {
+    /// Its number, from 1 on.
+    pub number: u64,
+    /// When it ended, in seconds since the first began.
+    pub ended_seconds: f64,
+    /// Acquisitions in it.
+    pub acquisitions: u64,
+    /// The scenarios of it that speak against the driver.
+    pub against: Vec<String>,
+    /// What this process, with the kernel in it where that is so, was using then; none where the
+    /// system does not tell.
+    pub usage: Option<Usage>,
+}
+
+/// What a process is using.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Usage {
+    /// Resident memory.
+    pub memory_kib: u64,
+    /// Threads.
+    pub threads: u64,
+    /// Open file descriptors.
+    pub descriptors: u64,
+}
+
 /// What the driver says of itself.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct DriverInfo {
     /// Major, minor and patch.
     pub version: String,
@@ -64,7 +128,7 @@ pub struct DriverInfo {
 }
 
 /// The limits that the driver publishes and enforces.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct LimitsInfo {
     /// Worker threads in one run.
     pub threads_per_run: u32,
@@ -100,13 +164,17 @@ impl From<&VersionReply> for DriverInfo {
 impl Default for Report {
     fn default() -> Self {
         Self {
-            syncstress: env!("CARGO_PKG_VERSION"),
+            syncstress: env!("CARGO_PKG_VERSION").to_owned(),
+            command: String::new(),
+            environment: Environment::now(),
             host: None,
             driver: None,
             items: None,
             lockdep: None,
             lock_stat: None,
             runs: Vec::new(),
+            overheads: Vec::new(),
+            rounds: Vec::new(),
             not_run: Vec::new(),
             leaks: None,
             bug_check: None,
@@ -126,7 +194,11 @@ impl Report {
         self.error = error.map(ToString::to_string);
         let left_behind = self.leaks.as_ref().is_some_and(|leaks| !leaks.is_empty());
         let disordered = (self.lockdep.as_ref()).is_some_and(|it| !it.reports.is_empty());
-        let failed = left_behind || disordered || self.runs.iter().any(RunRecord::speaks_against);
+        let failed = left_behind
+            || disordered
+            || self.runs.iter().any(RunRecord::speaks_against)
+            || self.rounds.iter().any(|round| !round.against.is_empty())
+            || self.overheads.iter().any(Overhead::is_too_much);
         self.verdict = match error {
             Some(error) => error.exit(),
             None if failed => Exit::Failed,

@@ -23,7 +23,7 @@ pub struct Screen {
 
 impl Screen {
     /// A screen as the command line wants it.
-    pub const fn new(display: DisplayArguments) -> Self {
+    pub const fn new(display: &DisplayArguments) -> Self {
         Self {
             silent: display.json,
             verbose: display.verbose,
@@ -36,7 +36,7 @@ impl Screen {
     }
 
     /// Prints one line. Nobody is told if standard output is closed: there is nobody to tell.
-    pub(super) fn line(self, text: impl Display) {
+    pub fn line(self, text: impl Display) {
         if !self.silent {
             let _ = writeln!(anstream::stdout(), "{text}");
         }

@@ -23,8 +23,8 @@ impl Fake {
             answer: Arc::new(answer),
             leaks: Vec::new(),
             host: HostDescription {
-                name: "fake",
-                phrase: "a fake driver",
+                name: "fake".into(),
+                phrase: "a fake driver".into(),
                 is_windows: false,
                 driver: None,
                 missing_imports: Vec::new(),

@@ -29,8 +29,8 @@ impl InProcess {
         let kernel = boot(processors)?;
         let engine = kernel.run(|| Engine::new(version()))??;
         let host = HostDescription {
-            name: "in-process",
-            phrase: "nthost's kernel in process",
+            name: "in-process".into(),
+            phrase: "nthost's kernel in process".into(),
             is_windows: false,
             driver: None,
             missing_imports: Vec::new(),

@@ -4,9 +4,10 @@
 //! above speaks to these two traits. Which transports there are depends on the operating system,
 //! and this module, with `Cargo.toml`, is the one place that asks for it.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use crate::status::NtStatus;
+use crate::{status::NtStatus, wire::Word};
 
 #[cfg(test)]
 pub mod fake;
@@ -66,12 +67,12 @@ pub trait Handle: Send + Sync {
 }
 
 /// On what a driver runs, said with every result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostDescription {
     /// The host's name, as `--host` takes it.
-    pub name: &'static str,
+    pub name: Word,
     /// The host in a phrase that can follow "on".
-    pub phrase: &'static str,
+    pub phrase: Word,
     /// Whether that is the kernel of Windows. Nothing else proves anything about Windows.
     pub is_windows: bool,
     /// The driver image that was loaded, where this program loaded one.
@@ -82,7 +83,7 @@ pub struct HostDescription {
 
 impl std::fmt::Display for HostDescription {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.phrase)?;
+        f.write_str(&self.phrase)?;
         if !self.is_windows {
             f.write_str(", not Windows")?;
         }
@@ -91,12 +92,12 @@ impl std::fmt::Display for HostDescription {
 }
 
 /// Something that the driver did not free.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Leak(pub String);
 
 /// A bug check: the kernel that ran the driver is gone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BugCheck {
     /// The report for people, as the host wrote it.
     pub text: String,

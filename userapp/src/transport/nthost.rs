@@ -36,8 +36,8 @@ impl Nthost {
             .map_err(|stop| cannot("the driver does not start its device", &stop))?;
         let missing = [runtime.missing_imports(), driver.missing_imports()].concat();
         let host = HostDescription {
-            name: "nthost",
-            phrase: "nthost",
+            name: "nthost".into(),
+            phrase: "nthost".into(),
             is_windows: false,
             driver: Some(images.driver.display().to_string()),
             missing_imports: missing,

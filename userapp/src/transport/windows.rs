@@ -45,8 +45,8 @@ impl Installed {
     pub const fn new() -> Self {
         Self {
             host: HostDescription {
-                name: "Windows",
-                phrase: "Windows",
+                name: "Windows".into(),
+                phrase: "Windows".into(),
                 is_windows: true,
                 driver: None,
                 missing_imports: Vec::new(),

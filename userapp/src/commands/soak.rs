@@ -1,0 +1,101 @@
+//! `soak`: every scenario again and again, with an eye on what the process uses.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use super::runs::{Planned, Runs};
+use crate::{
+    cli::Soak,
+    error::Error,
+    parameters::{Setting, values_for},
+    record::RunRecord,
+    selection::select,
+    show::{
+        DIM, Report, Round, Usage,
+        units::{count, seconds},
+    },
+};
+
+impl Runs<'_> {
+    /// Runs rounds until the time is over or the user has enough. Of what passed, the last round is
+    /// kept, and of what did not, everything, so a soak of days does not fill memory.
+    pub fn soak(&self, soak: &Soak, report: &mut Report) -> Result<(), Error> {
+        let length = Duration::try_from_secs_f64(soak.hours * 3600.0)
+            .map_err(|error| Error::usage(format!("{} hours: {error}", soak.hours), None))?;
+        let items = select(&self.catalog, syncstress_protocol::ItemKind::Scenario, &[])?;
+        let setting = Setting {
+            name: "seconds".to_owned(),
+            value: soak.seconds,
+        };
+        let settings = [setting];
+        let plan = |item| {
+            let values = values_for(item, &settings)?;
+            Ok(Planned { item, values })
+        };
+        let planned: Vec<Planned<'_>> =
+            items.into_iter().map(plan).collect::<Result<_, Error>>()?;
+        let began = Instant::now();
+        let mut number = 0;
+        let mut ended = Ok(());
+        while ended.is_ok() && !report.interrupted && (number == 0 || began.elapsed() < length) {
+            number += 1;
+            report.runs.retain(RunRecord::speaks_against);
+            let first = report.runs.len();
+            ended = self.all(Ok(()), &planned, report, |planned| self.scenario(planned));
+            self.bars.clear();
+            let round = round(number, began.elapsed(), &report.runs[first..]);
+            self.screen.line(line(&round));
+            report.rounds.push(round);
+        }
+        self.screen.scenarios(&report.runs);
+        ended
+    }
+}
+
+fn round(number: u64, ended: Duration, runs: &[RunRecord]) -> Round {
+    let against = runs.iter().filter(|run| run.speaks_against());
+    let acquisitions = runs.iter().map(|run| run.totals.acquisitions);
+    Round {
+        number,
+        ended_seconds: ended.as_secs_f64(),
+        acquisitions: acquisitions.fold(0, u64::saturating_add),
+        against: against.map(|run| run.name.clone()).collect(),
+        usage: usage(),
+    }
+}
+
+fn line(round: &Round) -> String {
+    let usage = round.usage.map_or_else(String::new, |it| {
+        format!(
+            ", {} KiB, {} threads, {} descriptors",
+            it.memory_kib, it.threads, it.descriptors
+        )
+    });
+    let against = if round.against.is_empty() {
+        String::new()
+    } else {
+        format!(", AGAINST: {}", round.against.join(", "))
+    };
+    format!(
+        "{DIM}round {:4} at {:>8}{DIM:#}  {} acquisitions{usage}{against}",
+        round.number,
+        seconds(round.ended_seconds),
+        count(round.acquisitions),
+    )
+}
+
+/// What this process uses, as Linux tells it; elsewhere nobody is asked.
+fn usage() -> Option<Usage> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse().ok()
+    };
+    Some(Usage {
+        memory_kib: field("VmRSS:")?,
+        threads: field("Threads:")?,
+        descriptors: fs::read_dir("/proc/self/fd").ok()?.count() as u64,
+    })
+}

@@ -1,0 +1,146 @@
+//! `sweep`: every combination of threads, share of readers and hold time.
+
+use super::runs::{Planned, Runs};
+use crate::{
+    catalog::Item,
+    cli::Sweep,
+    error::Error,
+    parameters::{Setting, values_for},
+    selection::select,
+    show::Report,
+};
+
+impl Runs<'_> {
+    /// Runs the scenarios that are named with every combination, and shows them.
+    pub fn sweep(&self, sweep: &Sweep, report: &mut Report) -> Result<(), Error> {
+        let items = select(
+            &self.catalog,
+            syncstress_protocol::ItemKind::Scenario,
+            &sweep.names,
+        )?;
+        let mut planned = Vec::new();
+        for item in items {
+            for settings in combinations(item, sweep) {
+                let values = values_for(item, &settings)?;
+                planned.push(Planned { item, values });
+            }
+        }
+        self.scenarios(Ok(()), &planned, report)
+    }
+}
+
+fn takes(item: &Item, name: &str) -> bool {
+    item.parameters
+        .iter()
+        .any(|parameter| parameter.name == name)
+}
+
+/// The settings of each run of a scenario, those first that vary slowest. What it does not take does
+/// not vary.
+fn combinations(item: &Item, sweep: &Sweep) -> Vec<Vec<Setting>> {
+    let setting = |name: &str, value| Setting {
+        name: name.to_owned(),
+        value,
+    };
+    let of = |name: &str, values: &[u64]| -> Vec<Option<u64>> {
+        if takes(item, name) {
+            values.iter().copied().map(Some).collect()
+        } else {
+            vec![None]
+        }
+    };
+    let mut all = Vec::new();
+    for hold in of("hold", &sweep.hold.0) {
+        for share in of("readers", &sweep.read_share.0) {
+            for threads in of("threads", &sweep.threads.0) {
+                let mut settings = vec![setting("seconds", sweep.seconds)];
+                settings.extend(hold.map(|hold| setting("hold", hold)));
+                settings.extend(
+                    workers(item, threads, share).map(|(name, count)| setting(name, count)),
+                );
+                if !all.contains(&settings) {
+                    all.push(settings);
+                }
+            }
+        }
+    }
+    all
+}
+
+/// How many threads of each sort there are, of so many in all and so many readers in a hundred: at
+/// least as many as the scenario needs.
+fn workers(
+    item: &Item,
+    threads: Option<u64>,
+    share: Option<u64>,
+) -> impl Iterator<Item = (&'static str, u64)> {
+    let at_least = |name: &str, value: u64| {
+        let parameter = item.parameters.iter().find(|it| it.name == name);
+        parameter.map_or(value, |it| value.max(it.minimum))
+    };
+    let readers = threads.zip(share).map(|(threads, share)| {
+        let wanted = (threads * share.min(100) + 50) / 100;
+        at_least("readers", wanted)
+    });
+    let writers =
+        threads.map(|threads| at_least("threads", threads.saturating_sub(readers.unwrap_or(0))));
+    let writers = writers.map(|count| ("threads", count));
+    writers
+        .into_iter()
+        .chain(readers.map(|count| ("readers", count)))
+}
+
+#[cfg(test)]
+mod tests {
+    use syncstress_protocol::ItemKind;
+
+    use super::*;
+    use crate::{catalog::samples, cli::Values};
+
+    fn sweep() -> Sweep {
+        Sweep {
+            names: Vec::new(),
+            threads: Values(vec![1, 4]),
+            read_share: Values(vec![0, 75]),
+            hold: Values(vec![0, 10]),
+            seconds: 2,
+        }
+    }
+
+    fn planned(parameters: &[(&str, u64)]) -> Vec<Vec<(String, u64)>> {
+        let mut item = samples::item(1, ItemKind::Scenario, "a", false);
+        let named = parameters.iter().zip(1..);
+        item.parameters = named
+            .map(|((name, minimum), id)| samples::parameter(id, name, *minimum..=100))
+            .collect();
+        let combinations = combinations(&item, &sweep());
+        let plain = |settings: Vec<Setting>| {
+            let settings = settings.into_iter();
+            settings.map(|it| (it.name, it.value)).collect()
+        };
+        combinations.into_iter().map(plain).collect()
+    }
+
+    #[test]
+    fn what_a_scenario_does_not_take_does_not_vary() {
+        assert_eq!(planned(&[("threads", 1), ("hold", 0)]).len(), 4);
+        assert_eq!(planned(&[("threads", 1)]).len(), 2);
+        assert_eq!(planned(&[]).len(), 1);
+    }
+
+    #[test]
+    fn readers_are_a_share_of_all_threads() {
+        let all = planned(&[("threads", 1), ("readers", 0), ("hold", 0)]);
+        let pair = |threads: u64, readers: u64| {
+            let wanted = [
+                ("threads".to_owned(), threads),
+                ("readers".to_owned(), readers),
+            ];
+            all.iter()
+                .any(|it| wanted.iter().all(|setting| it.contains(setting)))
+        };
+        assert!(pair(4, 0) && pair(1, 3) && pair(1, 0));
+        // At least one writer, though three quarters of one thread read.
+        assert!(pair(1, 1));
+    }
+}

@@ -1,0 +1,461 @@
+//! Results as one page that needs nothing else: style and plots are in it, and no script.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::plot::{self, Axis, COLOURS, Growth, MOST_SERIES, Series};
+use crate::{
+    exit::Exit,
+    latency::Latency,
+    record::{Outcome, RunRecord},
+    show::{
+        Report,
+        units::{count, nanoseconds, percent, rate, seconds},
+    },
+};
+
+const STYLE: &str = include_str!("report.css");
+
+/// The page.
+///
+/// # Errors
+/// What the plotting library says.
+pub fn page(report: &Report) -> Result<String, String> {
+    let scenarios: Vec<&RunRecord> = report.runs.iter().filter(|it| it.is_scenario).collect();
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "syncstress" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                main {
+                    (heading(report))
+                    (environment(report))
+                    (tests(report))
+                    (table(&scenarios))
+                    (throughput(&scenarios)?)
+                    (latencies("Waits", "How long workers waited for the lock. One that a try got at \
+                        once waited 0, which a logarithmic axis has no place for.",
+                        "wait (log)", &scenarios, |run| run.wait.as_ref())?)
+                    (latencies("Holds", "How long the lock was held, of those holds that were timed.",
+                        "hold (log)", &scenarios, |run| run.hold.as_ref())?)
+                    (latencies("Timer jitter", "How long after its due time the DPC of a timer ran.",
+                        "lateness (log)", &scenarios, |run| run.lateness.as_ref())?)
+                    (fairness(&scenarios))
+                    (overheads(report))
+                    (rounds(report))
+                    (logs(report))
+                }
+            }
+        }
+    };
+    Ok(page.into_string())
+}
+
+fn heading(report: &Report) -> Markup {
+    let host = report.host.as_ref().map(ToString::to_string);
+    let (word, class) = match report.verdict {
+        Exit::Passed => ("PASSED", "good"),
+        Exit::Interrupted => ("INTERRUPTED", "middling"),
+        Exit::BugCheck => ("BUG CHECK", "bad"),
+        Exit::Failed => ("FAILED", "bad"),
+        Exit::Usage | Exit::Unreachable | Exit::Protocol => ("ERROR", "bad"),
+    };
+    html! {
+        h1 { "syncstress " (report.command) }
+        p.host { "on " strong { (host.as_deref().unwrap_or("no host")) } }
+        p { span class=(format!("verdict {class}")) { (word) } " " (summary(report)) }
+        @if let Some(error) = &report.error { p.bad { (error) } }
+        @if let Some(bug_check) = &report.bug_check { pre { (bug_check.text) } }
+    }
+}
+
+fn summary(report: &Report) -> String {
+    let against: Vec<&str> = report
+        .runs
+        .iter()
+        .filter(|run| run.speaks_against())
+        .map(|run| run.name.as_str())
+        .collect();
+    let runs = report.runs.len();
+    let mut parts = vec![if against.is_empty() {
+        format!("{runs} runs, none of which speaks against the driver")
+    } else {
+        let names = against.join(", ");
+        format!("{} of {runs} runs speak against it: {names}", against.len())
+    }];
+    match report.leaks.as_deref() {
+        Some([]) => parts.push("nothing left behind at unload".to_owned()),
+        Some(leaks) => parts.push(format!("{} things not freed", leaks.len())),
+        None => {}
+    }
+    if !report.not_run.is_empty() {
+        parts.push(format!("{} did not run", report.not_run.len()));
+    }
+    parts.join("; ")
+}
+
+fn environment(report: &Report) -> Markup {
+    let at = &report.environment;
+    let machine = [
+        at.processor.clone().unwrap_or_default(),
+        at.processors
+            .map_or_else(String::new, |it| format!("{it} processors")),
+        at.operating_system.clone(),
+        at.architecture.clone(),
+    ];
+    let machine: Vec<String> = machine.into_iter().filter(|it| !it.is_empty()).collect();
+    html! {
+        dl {
+            @if let Some(driver) = &report.driver {
+                dt { "driver" }
+                dd { (driver.version) ", protocol " (driver.protocol) ", " (driver.processors)
+                    " processors in its kernel" }
+            }
+            @if let Some(image) = report.host.as_ref().and_then(|it| it.driver.as_ref()) {
+                dt { "image" } dd { code { (image) } }
+            }
+            dt { "machine" } dd { (machine.join(", ")) }
+            dt { "began" } dd { (at.began) }
+            dt { "command" } dd { code { (at.command_line.join(" ")) } }
+            dt { "tool" } dd { "syncstress " (report.syncstress) }
+        }
+    }
+}
+
+/// Behaviour tests in short: what did not pass, by name.
+fn tests(report: &Report) -> Markup {
+    let tests: Vec<&RunRecord> = report.runs.iter().filter(|it| !it.is_scenario).collect();
+    let passed = tests
+        .iter()
+        .filter(|it| it.outcome == Outcome::Passed)
+        .count();
+    html! {
+        @if !tests.is_empty() {
+            h2 { "Behaviour tests" }
+            p { (passed) " of " (tests.len()) " passed." }
+            ul {
+                @for test in tests.iter().filter(|it| it.outcome != Outcome::Passed) {
+                    li { span.bad { (test.outcome.word()) } " " (test.name) }
+                }
+            }
+        }
+    }
+}
+
+fn table(runs: &[&RunRecord]) -> Markup {
+    let of = |latency: &Option<Latency>, figure: fn(&Latency) -> u64| {
+        latency
+            .as_ref()
+            .map_or_else(|| "–".to_owned(), |it| nanoseconds(figure(it)))
+    };
+    html! {
+        @if !runs.is_empty() {
+            h2 { "Scenarios" }
+            div.wide { table {
+                thead { tr {
+                    @for name in ["scenario", "result", "workers", "time", "acquired", "per s",
+                        "contended", "wait p50", "p99", "p99.99", "longest", "hold p50", "p99",
+                        "longest", "failures", "IRQL", "APC"] { th { (name) } }
+                } }
+                tbody { @for run in runs { tr {
+                    td { (run.name) @if let Some(what) = differs(run) { br; small { (what) } } }
+                    td class=(class_of(run)) { (run.outcome.word()) }
+                    td { (run.totals.worker_count) }
+                    td { (seconds(run.elapsed_seconds)) }
+                    td { (count(run.totals.acquisitions)) }
+                    td { (rate(run.acquisitions_per_second)) }
+                    td { (percent(run.totals.contention)) }
+                    td { (of(&run.wait, |it| it.p50_ns)) }
+                    td { (of(&run.wait, |it| it.p99_ns)) }
+                    td { (of(&run.wait, |it| it.p99_99_ns)) }
+                    td { (of(&run.wait, |it| it.maximum_ns)) }
+                    td { (of(&run.hold, |it| it.p50_ns)) }
+                    td { (of(&run.hold, |it| it.p99_ns)) }
+                    td { (of(&run.hold, |it| it.maximum_ns)) }
+                    td { (count(run.failures)) }
+                    td { (count(run.irql_violations)) }
+                    td { (count(run.apc_violations)) }
+                } } }
+            } }
+        }
+    }
+}
+
+/// The parameters that a sweep varies.
+fn differs(run: &RunRecord) -> Option<String> {
+    let named = ["threads", "readers", "hold"]
+        .iter()
+        .filter_map(|name| Some(format!("{name}={}", run.parameters.get(*name)?)));
+    let named: Vec<String> = named.collect();
+    (!named.is_empty()).then(|| named.join(" "))
+}
+
+const fn class_of(run: &RunRecord) -> &'static str {
+    match run.outcome {
+        Outcome::Passed => "good",
+        Outcome::Stopped => "middling",
+        Outcome::Failed if run.negative_control => "middling",
+        Outcome::Failed | Outcome::Overran | Outcome::Error => "bad",
+    }
+}
+
+/// Throughput against threads, for each scenario that ran with several numbers of them.
+fn throughput(runs: &[&RunRecord]) -> Result<Markup, String> {
+    let mut series: Vec<Series> = Vec::new();
+    for run in runs {
+        let threads = u32::try_from(run.totals.worker_count).unwrap_or(u32::MAX);
+        let name = line_name(run);
+        let point = (f64::from(threads), run.acquisitions_per_second);
+        match series.iter_mut().find(|it| it.name == name) {
+            Some(line) => line.points.push(point),
+            None => series.push(Series {
+                name,
+                points: vec![point],
+            }),
+        }
+    }
+    series.retain(|line| line.points.len() > 1);
+    for line in &mut series {
+        line.points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    }
+    let x = Axis {
+        title: "threads",
+        label: |value| format!("{value:.0}"),
+        lines: 10,
+    };
+    let y = Axis {
+        title: "acquisitions per second",
+        label: rate,
+        lines: 8,
+    };
+    plots(
+        "Throughput against threads",
+        "",
+        &series,
+        &x,
+        &y,
+        Growth::Linear,
+    )
+}
+
+/// What the runs of one line of a sweep have in common.
+fn line_name(run: &RunRecord) -> String {
+    let hold = run.parameters.get("hold").filter(|hold| **hold != 0);
+    let readers = run.parameters.get("readers").map(|readers| {
+        let workers = run.totals.worker_count.max(1) as u64;
+        (readers * 100 + workers / 2) / workers
+    });
+    let parts = [
+        Some(run.name.clone()),
+        hold.map(|hold| format!("hold {hold} us")),
+        readers.map(|percent| format!("{percent}% readers")),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    parts.join(", ")
+}
+
+/// Latency by percentile, for every run that has some.
+fn latencies(
+    title: &str,
+    text: &str,
+    axis: &'static str,
+    runs: &[&RunRecord],
+    latency: impl Fn(&RunRecord) -> Option<&Latency>,
+) -> Result<Markup, String> {
+    let mut series: Vec<Series> = Vec::new();
+    for run in runs {
+        let Some(latency) = latency(run) else {
+            continue;
+        };
+        let points = curve(latency);
+        if points.len() < 2 {
+            continue;
+        }
+        let threads = run.totals.worker_count;
+        let same = series
+            .iter()
+            .filter(|it| it.name.starts_with(&run.name))
+            .count();
+        let name = if same == 0 {
+            format!("{}, {threads} workers", run.name)
+        } else {
+            format!("{}, {threads} workers", line_name(run))
+        };
+        series.push(Series { name, points });
+    }
+    let x = Axis {
+        title: "percentile of acquisitions",
+        label: percentile,
+        lines: 7,
+    };
+    let y = Axis {
+        title: axis,
+        label: |value| crate::show::units::seconds(value / 1e9),
+        lines: 8,
+    };
+    plots(title, text, &series, &x, &y, Growth::Logarithmic)
+}
+
+/// Points of a latency curve: how many nines of all values do not exceed a value.
+fn curve(latency: &Latency) -> Vec<(f64, f64)> {
+    let mut seen = 0;
+    let mut points = Vec::new();
+    for [_, highest, count] in &latency.buckets {
+        seen += count;
+        let above = crate::fairness::ratio(latency.count.saturating_sub(seen), latency.count);
+        // Nothing is above the last one: it is as far out as so many values can tell.
+        let above = above.max(1.0 / crate::fairness::ratio(latency.count.max(1), 1));
+        let nines = (-above.log10()).min(6.0);
+        if *highest > 0 {
+            let value = crate::fairness::ratio(*highest, 1);
+            points.push((nines, value));
+        }
+    }
+    points
+}
+
+fn percentile(nines: f64) -> String {
+    let part = 100.0 * (1.0 - 10_f64.powf(-nines));
+    match nines {
+        _ if nines < 1.0 => format!("{part:.0}%"),
+        _ if nines < 2.5 => format!("{part:.1}%"),
+        _ if nines < 4.5 => format!("{part:.3}%"),
+        _ => format!("{part:.5}%"),
+    }
+}
+
+/// As many plots as it takes to tell all series apart, with their legends.
+fn plots(
+    title: &str,
+    text: &str,
+    series: &[Series],
+    x: &Axis,
+    y: &Axis,
+    growth: Growth,
+) -> Result<Markup, String> {
+    if series.is_empty() {
+        return Ok(html! {});
+    }
+    let figures = series
+        .chunks(MOST_SERIES)
+        .map(|some| Ok(figure(some, &plot::lines(some, x, y, growth)?)))
+        .collect::<Result<Vec<_>, String>>()?;
+    Ok(html! {
+        h2 { (title) }
+        @if !text.is_empty() { p { (text) } }
+        @for figure in figures { (figure) }
+    })
+}
+
+fn figure(series: &[Series], svg: &str) -> Markup {
+    html! {
+        figure {
+            (PreEscaped(svg))
+            figcaption {
+                @for (line, colour) in series.iter().zip(COLOURS) {
+                    span.key { i style=(format!("background:{colour}")) {} (line.name) }
+                }
+            }
+        }
+    }
+}
+
+fn fairness(runs: &[&RunRecord]) -> Markup {
+    let fair: Vec<_> = runs
+        .iter()
+        .filter_map(|run| Some((run, run.fairness?)))
+        .collect();
+    html! {
+        @if !fair.is_empty() {
+            h2 { "Fairness" }
+            p { "Jain's index, and the smallest share of a worker over the largest: 1 is even." }
+            div.wide { table.bars {
+                thead { tr { th { "scenario" } th { "Jain" } th { "min/max" } } }
+                tbody { @for (run, it) in fair { tr {
+                    td { (run.name) @if let Some(what) = differs(run) { br; small { (what) } } }
+                    td { (bar(it.jain)) }
+                    td { (bar(it.min_over_max)) }
+                } } }
+            } }
+        }
+    }
+}
+
+fn bar(part: f64) -> Markup {
+    html! {
+        span.bar { b style=(format!("width:{:.1}%", part.clamp(0.0, 1.0) * 100.0)) {} }
+        " " (format!("{part:.3}"))
+    }
+}
+
+fn overheads(report: &Report) -> Markup {
+    html! {
+        @if !report.overheads.is_empty() {
+            h2 { "What measuring costs" }
+            p { "Medians of passes with and without measurement, in turns, in one run with one \
+                thread." }
+            div.wide { table {
+                thead { tr {
+                    @for name in ["scenario", "bare pass", "measured pass", "overhead", "bound"] {
+                        th { (name) }
+                    }
+                } }
+                tbody { @for it in &report.overheads { tr {
+                    td { (it.scenario) }
+                    td { (format!("{:.1} ns", it.bare_ns)) }
+                    td { (format!("{:.1} ns", it.measured_ns)) }
+                    td class=(if it.is_too_much() { "bad" } else { "good" }) {
+                        (format!("{:.1} ns", it.difference_ns))
+                    }
+                    td { (format!("{:.1} ns", it.bound_ns)) }
+                } } }
+            } }
+        }
+    }
+}
+
+fn rounds(report: &Report) -> Markup {
+    html! {
+        @if !report.rounds.is_empty() {
+            h2 { "Rounds" }
+            div.wide { table {
+                thead { tr {
+                    @for name in ["round", "ended", "acquired", "memory", "threads",
+                        "descriptors", "against"] { th { (name) } }
+                } }
+                tbody { @for it in &report.rounds { tr {
+                    td { (it.number) }
+                    td { (seconds(it.ended_seconds)) }
+                    td { (count(it.acquisitions)) }
+                    @if let Some(usage) = &it.usage {
+                        td { (usage.memory_kib) " KiB" }
+                        td { (usage.threads) }
+                        td { (usage.descriptors) }
+                    } @else { td { "–" } td { "–" } td { "–" } }
+                    td { (it.against.join(", ")) }
+                } } }
+            } }
+        }
+    }
+}
+
+/// What runs wrote that speak against the driver, or were meant to.
+fn logs(report: &Report) -> Markup {
+    let told = report
+        .runs
+        .iter()
+        .filter(|run| !run.outcome.is_good() && !run.log.is_empty());
+    html! {
+        @for run in told {
+            h3 { (run.name) }
+            pre { (run.log) }
+        }
+        @for leak in report.leaks.iter().flatten() {
+            p.bad { "not freed: " (leak.0) }
+        }
+    }
+}
