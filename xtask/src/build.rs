@@ -1,6 +1,6 @@
 //! `cargo xtask build`: the driver images, and the program for Windows.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 
@@ -153,14 +153,12 @@ impl Built {
     /// the image holds.
     pub fn take(&self, name: &str, file: &str) -> Result<PathBuf> {
         let image = self.place.join(file);
-        copy(&self.artefacts.join(format!("{name}.dll")), &image)?;
-        let symbols = format!("{name}.pdb");
-        copy(&self.artefacts.join(&symbols), &self.place.join(&symbols))?;
+        let mut linked = read(&self.artefacts.join(format!("{name}.dll")))?;
+        let mut symbols = read(&self.artefacts.join(format!("{name}.pdb")))?;
+        image::settle(&mut linked, &mut symbols)?;
+        write_if_changed(&image, &linked)?;
+        write_if_changed(&self.place.join(format!("{name}.pdb")), &symbols)?;
         image::check(&image)?;
         Ok(image)
     }
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    write_if_changed(to, &read(from)?)
 }

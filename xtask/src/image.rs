@@ -4,6 +4,7 @@
 //! `DISPATCH_LEVEL`, where pageable code must not be called, and the compiler puts generic code of
 //! wdk-sync wherever it instantiates it. `DriverEntry` is a few hundred bytes.
 
+mod identity;
 mod imports;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use object::{
 
 use self::imports::Kernel;
 use crate::workspace::read;
+pub use identity::settle;
 
 /// Which images to check.
 #[derive(clap::Args)]
@@ -150,19 +152,26 @@ fn header_problems(image: &PeFile64, data: &[u8]) -> Vec<String> {
     problems
 }
 
-/// Whether the linker put a hash of the contents where else the time is: the debug directory says so.
+/// Whether a hash of the contents stands where else the time is: the debug directory says so.
 fn is_reproducible(image: &PeFile64, data: &[u8]) -> bool {
-    let directory = image.data_directory(IMAGE_DIRECTORY_ENTRY_DEBUG);
-    let entries = directory.and_then(|it| it.data(data, &image.section_table()).ok());
-    let entries = entries.and_then(|bytes| {
-        let count = bytes.len() / size_of::<ImageDebugDirectory>();
-        slice_from_bytes::<ImageDebugDirectory>(bytes, count).ok()
-    });
-    entries.is_some_and(|(entries, _)| {
+    debug_entries(image, data).is_some_and(|(_, entries)| {
         entries
             .iter()
             .any(|entry| entry.typ.get(LE) == IMAGE_DEBUG_TYPE_REPRO)
     })
+}
+
+/// The debug directory, and where it is in the file.
+fn debug_entries<'a>(
+    image: &PeFile64,
+    data: &'a [u8],
+) -> Option<(usize, &'a [ImageDebugDirectory])> {
+    let directory = image.data_directory(IMAGE_DIRECTORY_ENTRY_DEBUG)?;
+    let (start, size) = directory.file_range(&image.section_table()).ok()?;
+    let bytes = data.get(start as usize..)?.get(..size as usize)?;
+    let count = bytes.len() / size_of::<ImageDebugDirectory>();
+    let (entries, _) = slice_from_bytes(bytes, count).ok()?;
+    Some((start as usize, entries))
 }
 
 /// Where an image file holds its checksum.

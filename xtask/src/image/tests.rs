@@ -2,7 +2,7 @@
 
 use object::read::pe::PeFile64;
 
-use super::{Kernel, checksum, imports, problems};
+use super::{Kernel, checksum, imports, problems, settle};
 
 /// A small driver image; every field can be spoilt.
 struct Driver {
@@ -322,6 +322,54 @@ fn flags_that_wdk_build_does_not_ask_for() {
         ..Driver::default()
     };
     assert_only_problem(&driver, "0x4000");
+}
+
+/// An image as linked at some time with some .pdb, and that .pdb.
+fn linked(time: u32, guid: [u8; 16]) -> (Vec<u8>, Vec<u8>) {
+    let mut image = Driver {
+        debug: 2,
+        ..Driver::default()
+    }
+    .bytes();
+    put(&mut image, NT_HEADERS + 8, &time.to_le_bytes());
+    let entry = IMPORTS + 0x180;
+    put(&mut image, entry + 4, &time.to_le_bytes());
+    let record = IMPORTS + 0x1a0;
+    put(
+        &mut image,
+        entry + 24,
+        &u32::try_from(record).expect("it fits").to_le_bytes(),
+    );
+    put(&mut image, record, b"RSDS");
+    put(&mut image, record + 4, &guid);
+    let pdb = [b"before", &guid[..], b"after"].concat();
+    (image, pdb)
+}
+
+#[test]
+fn what_links_differently_and_is_the_same_becomes_the_same() {
+    let [(mut one, mut one_pdb), (mut other, mut other_pdb)] =
+        [linked(1, [1; 16]), linked(2, [2; 16])];
+    assert_ne!(one, other);
+    settle(&mut one, &mut one_pdb).expect("they belong together");
+    settle(&mut other, &mut other_pdb).expect("they belong together");
+    assert_eq!((&one, &one_pdb), (&other, &other_pdb));
+    let record = IMPORTS + 0x1a0;
+    assert_eq!(one[record + 4..record + 20], one_pdb[6..22]);
+    let sum = u32::from_le_bytes(one[OPTIONAL + 64..OPTIONAL + 68].try_into().expect("four"));
+    assert_eq!(sum, checksum(&one));
+
+    let (mut changed, mut changed_pdb) = linked(1, [1; 16]);
+    changed[IMPORTS + 0x150] = 1;
+    settle(&mut changed, &mut changed_pdb).expect("they belong together");
+    assert_ne!(changed_pdb, one_pdb, "another image has another identity");
+}
+
+#[test]
+fn the_pdb_of_another_image() {
+    let (mut image, _) = linked(1, [1; 16]);
+    let (_, mut pdb) = linked(1, [2; 16]);
+    assert!(settle(&mut image, &mut pdb).is_err());
 }
 
 #[test]
