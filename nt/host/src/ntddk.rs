@@ -16,8 +16,8 @@ pub use crate::{
     io::ddk::*,
     ke::{
         alert::ddk::*, apc::ddk::*, bugcheck::ddk::*, clock::ddk::*, dpc::ddk::*, event::ddk::*,
-        irql::ddk::*, mutex::ddk::*, processor::ddk::*, queued_spinlock::ddk::*, semaphore::ddk::*,
-        spinlock::ddk::*, timer::ddk::*, wait::ddk::*,
+        interrupt::ddk::*, irql::ddk::*, mutex::ddk::*, processor::ddk::*, queued_spinlock::ddk::*,
+        semaphore::ddk::*, spinlock::ddk::*, timer::ddk::*, wait::ddk::*,
     },
     mm::ddk::*,
     ob::ddk::*,

@@ -24,6 +24,7 @@ pub mod driver;
 mod fields;
 pub mod file;
 pub mod interface;
+pub mod interrupt;
 mod irp;
 pub mod name;
 pub mod namespace;
@@ -44,7 +45,8 @@ pub use rules::{Rule, dispatch_level, passive_level};
 pub mod ddk {
     pub use super::{
         attach::ddk::*, build::ddk::*, call::ddk::*, cancel::ddk::*, complete::ddk::*,
-        device::ddk::*, driver::ddk::*, interface::ddk::*, name::ddk::*, namespace::ddk::*,
-        packet::ddk::*, process::ddk::*, property::ddk::*, remove_lock::ddk::*, work_item::ddk::*,
+        device::ddk::*, driver::ddk::*, interface::ddk::*, interrupt::ddk::*, name::ddk::*,
+        namespace::ddk::*, packet::ddk::*, process::ddk::*, property::ddk::*, remove_lock::ddk::*,
+        work_item::ddk::*,
     };
 }

@@ -11,6 +11,7 @@ pub mod bugcheck;
 pub mod clock;
 pub mod dpc;
 pub mod event;
+pub mod interrupt;
 pub mod irql;
 pub mod mutex;
 pub mod processor;

@@ -34,13 +34,13 @@ pub const OWNED: u64 = 1;
 ///
 /// `lock` must point to a `KSPIN_LOCK` that stays where it is.
 #[inline]
-unsafe fn view<'a>(lock: PKSPIN_LOCK, function: &'static str) -> &'a AtomicU64 {
+pub(super) unsafe fn view<'a>(lock: PKSPIN_LOCK, function: &'static str) -> &'a AtomicU64 {
     // SAFETY: The caller vouches for the pointer; a lock is only ever accessed atomically.
     unsafe { verifier::object(lock.cast(), function) }
 }
 
 #[inline]
-fn owned_by(thread: &Thread) -> u64 {
+pub(super) fn owned_by(thread: &Thread) -> u64 {
     thread.address() | OWNED
 }
 
@@ -243,7 +243,7 @@ fn try_acquire(thread: &Thread, lock: &AtomicU64) -> Result<(), u64> {
 }
 
 #[inline]
-fn acquire(thread: &'static Thread, lock: &AtomicU64, function: &'static str) {
+pub(super) fn acquire(thread: &'static Thread, lock: &AtomicU64, function: &'static str) {
     if let Err(seen) = try_acquire(thread, lock) {
         acquire_contended(thread, lock, seen, function);
     }
@@ -321,7 +321,7 @@ pub fn spin_until(
 }
 
 #[inline]
-fn check_owner(thread: &Thread, lock: &AtomicU64, function: &'static str) {
+pub(super) fn check_owner(thread: &Thread, lock: &AtomicU64, function: &'static str) {
     let seen = lock.load(Ordering::Relaxed);
     if seen != owned_by(thread) {
         not_owner(thread, lock, seen, function);
@@ -369,7 +369,7 @@ pub fn check_last(thread: &Thread, address: u64, function: &'static str) {
 }
 
 #[inline]
-fn release(thread: &Thread, lock: &AtomicU64) {
+pub(super) fn release(thread: &Thread, lock: &AtomicU64) {
     thread.held.remove(lock.as_ptr() as u64);
     lock.store(0, Ordering::Release);
 }

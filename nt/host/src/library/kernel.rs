@@ -14,8 +14,11 @@ use crate::{
     explore::{self, Policy},
     fault,
     inspect::{self, View},
-    io, kernel,
+    io,
+    ke::interrupt,
+    kernel,
     loader::ImageError,
+    thread,
 };
 
 /// The kernel of this process. All values of this type are the same.
@@ -275,6 +278,30 @@ impl Kernel {
     /// begins the choice of: less than what a driver may rely on, and enough to change their order.
     pub fn be_late(self, seed: u64) {
         fault::be_late(seed);
+    }
+
+    /// Interrupts `processor` in the place of a device that raises `vector`, and tells whether one of the
+    /// service routines that are connected to the vector there took the interrupt for its device's.
+    ///
+    /// They run on the calling thread, at the IRQL for which they were connected and with the spin lock of
+    /// the interrupt held; when nothing runs at `DISPATCH_LEVEL` on the processor, which this waits for.
+    /// DPCs that they queue to the processor have run when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::BugCheck`] if a bug check stops the kernel meanwhile or has before.
+    ///
+    /// # Panics
+    ///
+    /// If the caller is at `DISPATCH_LEVEL` or above.
+    pub fn interrupt(self, vector: u32, processor: u32) -> Result<bool, Stop> {
+        assert!(
+            !thread::current().is_at_dispatch(),
+            "a device's part is played below DISPATCH_LEVEL"
+        );
+        service::enter("Kernel::interrupt", |thread| {
+            interrupt::deliver(thread, vector, processor)
+        })
     }
 
     /// Runs `service` in the kernel as the calling thread, as a system service would run.

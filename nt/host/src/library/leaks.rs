@@ -9,6 +9,7 @@ use crate::{
     dispatcher,
     ex::pool,
     io::{device, namespace, packet, work_item},
+    ke::interrupt,
     mm::mdl,
     ob,
     thread::{self, Origin},
@@ -38,6 +39,8 @@ pub enum LeakKind {
     Timer,
     /// An ERESOURCE that was not deleted.
     Resource,
+    /// An interrupt that is connected.
+    Interrupt,
 }
 
 impl fmt::Display for LeakKind {
@@ -53,6 +56,7 @@ impl fmt::Display for LeakKind {
             Self::WorkItem => "work item",
             Self::Timer => "timer",
             Self::Resource => "ERESOURCE",
+            Self::Interrupt => "interrupt",
         })
     }
 }
@@ -156,6 +160,10 @@ pub fn collect() -> Leaks {
         for address in addresses {
             add(kind, address as u64, String::new());
         }
+    }
+    for interrupt in interrupt::connected() {
+        let detail = format!("vector 0x{:X}", interrupt.vector());
+        add(LeakKind::Interrupt, interrupt.address() as u64, detail);
     }
     Leaks { entries }
 }
