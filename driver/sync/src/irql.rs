@@ -26,6 +26,7 @@ pub mod sealed {
     impl Sealed for super::Passive {}
     impl Sealed for super::Apc {}
     impl Sealed for super::Dispatch {}
+    impl Sealed for super::Dirql {}
 }
 
 /// `PASSIVE_LEVEL`: threads; everything may be called, waits and paged memory included.
@@ -40,10 +41,15 @@ pub enum Apc {}
 #[derive(Debug)]
 pub enum Dispatch {}
 
-/// What a token says: [`Passive`], [`Apc`] or [`Dispatch`], or one of them while a lock with a rank is
+/// The level of a device's interrupts, its DIRQL, somewhere above `DISPATCH_LEVEL`: no operation of this
+/// crate that takes a token allows it. See [`InterruptLock`](crate::InterruptLock).
+#[derive(Debug)]
+pub enum Dirql {}
+
+/// What a token says: [`Passive`], [`Apc`], [`Dispatch`] or [`Dirql`], or one of them while a lock with a rank is
 /// held ([`Holding`](crate::Holding)).
 pub trait Level: sealed::Sealed {
-    /// The level as NT counts it.
+    /// The level as NT counts it; of [`Dirql`], the lowest that a device has.
     const IRQL: u8;
 
     /// The level alone.
@@ -56,7 +62,7 @@ pub trait Level: sealed::Sealed {
     type On<B: Base>: At<B>;
 }
 
-/// One of [`Passive`], [`Apc`] and [`Dispatch`].
+/// One of [`Passive`], [`Apc`], [`Dispatch`] and [`Dirql`].
 pub trait Base: Level<Base = Self, Held = Unranked> + AtMost<Self> + Sized {}
 
 macro_rules! levels {
@@ -72,7 +78,7 @@ macro_rules! levels {
     )*};
 }
 
-levels!(Passive = 0, Apc = 1, Dispatch = 2);
+levels!(Passive = 0, Apc = 1, Dispatch = 2, Dirql = 3);
 
 /// Levels at or below `Ceiling`.
 #[diagnostic::on_unimplemented(
@@ -89,6 +95,7 @@ impl AtMost<Dispatch> for Passive {}
 impl AtMost<Self> for Apc {}
 impl AtMost<Dispatch> for Apc {}
 impl AtMost<Self> for Dispatch {}
+impl AtMost<Self> for Dirql {}
 
 /// The level `B`, whatever is held.
 #[diagnostic::on_unimplemented(
@@ -129,7 +136,7 @@ impl<L: Level> Irql<'_, L> {
     /// - No other token of this thread that is not borrowed by an enclosing scope is used in
     ///   `'scope`.
     /// - The code does not interrupt the thread, as the routine of an APC does, unless it is at
-    ///   `DISPATCH_LEVEL`, as a DPC is. What may be called there does not rely on the thread.
+    ///   `DISPATCH_LEVEL` or above, as a DPC and an interrupt's service routine are. What may be called there does not rely on the thread.
     ///
     /// At the top of a callback whose page documents its level, both hold for the callback's run.
     pub const unsafe fn assume() -> Self {
@@ -144,7 +151,7 @@ impl<L: Level> Irql<'_, L> {
         }
     }
 
-    /// The level as NT counts it, by type alone.
+    /// The level as NT counts it, by type alone; of [`Dirql`], the lowest that a device has.
     #[must_use]
     pub const fn level(&self) -> u8 {
         L::IRQL

@@ -5,6 +5,7 @@
 //! | [`SpinLock`] | `KSPIN_LOCK` | `<= DISPATCH_LEVEL` | `DISPATCH_LEVEL` |
 //! | [`QueuedSpinLock`] | `KSPIN_LOCK`, `KLOCK_QUEUE_HANDLE` | `<= DISPATCH_LEVEL` | `DISPATCH_LEVEL` |
 //! | [`RwSpinLock`] | `EX_SPIN_LOCK` | `<= DISPATCH_LEVEL` | `DISPATCH_LEVEL` |
+//! | [`InterruptLock`] | `KeSynchronizeExecution` | `<= DISPATCH_LEVEL` | that of the interrupt |
 //! | [`Mutex`], [`RecursiveMutex`] | `KMUTEX` | `<= APC_LEVEL` | unchanged |
 //! | [`lock_any`], [`lock_all`] | `KMUTEX`, several | `<= APC_LEVEL` | unchanged |
 //! | [`FastMutex`] | `FAST_MUTEX` | `<= APC_LEVEL` | `APC_LEVEL` |
@@ -119,6 +120,7 @@ mod guarded_mutex;
 pub mod guide;
 mod held;
 mod interlocked_list;
+mod interrupt;
 mod irql;
 mod lock_multiple;
 #[cfg(feature = "lock_stat")]
@@ -166,7 +168,8 @@ pub use fast_mutex::{Fast, FastMutex, FastMutexGuard};
 pub use guard::{Access, Exclusive, Guard, Lock, Release, Shared};
 pub use guarded_mutex::{Guarded, GuardedMutex, GuardedMutexGuard};
 pub use interlocked_list::{InterlockedList, ListNode};
-pub use irql::{Apc, At, AtMost, Base, Dispatch, Irql, Level, Passive, current_irql};
+pub use interrupt::{InterruptLock, NotConnected};
+pub use irql::{Apc, At, AtMost, Base, Dirql, Dispatch, Irql, Level, Passive, current_irql};
 pub use lock_multiple::{LockAny, MutexGuards, lock_all, lock_any};
 pub use mutex::{AlreadyOwned, Mutex, MutexGuard, Wait};
 pub use processor::{active_processors, stall};

@@ -51,7 +51,7 @@ pub use functions::{
     KeReleaseInStackQueuedSpinLock, KeReleaseInStackQueuedSpinLockFromDpcLevel, KeReleaseMutex,
     KeReleaseSemaphore, KeReleaseSpinLock, KeReleaseSpinLockFromDpcLevel, KeRemoveQueueDpc,
     KeResetEvent, KeSetCoalescableTimer, KeSetEvent, KeSetImportanceDpc, KeSetTargetProcessorDpcEx,
-    KeSetTimerEx, KeStallExecutionProcessor, KeTryToAcquireGuardedMutex,
+    KeSetTimerEx, KeStallExecutionProcessor, KeSynchronizeExecution, KeTryToAcquireGuardedMutex,
     KeTryToAcquireSpinLockAtDpcLevel, KeWaitForMultipleObjects, KeWaitForSingleObject, KfRaiseIrql,
     ObReferenceObjectByHandle, ObfDereferenceObject, PsCreateSystemThread, PsTerminateSystemThread,
     ZwClose,
@@ -61,8 +61,8 @@ pub use kernel::{
     BOOLEAN, ERESOURCE, ERESOURCE_THREAD, EX_PUSH_LOCK, EX_RUNDOWN_REF, EX_SPIN_LOCK, FAST_MUTEX,
     HANDLE, KDPC, KDPC_IMPORTANCE, KEVENT, KIRQL, KLOCK_QUEUE_HANDLE, KMUTEX, KPROCESSOR_MODE,
     KSEMAPHORE, KSPIN_LOCK, KTIMER, KWAIT_BLOCK, LARGE_INTEGER, LIST_ENTRY, OBJECT_ATTRIBUTES,
-    PDEVICE_OBJECT, PIO_WORKITEM, PIO_WORKITEM_ROUTINE_EX, PROCESSOR_NUMBER, PVOID, SLIST_ENTRY,
-    SLIST_HEADER, WAIT_TYPE,
+    PDEVICE_OBJECT, PIO_WORKITEM, PIO_WORKITEM_ROUTINE_EX, PKINTERRUPT, PROCESSOR_NUMBER, PVOID,
+    SLIST_ENTRY, SLIST_HEADER, WAIT_TYPE,
 };
 
 /// `KernelMode`. The enumerator of the headers has another type than the arguments.
@@ -135,15 +135,16 @@ pub unsafe fn is_executing_dpc() -> bool {
 macro_rules! callback {
     (
         $(#[$meta:meta])*
-        unsafe fn $name:ident $([$($generics:tt)*])? ($($arg:ident: $ty:ty),* $(,)?) $body:block
+        unsafe fn $name:ident $([$($generics:tt)*])? ($($arg:ident: $ty:ty),* $(,)?)
+        $(-> $result:ty)? $body:block
     ) => {
         #[cfg(windows)]
         $(#[$meta])*
-        unsafe extern "C" fn $name $(<$($generics)*>)? ($($arg: $ty),*) $body
+        unsafe extern "C" fn $name $(<$($generics)*>)? ($($arg: $ty),*) $(-> $result)? $body
 
         #[cfg(not(windows))]
         $(#[$meta])*
-        unsafe extern "win64" fn $name $(<$($generics)*>)? ($($arg: $ty),*) $body
+        unsafe extern "win64" fn $name $(<$($generics)*>)? ($($arg: $ty),*) $(-> $result)? $body
     };
 }
 pub(crate) use callback;

@@ -140,7 +140,7 @@ impl<T: ?Sized> Deref for RundownGuard<'_, T> {
 impl<T: ?Sized> Drop for RundownGuard<'_, T> {
     fn drop(&mut self) {
         // SAFETY: The guard was acquired and is released once; code that runs above DISPATCH_LEVEL
-        // has no guards of this crate.
+        // drops no guards of this crate, for which who connects an `InterruptLock` vouches.
         unsafe { nt::ExReleaseRundownProtection(self.rundown.raw.get()) };
     }
 }

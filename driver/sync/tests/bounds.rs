@@ -4,10 +4,10 @@ use core::cell::Cell;
 
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 use wdk_sync::{
-    AtApcLevel, AtDpcLevel, CriticalRegion, Dispatch, DpcControl, Event, ExclusiveGuard, FastMutex,
-    FastMutexGuard, GuardedMutex, GuardedMutexGuard, GuardedRegion, HandedOver, Holding,
-    InterlockedList, Irql, ListNode, LockAny, Mutex, MutexGuard, MutexGuards, NonPaged,
-    NonPagedArc, Passive, PushExclusiveGuard, PushLock, PushSharedGuard, QueueHandle,
+    AtApcLevel, AtDpcLevel, CriticalRegion, Dirql, Dispatch, DpcControl, Event, ExclusiveGuard,
+    FastMutex, FastMutexGuard, GuardedMutex, GuardedMutexGuard, GuardedRegion, HandedOver, Holding,
+    InterlockedList, InterruptLock, Irql, ListNode, LockAny, Mutex, MutexGuard, MutexGuards,
+    NonPaged, NonPagedArc, Passive, PushExclusiveGuard, PushLock, PushSharedGuard, QueueHandle,
     QueuedSpinLock, QueuedSpinLockGuard, Raised, Raising, RecursiveMutex, RecursiveMutexGuard,
     Resource, RunDown, Rundown, RundownGuard, RwExclusiveGuard, RwSharedGuard, RwSpinLock, SList,
     SListNodes, Semaphore, SharedGuard, SpinLock, SpinLockGuard, Thread, Wait, WaitableTimer,
@@ -25,6 +25,8 @@ assert_impl_all!(FastMutex<SendNotSync>: Send, Sync);
 assert_impl_all!(QueuedSpinLock<SendNotSync>: Send, Sync);
 assert_impl_all!(GuardedMutex<SendNotSync>: Send, Sync);
 assert_impl_all!(InterlockedList<SendNotSync>: Send, Sync);
+assert_impl_all!(InterruptLock<SendNotSync>: Send, Sync);
+assert_not_impl_any!(InterruptLock<NotSend>: Send, Sync);
 assert_impl_all!(SList<SendNotSync>: Send, Sync);
 assert_impl_all!(SListNodes<SendNotSync>: Send);
 assert_not_impl_any!(QueuedSpinLock<NotSend>: Send, Sync);
@@ -56,6 +58,7 @@ assert_not_impl_any!(Rundown<NotSend>: Send, Sync);
 // shares its data and no more.
 assert_not_impl_any!(Irql<'static, Passive>: Send, Sync);
 assert_not_impl_any!(Irql<'static, Dispatch>: Send, Sync);
+assert_not_impl_any!(Irql<'static, Dirql>: Send, Sync);
 assert_not_impl_any!(CriticalRegion<'static, Passive>: Send, Sync);
 assert_not_impl_any!(GuardedRegion<'static, Passive>: Send, Sync);
 assert_not_impl_any!(QueueHandle: Send, Sync, Unpin);
