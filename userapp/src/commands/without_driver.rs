@@ -160,10 +160,9 @@ mod tests {
             .unwrap();
         let mut bash = Vec::new();
         clap_complete::generate(Shell::Bash, &mut Cli::command(), "syncstress", &mut bash);
-        let (man, bash) = (
-            String::from_utf8(man).unwrap(),
-            String::from_utf8(bash).unwrap(),
-        );
+        // roff writes a hyphen as `\-`.
+        let man = String::from_utf8(man).unwrap().replace(r"\-", "-");
+        let bash = String::from_utf8(bash).unwrap();
         for command in Cli::command().get_subcommands() {
             let name = command.get_name();
             assert!(man.contains(name), "{name}");
