@@ -1,8 +1,8 @@
 //! `cargo xtask bench`: what the locks of wdk-sync cost beside the raw calls.
 
-use std::{ffi::OsString, os::unix::process::CommandExt as _, path::PathBuf, process::Command};
+use std::{ffi::OsString, path::PathBuf, process::Command};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::{
     arch::Arch,
@@ -26,7 +26,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     setup::ensure(&[setup::Purpose::Images(Arch::X64)])?;
     let mut command = program(&image()?);
     command.args(&arguments.arguments);
-    Err(command.exec()).context("cannot start cargo")
+    process::become_cargo(command)
 }
 
 /// Compares the functions instruction by instruction.

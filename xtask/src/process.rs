@@ -23,6 +23,20 @@ pub fn run(what: &str, command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Becomes cargo, run as `command` says: its exit code is this program's.
+#[cfg(unix)]
+pub fn become_cargo(mut command: Command) -> Result<()> {
+    use std::os::unix::process::CommandExt as _;
+    Err(command.exec()).context("cannot start cargo")
+}
+
+/// Runs cargo as `command` says, and ends with its exit code.
+#[cfg(not(unix))]
+pub fn become_cargo(mut command: Command) -> Result<()> {
+    let status = command.status().context("cannot start cargo")?;
+    std::process::exit(status.code().unwrap_or(1))
+}
+
 /// Runs `command` out of sight; its failure is an error that shows what it wrote.
 pub fn run_quietly(what: &str, command: &mut Command) -> Result<Output> {
     let output = command

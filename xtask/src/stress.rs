@@ -1,10 +1,15 @@
 //! `cargo xtask stress`: the whole way from nothing to a verdict.
 
-use std::{ffi::OsString, process::Command};
+use std::ffi::OsString;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use crate::{arch::Arch, build, process::outer_cargo, setup};
+use crate::{
+    arch::Arch,
+    build,
+    process::{become_cargo, outer_cargo},
+    setup,
+};
 
 /// What to hand on.
 #[derive(clap::Args)]
@@ -27,17 +32,5 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         command.arg("--wdfldr").arg(wdfldr);
     }
     command.arg("stress").args(&arguments.arguments);
-    become_it(command)
-}
-
-#[cfg(unix)]
-fn become_it(mut command: Command) -> Result<()> {
-    use std::os::unix::process::CommandExt as _;
-    Err(command.exec()).context("cannot start cargo")
-}
-
-#[cfg(not(unix))]
-fn become_it(mut command: Command) -> Result<()> {
-    let status = command.status().context("cannot start cargo")?;
-    std::process::exit(status.code().unwrap_or(1))
+    become_cargo(command)
 }

@@ -1,5 +1,7 @@
 //! The installed driver on Windows, through its device.
 
+use std::borrow::Cow;
+
 use syncstress_protocol::{DEVICE_INTERFACE_GUID, DOS_DEVICE_NAME};
 use windows::{
     Win32::{
@@ -45,8 +47,8 @@ impl Installed {
     pub const fn new() -> Self {
         Self {
             host: HostDescription {
-                name: "Windows".into(),
-                phrase: "Windows".into(),
+                name: Cow::Borrowed("Windows"),
+                phrase: Cow::Borrowed("Windows"),
                 is_windows: true,
                 driver: None,
                 missing_imports: Vec::new(),
