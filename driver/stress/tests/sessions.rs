@@ -189,15 +189,28 @@ fn parameters_work_at_both_ends_of_their_ranges() {
     let engine = engine();
     let client = Client::new(&engine);
     for scenario in client.working_scenarios() {
-        for parameter in client.parameters(scenario.id) {
+        let parameters = client.parameters(scenario.id);
+        let fewest = |name| {
+            let mut parameters = parameters.iter();
+            let named = parameters.find(|parameter| parameter.name.as_str() == name);
+            named.map_or(0, |parameter| parameter.minimum)
+        };
+        let (threads, readers) = (fewest("threads"), fewest("readers"));
+        for parameter in &parameters {
             for value in [parameter.minimum, parameter.maximum] {
                 let name = parameter.name.as_str();
                 // As few threads as may be, so that the most of one kind are not too many together.
-                let usual = [("threads", 1), ("readers", 0), ("seconds", 3600)];
+                let usual = [
+                    ("threads", threads),
+                    ("readers", readers),
+                    ("seconds", 3600),
+                ];
                 let others = usual.into_iter().filter(|(other, _)| *other != name);
                 let settings: Vec<_> = others.chain([(name, value)]).collect();
                 let run = client.start(scenario.name.as_str(), &settings);
-                let run = run.unwrap_or_else(|status| panic!("{settings:?}: {status}"));
+                let run = run.unwrap_or_else(|status| {
+                    panic!("{}: {settings:?}: {status}", scenario.name.as_str())
+                });
                 sleep(Duration::from_millis(100));
                 client.stop(run).unwrap();
                 client.collect(run).expect(Verdict::Stopped);
