@@ -1,12 +1,12 @@
 //! ERESOURCE: shared or exclusive, with every way that the executive has to acquire one.
 
 mod guard;
+mod raw;
 
 use core::{
     cell::{Cell, UnsafeCell},
     fmt,
     marker::PhantomData,
-    mem,
     pin::Pin,
 };
 
@@ -19,11 +19,11 @@ use crate::{
     held::{self, Held},
     irql::{Apc, AtMost, Dispatch},
     nt,
-    region::{enter_critical_region, leave_critical_region},
     track::{Acquiring, Class, How, Kind},
 };
 
 pub use guard::{ExclusiveGuard, HandedOver, ResourceHolder, SharedGuard};
+use raw::{Way, free_resource};
 
 /// Data behind an `ERESOURCE`: many readers or one writer.
 ///
@@ -125,8 +125,7 @@ impl<T: ?Sized, K: Rank> Resource<T, K> {
         L::Held: Before<K>,
     {
         let asked = self.acquiring(How::Shared);
-        enter_critical_region(irql);
-        self.raw.shared(nt::TRUE);
+        self.raw.acquire(irql, Way::Shared, nt::TRUE);
         self.shared_guard(asked)
     }
 
@@ -143,8 +142,7 @@ impl<T: ?Sized, K: Rank> Resource<T, K> {
         L::Held: Before<K>,
     {
         let asked = self.acquiring(How::TryShared);
-        enter_critical_region(irql);
-        self.try_guard(self.raw.shared(nt::FALSE), asked)
+        self.try_guard(self.raw.acquire(irql, Way::Shared, nt::FALSE), asked)
     }
 
     /// Waits for shared access, ahead of those who wait for exclusive access.
@@ -164,8 +162,7 @@ impl<T: ?Sized, K: Rank> Resource<T, K> {
         L::Held: Before<K>,
     {
         let asked = self.acquiring(How::SharedAhead);
-        enter_critical_region(irql);
-        self.raw.starve_exclusive(nt::TRUE);
+        self.raw.acquire(irql, Way::StarveExclusive, nt::TRUE);
         self.shared_guard(asked)
     }
 
@@ -182,8 +179,10 @@ impl<T: ?Sized, K: Rank> Resource<T, K> {
         L::Held: Before<K>,
     {
         let asked = self.acquiring(How::TryShared);
-        enter_critical_region(irql);
-        self.try_guard(self.raw.starve_exclusive(nt::FALSE), asked)
+        self.try_guard(
+            self.raw.acquire(irql, Way::StarveExclusive, nt::FALSE),
+            asked,
+        )
     }
 
     /// Waits for shared access, behind those who wait for exclusive access, even for a thread that
@@ -205,10 +204,9 @@ impl<T: ?Sized, K: Rank> Resource<T, K> {
         L::Held: Before<K>,
     {
         let asked = self.acquiring(How::Shared);
-        enter_critical_region(irql);
-        if !self.raw.wait_for_exclusive(nt::FALSE) {
+        if !self.raw.acquire(irql, Way::WaitForExclusive, nt::FALSE) {
             self.refuse_owner()?;
-            self.raw.wait_for_exclusive(nt::TRUE);
+            self.raw.acquire(irql, Way::WaitForExclusive, nt::TRUE);
         }
         self.shared_guard(asked)
     }
@@ -226,8 +224,10 @@ impl<T: ?Sized, K: Rank> Resource<T, K> {
         L::Held: Before<K>,
     {
         let asked = self.acquiring(How::TryShared);
-        enter_critical_region(irql);
-        self.try_guard(self.raw.wait_for_exclusive(nt::FALSE), asked)
+        self.try_guard(
+            self.raw.acquire(irql, Way::WaitForExclusive, nt::FALSE),
+            asked,
+        )
     }
 
     /// Waits for exclusive access.
@@ -248,12 +248,11 @@ impl<T: ?Sized, K: Rank> Resource<T, K> {
         L::Held: Before<K>,
     {
         let asked = self.acquiring(How::Exclusive);
-        enter_critical_region(irql);
         // The ownership of this thread matters only where it would wait, so that a free resource
         // costs one call.
-        if !self.raw.exclusive(nt::FALSE) {
+        if !self.raw.acquire(irql, Way::Exclusive, nt::FALSE) {
             self.refuse_owner()?;
-            self.raw.exclusive(nt::TRUE);
+            self.raw.acquire(irql, Way::Exclusive, nt::TRUE);
         }
         self.exclusive_guard(asked)
     }
@@ -271,13 +270,10 @@ impl<T: ?Sized, K: Rank> Resource<T, K> {
         L::Held: Before<K>,
     {
         let asked = self.acquiring(How::TryExclusive);
-        enter_critical_region(irql);
-        if self.raw.exclusive(nt::FALSE) {
-            self.exclusive_guard(asked).ok()
-        } else {
-            leave_critical_region();
-            None
+        if !self.raw.acquire(irql, Way::Exclusive, nt::FALSE) {
+            return None;
         }
+        self.exclusive_guard(asked).ok()
     }
 
     /// Waits for exclusive access and makes it one of no thread, which may be sent to another thread
@@ -433,17 +429,15 @@ impl<T: ?Sized, K: Rank> Resource<T, K> {
     /// of `!locks`.
     #[must_use]
     pub fn contention_count(&self) -> u32 {
-        self.raw
-            .field(mem::offset_of!(nt::ERESOURCE, ContentionCount))
+        self.raw.contention_count()
     }
 
-    /// Refuses, and leaves the critical region, if this thread is an owner.
+    /// Refuses if this thread is an owner.
     fn refuse_owner(&self) -> Result<(), AlreadyOwned> {
         // SAFETY: The resource is initialised.
         if unsafe { nt::ExIsResourceAcquiredSharedLite(self.raw.get()) } == 0 {
             return Ok(());
         }
-        leave_critical_region();
         Err(AlreadyOwned)
     }
 
@@ -462,8 +456,8 @@ impl<T: ?Sized, K: Rank> Resource<T, K> {
         asked: Acquiring<'a>,
     ) -> Result<SharedGuard<'a, T, L, K>, AlreadyOwned> {
         if self.exclusive.get() {
-            self.raw.release();
-            leave_critical_region();
+            // SAFETY: This thread has just acquired the resource, and makes no guard of that.
+            unsafe { self.raw.release() };
             return Err(AlreadyOwned);
         }
         // SAFETY: Shared access was just acquired, in a critical region, and the IRQL stays.
@@ -476,12 +470,10 @@ impl<T: ?Sized, K: Rank> Resource<T, K> {
         acquired: bool,
         asked: Acquiring<'a>,
     ) -> Option<SharedGuard<'a, T, L, K>> {
-        if acquired {
-            self.shared_guard(asked).ok()
-        } else {
-            leave_critical_region();
-            None
+        if !acquired {
+            return None;
         }
+        self.shared_guard(asked).ok()
     }
 
     /// A guard of the exclusive access that was just acquired, unless there is one: the kernel lets
@@ -492,8 +484,8 @@ impl<T: ?Sized, K: Rank> Resource<T, K> {
         asked: Acquiring<'a>,
     ) -> Result<ExclusiveGuard<'a, T, L, K>, AlreadyOwned> {
         if self.exclusive.replace(true) {
-            self.raw.release();
-            leave_critical_region();
+            // SAFETY: This thread has just acquired the resource, and makes no guard of that.
+            unsafe { self.raw.release() };
             return Err(AlreadyOwned);
         }
         // SAFETY: Exclusive access was just acquired, in a critical region, and the IRQL stays.
@@ -515,77 +507,5 @@ impl<T: ?Sized, K> PinnedDrop for Resource<T, K> {
 impl<T: ?Sized, K> fmt::Debug for Resource<T, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Resource").finish_non_exhaustive()
-    }
-}
-
-/// An initialiser of a free `ERESOURCE`.
-fn free_resource() -> impl PinInit<KernelObject<nt::ERESOURCE>, Status> {
-    let init = |resource| {
-        // SAFETY: The place is valid for an ERESOURCE, aligned and resident, and holds no resource
-        // that is still in the kernel's list.
-        Status::from_raw(unsafe { nt::ExInitializeResourceLite(resource) }).ok()
-    };
-    // SAFETY: On success ExInitializeResourceLite has initialised the whole object.
-    unsafe { KernelObject::try_new(init) }
-}
-
-impl KernelObject<nt::ERESOURCE> {
-    #[inline]
-    fn shared(&self, wait: nt::BOOLEAN) -> bool {
-        // SAFETY: Initialised; the callers are in a critical region at an IRQL of at most APC_LEVEL.
-        unsafe { nt::ExAcquireResourceSharedLite(self.get(), wait) != 0 }
-    }
-
-    #[inline]
-    fn starve_exclusive(&self, wait: nt::BOOLEAN) -> bool {
-        // SAFETY: As for `shared`.
-        unsafe { nt::ExAcquireSharedStarveExclusive(self.get(), wait) != 0 }
-    }
-
-    #[inline]
-    fn wait_for_exclusive(&self, wait: nt::BOOLEAN) -> bool {
-        // SAFETY: As for `shared`.
-        unsafe { nt::ExAcquireSharedWaitForExclusive(self.get(), wait) != 0 }
-    }
-
-    #[inline]
-    fn exclusive(&self, wait: nt::BOOLEAN) -> bool {
-        // SAFETY: As for `shared`.
-        unsafe { nt::ExAcquireResourceExclusiveLite(self.get(), wait) != 0 }
-    }
-
-    #[inline]
-    fn release(&self) {
-        // SAFETY: Private to the guards and refusals of this module, each of which has acquired on
-        // this thread and releases once.
-        unsafe { nt::ExReleaseResourceLite(self.get()) };
-    }
-
-    /// The address of the resource with both low bits set, which tell an owner pointer from a thread.
-    const fn owner_pointer(&self) -> nt::PVOID {
-        self.get().wrapping_byte_add(3).cast()
-    }
-
-    /// Whether any thread owns the resource. The kernel has no function that asks for all threads;
-    /// these members are declared in `wdm.h`, and nobody changes them while the resource is dropped.
-    fn is_owned(&self) -> bool {
-        self.field::<u32>(mem::offset_of!(nt::ERESOURCE, ActiveEntries)) != 0
-            || self.field::<i16>(mem::offset_of!(nt::ERESOURCE, ActiveCount)) != 0
-    }
-
-    /// Stops the system if the resource is owned, before it goes away.
-    fn require_free(&self) {
-        if self.is_owned() {
-            held::stop(Held::Resource, self.get().cast());
-        }
-    }
-
-    /// Reads the member at `offset`, which the kernel may be changing.
-    fn field<F: Copy>(&self, offset: usize) -> F {
-        debug_assert!(offset + mem::size_of::<F>() <= mem::size_of::<nt::ERESOURCE>());
-        // SAFETY: The callers name a member of ERESOURCE by `offset_of!`.
-        let field = unsafe { self.get().byte_add(offset) };
-        // SAFETY: It holds an integer of type `F`; one that changes meanwhile is read whole.
-        unsafe { field.cast::<F>().read_volatile() }
     }
 }

@@ -54,8 +54,8 @@ impl<T: ?Sized, K> Lock for Resource<T, K> {
 impl<T: ?Sized, K> Release<Resource<T, K>, Shared> for () {
     #[inline]
     unsafe fn release(self, resource: &Resource<T, K>) {
-        resource.raw.release();
-        leave_critical_region();
+        // SAFETY: The caller has acquired the resource, and this is the end of its guard.
+        unsafe { resource.raw.release() };
     }
 }
 
@@ -63,8 +63,8 @@ impl<T: ?Sized, K> Release<Resource<T, K>, Exclusive> for () {
     #[inline]
     unsafe fn release(self, resource: &Resource<T, K>) {
         resource.exclusive.set(false);
-        resource.raw.release();
-        leave_critical_region();
+        // SAFETY: The caller has acquired the resource, and this is the end of its guard.
+        unsafe { resource.raw.release() };
     }
 }
 
