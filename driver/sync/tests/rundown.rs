@@ -1,24 +1,19 @@
 //! Rundown protection, and what ends under it: the data, DPCs, work items. On nthost.
 
+mod common;
+
 use core::{
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
     time::Duration,
 };
 use std::sync::Arc;
 
+use common::assert_in_use;
 use nthost::testing::expect_bug_check;
 use wdk_sync::{
     Dpc, DpcWas, Importance, NonPaged, Rundown, Status, Thread, WorkItem, WorkItemCallback,
     WorkItemWas, active_processors, sleep, stall, testing::at_passive_level,
 };
-
-/// Bug check 0xC4 with the parameters of an object that goes away while it is in use.
-#[track_caller]
-fn assert_in_use(report: &nthost::bugcheck::BugCheckReport, kind: u64) {
-    assert_eq!(report.code, 0xC4, "{report}");
-    let [rule, _object, reported_kind, irql] = report.parameters;
-    assert_eq!((rule, reported_kind, irql), (0x100B, kind, 2), "{report}");
-}
 
 #[test]
 fn a_rundown_waits_for_the_users_and_lets_no_more_in() {
@@ -193,7 +188,7 @@ fn a_dpc_dropped_above_passive_level_stops_the_system() {
             irql.at_dispatch_level(|_irql| drop(dpc));
         });
     });
-    assert_in_use(&report, 9);
+    assert_in_use(&report, 9, 2);
 }
 
 // Work items.
@@ -259,5 +254,5 @@ fn a_work_item_dropped_above_apc_level_stops_the_system() {
             irql.at_dispatch_level(|_irql| drop(work));
         });
     });
-    assert_in_use(&report, 12);
+    assert_in_use(&report, 12, 2);
 }

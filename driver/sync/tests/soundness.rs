@@ -17,6 +17,8 @@
 //! | 10 | `release` as a safe function; a double release | `ui/released_twice` |
 //! | 11 | no order, time-outs, conversion or rundown | `ranks.rs`, `lockdep.rs`, `waits.rs`, `thread_locks.rs`, `rundown.rs`; `ui/rank_*` |
 
+mod common;
+
 use core::{
     cell::Cell,
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
@@ -24,24 +26,13 @@ use core::{
 };
 use std::sync::Arc;
 
+use common::assert_in_use;
 use nthost::testing::expect_bug_check;
 use wdk_sync::{
     AlreadyOwned, DueTime, Event, FastMutex, Mutex, NonPaged, RecursiveMutex, RecursiveMutexGuard,
     Resource, Signal, SpinLock, Status, Thread, Timeout, Timer, Wait, WaitStatus, WaitableTimer,
     are_apcs_disabled, current_irql, sleep, testing::at_passive_level,
 };
-
-/// Bug check 0xC4 with the parameters of a lock that goes away while it is in use.
-#[track_caller]
-fn assert_in_use(report: &nthost::bugcheck::BugCheckReport, kind: u64, irql: u64) {
-    assert_eq!(report.code, 0xC4, "{report}");
-    let [rule, _object, reported_kind, reported_irql] = report.parameters;
-    assert_eq!(
-        (rule, reported_kind, reported_irql),
-        (0x100B, kind, irql),
-        "{report}"
-    );
-}
 
 // Hole 1: two live guards of a recursive lock on one thread, and so two `&mut` to one value.
 
