@@ -79,7 +79,7 @@ pub trait Functions: Sealed {
 #[pin_data(PinnedDrop)]
 pub struct ApcMutex<F: Functions, T: ?Sized, K = Unranked> {
     class: Class,
-    functions: PhantomData<F>,
+    functions: PhantomData<fn() -> F>,
     rank: PhantomData<K>,
     #[pin]
     raw: KernelObject<nt::FAST_MUTEX>,

@@ -11,13 +11,12 @@
 //! A violation is counted where it was seen, and the first one of each worker is described in the
 //! log.
 
+mod apc_mutex;
 mod broken_lock;
 mod busted;
 mod contenders;
 #[cfg(feature = "lockdep")]
 mod deadly_embrace;
-mod fast_mutex;
-mod guarded_mutex;
 mod hand_off;
 mod harness;
 mod ledger;
@@ -50,11 +49,11 @@ pub static TABLE: &[&Scenario] = &[
     &mutex::SCENARIO,
     &recursive_mutex::SCENARIO,
     &resource::SCENARIO,
-    &fast_mutex::SCENARIO,
+    &apc_mutex::FAST,
     &timer::SCENARIO,
     &queued_spin_lock::SCENARIO,
     &rw_spin_lock::SCENARIO,
-    &guarded_mutex::SCENARIO,
+    &apc_mutex::GUARDED,
     &push_lock::SCENARIO,
     &rundown::SCENARIO,
     &semaphore::SCENARIO,
