@@ -49,11 +49,18 @@ fn holds_are_as_long_as_asked_for() {
     let client = Client::new(&engine);
     let run = finished(&client, "spinlock", &[("threads", 1), ("hold", 200)]);
     let (reply, buckets) = client.histogram(run, 0, HistogramKind::Hold, 64).unwrap();
-    let mean = reply.total_ns / counted(&buckets);
-    assert!((200_000..2_000_000).contains(&mean), "{mean} ns");
+    let holds = counted(&buckets);
+    assert!(reply.total_ns / holds >= 200_000, "{reply:?}");
     for bucket in &buckets {
         assert!(bucket.highest_ns >= 200_000, "{bucket:?}");
     }
+    // The median: whoever holds the lock is interrupted by the host now and then.
+    let mut up_to = 0;
+    let median = buckets.iter().find(|bucket| {
+        up_to += bucket.count;
+        2 * up_to >= holds
+    });
+    assert!(median.unwrap().lowest_ns < 2_000_000, "{buckets:?}");
     client.collect(run).expect(Verdict::Passed);
 }
 

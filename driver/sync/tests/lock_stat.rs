@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     thread,
+    time::Instant,
 };
 
 use wdk_sync::{
@@ -54,26 +55,47 @@ fn acquisitions_and_holds_are_counted_and_measured() {
     assert!(seen.hold.shortest <= seen.hold.average() && seen.hold.average() <= seen.hold.longest);
 }
 
-/// Holds a lock, by what `hold` does, until somebody else has asked for it for a while.
+/// Holds a lock, by what `hold` does, until somebody else, by what `ask` does, has either been through
+/// with it or is kept waiting: which nobody can see from outside, so it is given a long time for it.
 fn contend(
     hold: impl FnOnce(&mut Irql<'_, Passive>, &dyn Fn()) + Send,
     ask: impl FnOnce(&mut Irql<'_, Passive>) + Send,
 ) {
-    let is_held = AtomicBool::new(false);
+    let (is_held, asks, is_through) = (Signal::default(), Signal::default(), Signal::default());
     thread::scope(|scope| {
         scope.spawn(|| {
             at_passive_level(|irql| {
                 hold(irql, &|| {
-                    is_held.store(true, Ordering::SeqCst);
-                    thread::sleep(Duration::from_millis(20));
+                    is_held.set();
+                    asks.wait(Duration::MAX);
+                    is_through.wait(Duration::from_millis(300));
                 });
             });
         });
-        while !is_held.load(Ordering::SeqCst) {
+        is_held.wait(Duration::MAX);
+        at_passive_level(|irql| {
+            asks.set();
+            ask(irql);
+        });
+        is_through.set();
+    });
+}
+
+/// One thread tells another, whatever the IRQL of either.
+#[derive(Default)]
+struct Signal(AtomicBool);
+
+impl Signal {
+    fn set(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    fn wait(&self, longest: Duration) {
+        let start = Instant::now();
+        while !self.0.load(Ordering::SeqCst) && start.elapsed() < longest {
             thread::yield_now();
         }
-        at_passive_level(ask);
-    });
+    }
 }
 
 #[test]
