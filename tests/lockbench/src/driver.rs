@@ -13,7 +13,7 @@ use crate::{
     mutex,
     pair::Cycle,
     push_lock, queued_spin_lock, resource, rundown, rw_spin_lock, spin_lock,
-    subjects::{Peer, Raw, Safe},
+    subjects::{Peer, RawLocks, Safe},
 };
 
 /// Programs open `\\.\Lockbench`.
@@ -41,7 +41,7 @@ const CYCLES: [Cycle; 16] = [
 
 /// What is in the device's extension.
 struct Extension {
-    raw: NonPaged<Raw>,
+    raw: RawLocks,
     safe: NonPaged<Safe>,
     peer: Peer,
 }
@@ -49,7 +49,7 @@ struct Extension {
 impl Extension {
     fn new(irql: &Irql<'_, Passive>) -> Result<Self, Status> {
         Ok(Self {
-            raw: Raw::new()?,
+            raw: RawLocks::new()?,
             safe: NonPaged::pin_init(Safe::new(irql))?,
             peer: Peer::new()?,
         })

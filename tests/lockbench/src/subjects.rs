@@ -3,6 +3,7 @@
 use core::{
     cell::UnsafeCell,
     mem::{MaybeUninit, offset_of},
+    ops::Deref,
 };
 
 use pinned_init::{PinInit, pin_data, try_pin_init};
@@ -85,7 +86,7 @@ pub struct Raw {
 }
 
 impl Raw {
-    pub fn new() -> Result<NonPaged<Self>, Status> {
+    fn new() -> Result<NonPaged<Self>, Status> {
         let raw = NonPaged::new(Self {
             spin_lock: RawLock::zeroed(),
             queued_spin_lock: RawLock::zeroed(),
@@ -109,8 +110,6 @@ impl Raw {
         unsafe { KeInitializeEvent(raw.event.get(), _EVENT_TYPE::NotificationEvent, 0) };
         // SAFETY: As above.
         unsafe { ExInitializeRundownProtection(raw.rundown.get().cast()) };
-        // SAFETY: As above. It does not fail; if it did, the drop would delete what is no resource.
-        let _ = unsafe { ExInitializeResourceLite(raw.resource.get()) };
         Ok(raw)
     }
 
@@ -126,9 +125,29 @@ impl Raw {
     }
 }
 
-impl Drop for Raw {
+/// The locks for the raw calls, initialised.
+pub struct RawLocks(NonPaged<Raw>);
+
+impl RawLocks {
+    pub fn new() -> Result<Self, Status> {
+        let raw = Raw::new()?;
+        // SAFETY: The resource is resident, stays where it is, and is nobody else's yet.
+        Status::from_raw(unsafe { ExInitializeResourceLite(raw.resource.get()) }).ok()?;
+        Ok(Self(raw))
+    }
+}
+
+impl Deref for RawLocks {
+    type Target = Raw;
+
+    fn deref(&self) -> &Raw {
+        &self.0
+    }
+}
+
+impl Drop for RawLocks {
     fn drop(&mut self) {
-        // SAFETY: The resource was initialised, and nobody has it.
+        // SAFETY: The resource was initialised when this was made, and nobody has it.
         let _ = unsafe { ExDeleteResourceLite(self.resource.get()) };
     }
 }
