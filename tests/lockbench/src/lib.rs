@@ -21,6 +21,7 @@ mod event;
 mod fast_mutex;
 mod guarded_mutex;
 mod interface;
+mod interrupt;
 mod mutex;
 mod pair;
 mod push_lock;
