@@ -204,6 +204,19 @@ layout!(
     DeferredContext: 0x20, SystemArgument1: 0x28, SystemArgument2: 0x30, DpcData: 0x38,
 );
 
+/// The value of `KAPC.Type`.
+pub const ApcObject: UCHAR = 18;
+
+/// `KAPC_ENVIRONMENT`: the address space that an APC runs in; no header of the WDK declares it.
+pub mod _KAPC_ENVIRONMENT {
+    pub type Type = i32;
+    pub const OriginalApcEnvironment: Type = 0;
+    pub const AttachedApcEnvironment: Type = 1;
+    pub const CurrentApcEnvironment: Type = 2;
+    pub const InsertApcEnvironment: Type = 3;
+}
+pub type KAPC_ENVIRONMENT = _KAPC_ENVIRONMENT::Type;
+
 /// The value of `KDPC.Type`.
 pub const DpcObject: UCHAR = 19;
 /// The value of `KDPC.Type` of a threaded DPC.
@@ -236,6 +249,7 @@ pub struct KAPC {
     pub Inserted: BOOLEAN,
 }
 pub type PKAPC = *mut KAPC;
+pub type PRKAPC = *mut KAPC;
 layout!(KAPC, 0x58, Thread: 8, ApcListEntry: 0x10, KernelRoutine: 0x20, ApcStateIndex: 0x50);
 
 #[repr(C)]

@@ -86,6 +86,7 @@ pub const fn all() -> &'static [&'static [Export]] {
         crate::ke::mutex::EXPORTS,
         crate::ke::processor::EXPORTS,
         crate::ke::queued_spinlock::EXPORTS,
+        crate::ke::region::EXPORTS,
         crate::ke::semaphore::EXPORTS,
         crate::ke::spinlock::EXPORTS,
         crate::ke::timer::EXPORTS,

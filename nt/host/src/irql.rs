@@ -2,7 +2,7 @@
 
 use nt_abi::KIRQL;
 
-use crate::{mm::pageable, processor, thread::Thread};
+use crate::{apc, mm::pageable, processor, thread::Thread};
 
 /// `DISPATCH_LEVEL` in the type that IRQLs have.
 pub const DISPATCH: KIRQL = 2;
@@ -28,7 +28,7 @@ pub fn raise(thread: &Thread, new: KIRQL) {
 }
 
 /// Lowers to `new`, which the caller has found to be no higher than the current IRQL. DPCs that are
-/// queued to the processor run on the way.
+/// queued to the processor run on the way, and below `APC_LEVEL` the APCs of the thread.
 #[inline]
 pub fn lower(thread: &'static Thread, new: KIRQL) {
     if new < DISPATCH && thread.is_at_dispatch() {
@@ -36,4 +36,5 @@ pub fn lower(thread: &'static Thread, new: KIRQL) {
         processor::release(thread);
     }
     thread.set_irql(new);
+    apc::deliver(thread);
 }

@@ -16,6 +16,7 @@
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 
 mod address;
+mod apc;
 pub mod bugcheck;
 mod clock;
 mod cm;

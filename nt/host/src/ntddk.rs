@@ -17,7 +17,7 @@ pub use crate::{
     ke::{
         alert::ddk::*, apc::ddk::*, bugcheck::ddk::*, clock::ddk::*, dpc::ddk::*, event::ddk::*,
         interrupt::ddk::*, irql::ddk::*, mutex::ddk::*, processor::ddk::*, queued_spinlock::ddk::*,
-        semaphore::ddk::*, spinlock::ddk::*, timer::ddk::*, wait::ddk::*,
+        region::ddk::*, semaphore::ddk::*, spinlock::ddk::*, timer::ddk::*, wait::ddk::*,
     },
     mm::ddk::*,
     ob::ddk::*,

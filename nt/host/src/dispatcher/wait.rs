@@ -4,15 +4,15 @@ use core::{ops::Range, sync::atomic::Ordering::Relaxed};
 use std::time::Instant;
 
 use nt_abi::{
-    NTSTATUS, STATUS_ABANDONED_WAIT_0, STATUS_ALERTED, STATUS_MUTANT_LIMIT_EXCEEDED,
-    STATUS_SUCCESS, STATUS_TIMEOUT, object_type,
+    NTSTATUS, STATUS_ABANDONED_WAIT_0, STATUS_ALERTED, STATUS_KERNEL_APC,
+    STATUS_MUTANT_LIMIT_EXCEEDED, STATUS_SUCCESS, STATUS_TIMEOUT, STATUS_USER_APC, object_type,
 };
 
 use parking_lot::MutexGuard;
 
 use super::{Dispatcher, Header, Mutant, WAITING, WaitBlock};
 use crate::{
-    bugcheck, clock, deadlock, ex, explore, fault, kernel,
+    apc, bugcheck, clock, deadlock, ex, explore, fault, kernel,
     list::{Corrupt, ListEntry},
     thread::{self, Thread},
     verifier,
@@ -51,7 +51,8 @@ pub fn wait(
     wait_alertable(thread, objects, blocks, kind, deadline, false)
 }
 
-/// As [`wait`], and an alert ends the wait if it is `alertable`, unless the objects allow it at once.
+/// As [`wait`], and an alert ends the wait if it is `alertable`, unless the objects allow it at once; so does an
+/// APC for user mode (`STATUS_USER_APC`). Kernel APCs run meanwhile.
 pub fn wait_alertable(
     thread: &'static Thread,
     objects: &[&Header],
@@ -60,6 +61,23 @@ pub fn wait_alertable(
     deadline: Deadline,
     alertable: bool,
 ) -> NTSTATUS {
+    loop {
+        let status = attempt(thread, objects, blocks, kind, (deadline, alertable));
+        if status != STATUS_KERNEL_APC {
+            return status;
+        }
+        apc::deliver(thread);
+    }
+}
+
+/// Waits until the wait is over, or until a kernel APC interrupts it (`STATUS_KERNEL_APC`).
+fn attempt(
+    thread: &'static Thread,
+    objects: &[&Header],
+    blocks: &[WaitBlock],
+    kind: WaitKind,
+    (deadline, alertable): (Deadline, bool),
+) -> NTSTATUS {
     let mut dispatcher = super::lock(thread);
     if let Some(status) = dispatcher.try_satisfy(objects, kind) {
         return status;
@@ -67,8 +85,14 @@ pub fn wait_alertable(
     if alertable && thread.wait.alerted.swap(false, Relaxed) {
         return STATUS_ALERTED;
     }
+    if alertable && apc::has_user(thread) {
+        return STATUS_USER_APC;
+    }
     if deadline == Deadline::Now {
         return STATUS_TIMEOUT;
+    }
+    if apc::is_deliverable(thread) {
+        return STATUS_KERNEL_APC;
     }
     dispatcher.begin(objects, blocks, kind);
     thread.wait.alertable.store(alertable, Relaxed);
@@ -139,8 +163,12 @@ impl Dispatcher {
         }
     }
 
-    /// Makes the calling thread wait on `object`, whether it is signalled or not.
+    /// Makes the calling thread wait on `object`, whether it is signalled or not. `STATUS_KERNEL_APC` if an APC
+    /// must run before the wait can go on.
     pub fn wait_on(&mut self, object: &Header, deadline: Deadline) -> NTSTATUS {
+        if apc::is_deliverable(self.thread) {
+            return STATUS_KERNEL_APC;
+        }
         let blocks = [WaitBlock::new()];
         self.begin(&[object], &blocks, WaitKind::Any);
         self.sleep(deadline)
@@ -237,6 +265,20 @@ impl Dispatcher {
         }
     }
 
+    /// Ends the wait that `thread` may be in for the APC that was queued to it: for a kernel APC the wait is
+    /// taken up again when it has run.
+    pub fn interrupt_wait(&self, thread: &Thread) {
+        let wait = &thread.wait;
+        if wait.status.load(Relaxed) != WAITING {
+            return;
+        }
+        if apc::is_deliverable(thread) {
+            self.end(thread, STATUS_KERNEL_APC);
+        } else if wait.alertable.load(Relaxed) && apc::has_user(thread) {
+            self.end(thread, STATUS_USER_APC);
+        }
+    }
+
     /// As [`doze`](Self::doze), when threads run one at a time.
     fn doze_in_schedule(&mut self, deadline: Deadline) -> bool {
         let thread = self.thread;
@@ -330,6 +372,7 @@ fn waiting_blocks(thread: &Thread) -> &[WaitBlock] {
 /// Ends `thread`, which must not own anything: its object is signalled for those who wait for it.
 pub fn end_thread(thread: &'static Thread) {
     verifier::check_thread_end(thread);
+    apc::run_down(thread);
     let dispatcher = super::lock(thread);
     let mutants = &thread.object.mutants;
     while !mutants.is_empty() {

@@ -18,7 +18,7 @@ use crate::{
     dispatcher::{self, Deadline, Header, WaitBlock, WaitKind},
     export::exports,
     irql::{self, APC},
-    ke::apc::{enter_critical_region, leave_critical_region},
+    ke::region::{enter_critical_region, leave_critical_region},
     lock_order,
     thread::{self, LockKind, Thread},
     verifier,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use nt_abi::{EX_PUSH_LOCK, KEVENT, ULONG, object_type};
 
 use crate::{
+    apc,
     dispatcher::{self, Deadline, Header},
     export::exports,
     irql::APC,
@@ -118,6 +119,7 @@ impl AtomicPushLock {
         );
         thread.waiting_for(self.key(), || dispatcher.wait_on(&queue, Deadline::Never));
         drop(dispatcher);
+        apc::deliver(thread);
     }
 
     fn release(self, thread: &'static Thread, kind: LockKind, function: &'static str) {

@@ -1,135 +1,77 @@
-//! Critical and guarded regions: turning the delivery of APCs off.
+//! Asynchronous procedure calls: `KAPC`.
 //!
-//! No APC is ever queued in this kernel; what the regions do is to keep the counts that other rules look
-//! at, those of ERESOURCEs and fast mutexes first.
+//! No page of the DDI describes these two functions, which file systems use, and no header of the WDK declares
+//! them; the structure and the types of its routines are in `wdm.h`.
 
-use nt_abi::{APC_LEVEL, BOOLEAN};
-
-use crate::{
-    export::exports,
-    thread::{self, Thread},
-    verifier,
+use nt_abi::{
+    BOOLEAN, KAPC_ENVIRONMENT, KPRIORITY, KPROCESSOR_MODE, PKKERNEL_ROUTINE, PKNORMAL_ROUTINE,
+    PKRUNDOWN_ROUTINE, PRKAPC, PRKTHREAD, PVOID,
 };
 
-exports!("ntoskrnl.exe";
-    KeAreAllApcsDisabled, KeAreApcsDisabled, KeEnterCriticalRegion, KeEnterGuardedRegion,
-    KeLeaveCriticalRegion, KeLeaveGuardedRegion,
-);
+use crate::{apc::Apc, export::exports, thread, verifier};
 
-/// `KeEnterCriticalRegion`: turns user APCs and normal kernel APCs off. IRQL <= `APC_LEVEL`; above it is
-/// bug check 0xC4 (0x11A).
+exports!("ntoskrnl.exe"; KeInitializeApc, KeInsertQueueApc);
+
+/// `KeInitializeApc`: makes an APC for a thread, which is not queued.
+///
+/// Without a `NormalRoutine` it is a special kernel APC, otherwise a normal one, or with `ApcMode` `UserMode` one
+/// for user mode. `KernelRoutine` runs at `APC_LEVEL`; it may change what the normal routine gets, or take it
+/// away; the memory of the APC is the driver's again when it is called. `NormalRoutine` runs at `PASSIVE_LEVEL`.
+/// `RundownRoutine` is called for an APC for user mode when its thread ends.
 ///
 /// # Safety
 ///
-/// The region must be left on the same thread.
-pub unsafe extern "win64" fn KeEnterCriticalRegion() {
-    enter_critical_region(thread::current(), "KeEnterCriticalRegion");
+/// `Apc` must point to resident memory for an APC that is not queued; the routines must be ones that may be called
+/// so.
+pub unsafe extern "win64" fn KeInitializeApc(
+    Apc: PRKAPC,
+    Thread: PRKTHREAD,
+    Environment: KAPC_ENVIRONMENT,
+    KernelRoutine: PKKERNEL_ROUTINE,
+    RundownRoutine: PKRUNDOWN_ROUTINE,
+    NormalRoutine: PKNORMAL_ROUTINE,
+    ApcMode: KPROCESSOR_MODE,
+    NormalContext: PVOID,
+) {
+    thread::current();
+    // SAFETY: This function has the same contract.
+    let apc = unsafe { Apc::at(Apc, "KeInitializeApc") };
+    apc.initialize(
+        Thread.cast(),
+        (KernelRoutine, RundownRoutine, NormalRoutine),
+        (ApcMode, NormalContext),
+        Environment.to_le_bytes()[0].cast_signed(),
+    );
 }
 
-/// `KeLeaveCriticalRegion`: undoes [`KeEnterCriticalRegion`]. IRQL <= `APC_LEVEL`; above it is bug check
-/// 0xC4 (0x11B). Outside of a region it is 0xC4 (0x3E).
+/// `KeInsertQueueApc`: queues an APC to its thread, behind those of its kind. IRQL <= `DISPATCH_LEVEL`.
+///
+/// Returns false if it is queued already, or if the thread ends and takes none. If the thread waits and nothing
+/// holds the APC back, it runs it and waits again. The increment of the priority is ignored.
+///
+/// An APC that was not initialised is bug check 0xC4 (0x1002).
 ///
 /// # Safety
 ///
-/// The thread must be in a critical region.
-pub unsafe extern "win64" fn KeLeaveCriticalRegion() {
-    leave_critical_region(thread::current(), "KeLeaveCriticalRegion");
-}
-
-/// Enters a critical region on behalf of `function`.
-pub fn enter_critical_region(thread: &Thread, function: &'static str) {
-    if is_above_apc(thread) {
-        let irql = u64::from(thread.irql());
+/// `Apc` must point to an initialised APC that stays there until its kernel routine is called or it is run down,
+/// and its thread must be alive.
+pub unsafe extern "win64" fn KeInsertQueueApc(
+    Apc: PRKAPC,
+    SystemArgument1: PVOID,
+    SystemArgument2: PVOID,
+    _Increment: KPRIORITY,
+) -> BOOLEAN {
+    const NAME: &str = "KeInsertQueueApc";
+    let caller = thread::current();
+    // SAFETY: This function has the same contract.
+    let apc = unsafe { Apc::at(Apc, NAME) };
+    if !apc.is_initialized() {
         verifier::violation(
-            0x11A,
-            [irql, 0, 0],
-            function,
-            "IRQL must be APC_LEVEL or below.",
+            0x1002,
+            [apc.address(), 0, 0],
+            NAME,
+            "The object is not an APC that was initialised.",
         );
     }
-    thread.object.add_kernel_apc_disable(-1);
-}
-
-/// Leaves a critical region on behalf of `function`.
-pub fn leave_critical_region(thread: &Thread, function: &'static str) {
-    if is_above_apc(thread) {
-        let irql = u64::from(thread.irql());
-        verifier::violation(
-            0x11B,
-            [irql, 0, 0],
-            function,
-            "IRQL must be APC_LEVEL or below.",
-        );
-    }
-    if thread.apc_depth() >= 0 {
-        verifier::violation(
-            0x3E,
-            [0; 3],
-            function,
-            "The thread is not in a critical region.",
-        );
-    }
-    thread.object.add_kernel_apc_disable(1);
-}
-
-/// `KeEnterGuardedRegion`: turns all APCs off. IRQL <= `APC_LEVEL` (rule `IrqlKeApcLte2`, bug check 0xC4
-/// (0x20010)).
-///
-/// # Safety
-///
-/// The region must be left on the same thread.
-pub unsafe extern "win64" fn KeEnterGuardedRegion() {
-    let thread = thread::current();
-    if is_above_apc(thread) {
-        verifier::rule(
-            0x20010,
-            "KeEnterGuardedRegion",
-            "IRQL must be APC_LEVEL or below.",
-        );
-    }
-    thread.object.add_special_apc_disable(-1);
-}
-
-/// `KeLeaveGuardedRegion`: undoes [`KeEnterGuardedRegion`]. Outside of a region it breaks the rule
-/// `GuardedRegions`, bug check 0xC4 (0x4000E).
-///
-/// # Safety
-///
-/// The thread must be in a guarded region.
-pub unsafe extern "win64" fn KeLeaveGuardedRegion() {
-    const NAME: &str = "KeLeaveGuardedRegion";
-    let thread = thread::current();
-    if is_above_apc(thread) {
-        verifier::rule(0x20010, NAME, "IRQL must be APC_LEVEL or below.");
-    }
-    if thread.object.special_apc_disable() >= 0 {
-        verifier::rule(0x4000E, NAME, "The thread is not in a guarded region.");
-    }
-    thread.object.add_special_apc_disable(1);
-}
-
-/// `KeAreApcsDisabled`: whether the thread is in a critical or guarded region, or owns a mutex. The IRQL
-/// does not count. IRQL <= `DISPATCH_LEVEL`.
-///
-/// # Safety
-///
-/// None beyond that of every call into the kernel.
-pub unsafe extern "win64" fn KeAreApcsDisabled() -> BOOLEAN {
-    BOOLEAN::from(thread::current().object.combined_apc_disable() != 0)
-}
-
-/// `KeAreAllApcsDisabled`: whether the thread is in a guarded region or at `APC_LEVEL` or above. IRQL <=
-/// `DISPATCH_LEVEL`.
-///
-/// # Safety
-///
-/// None beyond that of every call into the kernel.
-pub unsafe extern "win64" fn KeAreAllApcsDisabled() -> BOOLEAN {
-    let thread = thread::current();
-    let by_irql = u32::from(thread.irql()) >= APC_LEVEL;
-    BOOLEAN::from(by_irql || thread.object.special_apc_disable() != 0)
-}
-
-fn is_above_apc(thread: &Thread) -> bool {
-    u32::from(thread.irql()) > APC_LEVEL
+    BOOLEAN::from(apc.insert(caller, [SystemArgument1, SystemArgument2]))
 }

@@ -1,4 +1,4 @@
-//! The kernel proper: IRQL, spin locks, dispatcher objects, DPCs, APC regions.
+//! The kernel proper: IRQL, spin locks, dispatcher objects, DPCs, APCs.
 #![allow(
     non_snake_case,
     clippy::must_use_candidate,
@@ -16,6 +16,7 @@ pub mod irql;
 pub mod mutex;
 pub mod processor;
 pub mod queued_spinlock;
+pub mod region;
 pub mod semaphore;
 pub mod spinlock;
 pub mod timer;

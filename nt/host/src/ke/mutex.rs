@@ -5,6 +5,7 @@ use nt_abi::{
 };
 
 use crate::{
+    apc,
     dispatcher::{self, Mutant},
     ex::exception,
     export::exports,
@@ -100,6 +101,7 @@ pub unsafe extern "win64" fn KeReleaseMutex(Mutex: PRKMUTEX, Wait: BOOLEAN) -> L
     dispatcher.satisfy_waiters(&mutex.header);
     drop(dispatcher);
     announce_wait(thread, Wait, 0x20011, NAME);
+    apc::deliver(thread);
     previous
 }
 

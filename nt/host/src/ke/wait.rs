@@ -6,8 +6,8 @@ use nt_abi::{
     _MODE::UserMode,
     _WAIT_TYPE::WaitAll,
     BOOLEAN, KPROCESSOR_MODE, KWAIT_BLOCK, KWAIT_REASON, LONGLONG, MAXIMUM_WAIT_OBJECTS, NTSTATUS,
-    PLARGE_INTEGER, PVOID, STATUS_ABANDONED_WAIT_0, STATUS_ALERTED, STATUS_SUCCESS, STATUS_WAIT_63,
-    THREAD_WAIT_OBJECTS, ULONG, WAIT_TYPE,
+    PLARGE_INTEGER, PVOID, STATUS_ABANDONED_WAIT_0, STATUS_ALERTED, STATUS_SUCCESS,
+    STATUS_USER_APC, STATUS_WAIT_63, THREAD_WAIT_OBJECTS, ULONG, WAIT_TYPE,
     bugcheck::{ATTEMPTED_SWITCH_FROM_DPC, MAXIMUM_WAIT_OBJECTS_EXCEEDED},
 };
 
@@ -29,7 +29,8 @@ exports!("ntoskrnl.exe"; KeDelayExecutionThread, KeWaitForMultipleObjects, KeWai
 ///
 /// Returns `STATUS_SUCCESS`, `STATUS_TIMEOUT`, or `STATUS_ABANDONED_WAIT_0` for a mutex whose owner
 /// ended; `STATUS_ALERTED` if `Alertable` and the thread is alerted ([`ZwAlertThread`](super::alert::ZwAlertThread)) while
-/// it waits, or was before. All are success codes. User APCs are never delivered here.
+/// it waits, or was before, and `STATUS_USER_APC` if it has an APC for user mode. All are success codes. A kernel
+/// APC runs while the thread waits, and does not end the wait; but an event that is pulsed meanwhile is missed.
 ///
 /// A wait at the wrong IRQL is bug check 0xC4 (0x120, 0x121, 0x122), one in `UserMode` for an object on the
 /// stack 0xC4 (0x123), one in a DPC that would block 0xB8,
@@ -160,7 +161,7 @@ pub unsafe extern "win64" fn KeDelayExecutionThread(
             let alertable = Alertable != 0;
             let status =
                 dispatcher::wait_alertable(thread, &[], &[], WaitKind::All, deadline, alertable);
-            if status == STATUS_ALERTED {
+            if matches!(status, STATUS_ALERTED | STATUS_USER_APC) {
                 return status;
             }
         }

@@ -130,6 +130,7 @@ fn run(thread: &Thread, routine: impl FnOnce()) {
         thread.set_exit();
         routine();
     });
+    thread.clear_exit();
 }
 
 /// `PsTerminateSystemThread`: ends the calling system thread; does not return. IRQL = `PASSIVE_LEVEL`.

@@ -9,7 +9,7 @@ use core::{
 use parking_lot::Mutex;
 
 use super::{Origin, Thread, gs};
-use crate::{dispatcher, explore, kernel, ob, processor, ps, stack};
+use crate::{apc, dispatcher, explore, kernel, ob, processor, ps, stack};
 
 thread_local! {
     /// The thread of the kernel that this host thread is. It has no destructor, so that reading it
@@ -42,7 +42,8 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(8);
 
 /// The thread that calls, which becomes a thread of the kernel if it was none.
 ///
-/// Does not return if a bug check has stopped the kernel. The reference is good for as long as the
+/// APCs that wait for the thread run first: to it they come in between two instructions. Does not return if a bug
+/// check has stopped the kernel. The reference is good for as long as the
 /// host thread runs: it must not be given to another one.
 #[inline]
 pub fn current() -> &'static Thread {
@@ -52,6 +53,7 @@ pub fn current() -> &'static Thread {
         explore::switch();
         kernel::check_alive(thread);
     }
+    apc::deliver(thread);
     thread
 }
 
@@ -119,6 +121,7 @@ pub fn create(origin: Origin, name: String) -> &'static Thread {
     let id = NEXT_ID.fetch_add(4, Ordering::Relaxed);
     let thread = ob::create(&ps::THREAD_TYPE, Thread::new(origin, name, id));
     thread.object.initialize();
+    thread.apcs.initialize();
     if origin != Origin::Host {
         thread.start_in_critical_region();
         if let Some(place) = explore::reserve() {

@@ -26,7 +26,8 @@ pub use self::{
     object::ThreadObject,
 };
 use crate::{
-    dispatcher::WaitState, explore, lock_order::Remembered, recovery::RecoveryPoint, stack,
+    apc::ThreadApcs, dispatcher::WaitState, explore, lock_order::Remembered,
+    recovery::RecoveryPoint, stack,
 };
 
 /// Where a thread comes from.
@@ -59,6 +60,8 @@ pub struct Thread {
     pub object: ThreadObject,
     /// The IRQL of the processor that runs the thread.
     irql: AtomicU8,
+    /// The APCs that are queued to it.
+    pub apcs: ThreadApcs,
     /// The virtual processor that the thread holds, from `DISPATCH_LEVEL` up.
     processor: AtomicU32,
     /// The virtual processor that it held last, or is to have next.
@@ -108,6 +111,7 @@ impl Thread {
         Self {
             object: ThreadObject::new(id),
             irql: AtomicU8::new(0),
+            apcs: ThreadApcs::new(),
             processor: AtomicU32::new(NO_PROCESSOR),
             preferred: AtomicU32::new(0),
             system_affinity: AtomicU64::new(0),
@@ -318,6 +322,14 @@ impl Thread {
         self.apc_base.store(-1, Ordering::Relaxed);
     }
 
+    /// Leaves the critical region that the thread was started in.
+    pub fn leave_first_critical_region(&self) {
+        let base = self.apc_base.swap(0, Ordering::Relaxed);
+        if base != 0 {
+            self.object.add_kernel_apc_disable(1);
+        }
+    }
+
     /// Makes `point` the innermost recovery point and returns the one before.
     pub fn set_recovery(&self, point: *mut RecoveryPoint) -> *mut RecoveryPoint {
         self.recovery.swap(point, Ordering::Relaxed)
@@ -331,6 +343,11 @@ impl Thread {
     /// Makes the innermost recovery point the one at which the thread terminates itself.
     pub fn set_exit(&self) {
         self.exit.store(self.recovery(), Ordering::Relaxed);
+    }
+
+    /// The routine that could be left is over.
+    pub fn clear_exit(&self) {
+        self.exit.store(ptr::null_mut(), Ordering::Relaxed);
     }
 
     /// Where the thread terminates itself, or null if it is not a driver's system thread.
@@ -353,11 +370,11 @@ impl Thread {
         self.waits_for.load(Ordering::Relaxed)
     }
 
-    /// Says which lock the thread waits for while `wait` runs.
+    /// Says which lock the thread waits for while `wait` runs; 0 for an APC that interrupts such a wait.
     pub fn waiting_for<T>(&self, lock: u64, wait: impl FnOnce() -> T) -> T {
-        self.waits_for.store(lock, Ordering::Relaxed);
+        let before = self.waits_for.swap(lock, Ordering::Relaxed);
         let result = wait();
-        self.waits_for.store(0, Ordering::Relaxed);
+        self.waits_for.store(before, Ordering::Relaxed);
         result
     }
 

@@ -24,6 +24,7 @@ macro_rules! nt {
 }
 pub(crate) use nt;
 
+pub mod apc;
 pub mod driver;
 pub mod image;
 

@@ -1,12 +1,13 @@
 //! The ways to acquire an ERESOURCE.
 
-use nt_abi::{BOOLEAN, PERESOURCE, PVOID, TRUE};
+use nt_abi::{BOOLEAN, PERESOURCE, PVOID, STATUS_KERNEL_APC, TRUE};
 
 use super::state::{Access, ExecutiveResource, Owner, id_of};
 use crate::{
+    apc,
     dispatcher::{self, Deadline, Dispatcher},
     irql::APC,
-    ke::apc::enter_critical_region,
+    ke::region::enter_critical_region,
     lock_order,
     thread::{self, LockKind, Origin, Thread},
     verifier,
@@ -243,8 +244,12 @@ fn acquire_exclusive(
             "The caller shares the resource, and would wait for itself to release it.",
         );
     }
-    wait_for(&mut dispatcher, resource, Access::Exclusive);
+    let admitted = wait_for(&mut dispatcher, resource, Access::Exclusive);
     drop(dispatcher);
+    if !admitted {
+        apc::deliver(thread);
+        return acquire_exclusive(thread, resource, wait, function);
+    }
     own(
         thread,
         resource,
@@ -287,8 +292,12 @@ fn acquire_shared(
     if !wait {
         return 0;
     }
-    wait_for(&mut dispatcher, resource, Access::Shared);
+    let admitted = wait_for(&mut dispatcher, resource, Access::Shared);
     drop(dispatcher);
+    if !admitted {
+        apc::deliver(thread);
+        return acquire_shared(thread, resource, wait, courtesy, function);
+    }
     own(thread, resource, LockKind::ResourceShared, wait, function)
 }
 
@@ -309,12 +318,18 @@ fn own(
     TRUE
 }
 
-/// Waits until somebody who releases the resource has made the caller an owner.
-fn wait_for(dispatcher: &mut Dispatcher, resource: &ExecutiveResource, access: Access) {
+/// Waits until somebody who releases the resource has made the caller an owner. False if an APC must run before,
+/// after which the caller is to ask anew.
+fn wait_for(dispatcher: &mut Dispatcher, resource: &ExecutiveResource, access: Access) -> bool {
     resource.add_contention();
     resource.add_waiting(access);
     let thread = dispatcher.thread();
-    thread.waiting_for(resource.key(), || {
+    let status = thread.waiting_for(resource.key(), || {
         dispatcher.wait_on(resource.queue(access), Deadline::Never)
     });
+    let admitted = status != STATUS_KERNEL_APC;
+    if !admitted {
+        resource.remove_waiting(access);
+    }
+    admitted
 }

@@ -13,7 +13,7 @@ use crate::{
     bugcheck,
     dispatcher::{self, Dispatcher},
     irql::{APC, DISPATCH},
-    ke::apc::leave_critical_region,
+    ke::region::leave_critical_region,
     thread::{self, Thread},
     verifier,
 };
@@ -149,9 +149,9 @@ fn hand_over(dispatcher: &Dispatcher, resource: &ExecutiveResource) {
     }
     let was_exclusive = resource.is_exclusive();
     resource.set_exclusive(false);
-    if was_exclusive && resource.waiting(Access::Shared) != 0 {
+    if was_exclusive && resource.has_waiter(Access::Shared) {
         admit_shared(dispatcher, resource);
-    } else if resource.waiting(Access::Exclusive) != 0 {
+    } else if resource.has_waiter(Access::Exclusive) {
         resource.set_exclusive(true);
         admit(dispatcher, resource, Access::Exclusive);
     } else {
@@ -165,7 +165,7 @@ fn admit_shared(dispatcher: &Dispatcher, resource: &ExecutiveResource) {
 
 /// Makes the first who waits an owner; false if nobody waits.
 fn admit(dispatcher: &Dispatcher, resource: &ExecutiveResource, access: Access) -> bool {
-    if resource.waiting(access) == 0 {
+    if !resource.has_waiter(access) {
         return false;
     }
     let Some(thread) = dispatcher.release_first(resource.queue(access)) else {

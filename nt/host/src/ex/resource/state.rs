@@ -286,6 +286,11 @@ impl ExecutiveResource {
         self.counter(access).load(Relaxed)
     }
 
+    /// Whether somebody waits who can be admitted: not one who runs an APC meanwhile, who will ask again.
+    pub fn has_waiter(&self, access: Access) -> bool {
+        self.waiting(access) != 0 && !self.queue(access).waiters.is_empty()
+    }
+
     pub fn add_waiting(&self, access: Access) {
         self.counter(access).fetch_add(1, Relaxed);
     }
