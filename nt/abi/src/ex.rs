@@ -1,8 +1,8 @@
 //! The executive: ERESOURCE, fast mutexes, push locks, rundown protection, pool, work items.
 
 use crate::{
-    KEVENT, KSEMAPHORE, KSPIN_LOCK, LIST_ENTRY, LONG, PKEVENT, PVOID, SHORT, SIZE_T, ULONG,
-    ULONG_PTR, ULONG64, USHORT,
+    KEVENT, KSEMAPHORE, KSPIN_LOCK, LIST_ENTRY, LONG, LONGLONG, PKEVENT, PVOID, SHORT, SIZE_T,
+    ULONG, ULONG_PTR, ULONG64, USHORT,
 };
 
 pub type ERESOURCE_THREAD = ULONG_PTR;
@@ -201,3 +201,40 @@ layout!(LOOKASIDE_LIST_EX, 0x60);
 pub const EX_LOOKASIDE_LIST_EX_FLAGS_RAISE_ON_FAIL: ULONG = 1;
 /// `ExInitializeLookasideListEx`: an allocation that the list cannot serve fails at once.
 pub const EX_LOOKASIDE_LIST_EX_FLAGS_FAIL_NO_RAISE: ULONG = 2;
+
+/// A timer that the kernel allocates, which can be waited for. The WDK does not declare its members.
+#[repr(C)]
+pub struct EX_TIMER {
+    Reserved: [u8; 0],
+}
+pub type PEX_TIMER = *mut EX_TIMER;
+
+pub type PEXT_CALLBACK = Option<unsafe extern "win64" fn(Timer: PEX_TIMER, Context: PVOID)>;
+pub type PEXT_DELETE_CALLBACK = Option<unsafe extern "win64" fn(Context: PVOID)>;
+pub type PEXT_CANCEL_PARAMETERS = PVOID;
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct EXT_SET_PARAMETERS {
+    pub Version: ULONG,
+    pub Reserved: ULONG,
+    pub NoWakeTolerance: LONGLONG,
+}
+pub type PEXT_SET_PARAMETERS = *mut EXT_SET_PARAMETERS;
+layout!(EXT_SET_PARAMETERS, 0x10, NoWakeTolerance: 8);
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct EXT_DELETE_PARAMETERS {
+    pub Version: ULONG,
+    pub Reserved: ULONG,
+    pub DeleteCallback: PEXT_DELETE_CALLBACK,
+    pub DeleteContext: PVOID,
+}
+pub type PEXT_DELETE_PARAMETERS = *mut EXT_DELETE_PARAMETERS;
+layout!(EXT_DELETE_PARAMETERS, 0x18, DeleteCallback: 8, DeleteContext: 0x10);
+
+pub const EX_TIMER_HIGH_RESOLUTION: ULONG = 4;
+pub const EX_TIMER_NO_WAKE: ULONG = 8;
+pub const EX_TIMER_NOTIFICATION: ULONG = 0x8000_0000;
+pub const EX_TIMER_UNLIMITED_TOLERANCE: LONGLONG = -1;

@@ -141,6 +141,21 @@ impl Dpc {
         core::ptr::from_ref(self).cast_mut().cast()
     }
 
+    /// A DPC that [`Self::initialize`] must make one when it has its place.
+    pub const fn uninitialized() -> Self {
+        Self {
+            kind: AtomicU8::new(0),
+            importance: AtomicU8::new(0),
+            target: AtomicU16::new(0),
+            by_timer: AtomicU32::new(0),
+            entry: ListEntry::unlinked(),
+            routine: AtomicPtr::new(core::ptr::null_mut()),
+            context: AtomicPtr::new(core::ptr::null_mut()),
+            arguments: [const { AtomicPtr::new(core::ptr::null_mut()) }; 2],
+            queue: AtomicPtr::new(core::ptr::null_mut()),
+        }
+    }
+
     /// Makes this a DPC of a kind, `DpcObject` or `ThreadedDpcObject`.
     pub fn initialize(&self, kind: u8, routine: PVOID, context: PVOID, importance: u8) {
         self.kind.store(kind, Relaxed);

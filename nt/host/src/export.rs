@@ -58,6 +58,7 @@ pub const fn all() -> &'static [&'static [Export]] {
         crate::ex::rundown::EXPORTS,
         crate::ex::shared_spinlock::EXPORTS,
         crate::ex::slist::EXPORTS,
+        crate::ex::timer::EXPORTS,
         crate::ex::work::EXPORTS,
         crate::io::attach::EXPORTS,
         crate::io::build::EXPORTS,

@@ -11,7 +11,7 @@ pub use crate::{
     ex::{
         exception::ddk::*, fast_mutex::ddk::*, interlocked::ddk::*, lookaside::ddk::*,
         pool::ddk::*, push_lock::ddk::*, resource::ddk::*, rundown::ddk::*,
-        shared_spinlock::ddk::*, slist::ddk::*, work::ddk::*,
+        shared_spinlock::ddk::*, slist::ddk::*, timer::ddk::*, work::ddk::*,
     },
     io::ddk::*,
     ke::{

@@ -8,7 +8,7 @@ use core::{
     ops::Range,
     sync::atomic::{AtomicPtr, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed},
 };
-use std::{collections::BTreeSet, sync::OnceLock};
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use nt_abi::{_TIMER_TYPE::SynchronizationTimer, KTIMER, TIMER_TYPE, object_type};
 
@@ -49,16 +49,37 @@ const _: () = {
 pub struct Setting {
     /// The interrupt time at which it expires first.
     pub due: u64,
-    /// In milliseconds; 0 if it expires once.
-    pub period: u32,
+    /// In units of 100 ns; 0 if it expires once.
+    pub period: u64,
     /// The DPC that it queues, or null.
     pub dpc: *mut Dpc,
+    /// What is called under the dispatcher lock when the DPC was queued.
+    pub queued: Option<fn(&Timer)>,
 }
 
-/// 100 ns units per millisecond, the unit of periods.
-const UNITS_PER_MILLISECOND: u64 = 10_000;
+/// 100 ns units per millisecond, the unit of `KTIMER.Period`.
+pub const UNITS_PER_MILLISECOND: u64 = 10_000;
+
+/// What the queue knows of a timer besides what lies in its memory: see [`Setting`].
+struct Armed {
+    period: u64,
+    queued: Option<fn(&Timer)>,
+}
 
 impl Timer {
+    /// A timer that [`Self::initialize`] must make one when it has its place.
+    pub const fn uninitialized() -> Self {
+        Self {
+            header: Header::uninitialized(),
+            due: AtomicU64::new(0),
+            entry: ListEntry::unlinked(),
+            dpc: AtomicPtr::new(core::ptr::null_mut()),
+            processor: AtomicU16::new(0),
+            kind: AtomicU16::new(0),
+            period: AtomicU32::new(0),
+        }
+    }
+
     /// Makes this a timer that is not set.
     pub fn initialize(&self, kind: TIMER_TYPE) {
         let object = if kind == SynchronizationTimer {
@@ -91,15 +112,20 @@ impl Timer {
 
 /// The timers that are set, by due time and address.
 pub struct TimerQueue {
-    set: BTreeSet<(u64, u64)>,
+    set: BTreeMap<(u64, u64), Armed>,
 }
 
 impl TimerQueue {
     /// No timer.
     pub const fn new() -> Self {
         Self {
-            set: BTreeSet::new(),
+            set: BTreeMap::new(),
         }
+    }
+
+    /// Whether a timer is set.
+    pub fn is_set(&self, timer: &Timer) -> bool {
+        self.set.contains_key(&timer.key())
     }
 
     /// The address of a timer that is set, in a range of memory.
@@ -109,14 +135,14 @@ impl TimerQueue {
 
     /// The addresses of the timers that are set, the first to expire first.
     pub fn addresses(&self) -> impl Iterator<Item = u64> {
-        self.set.iter().map(|key| key.1)
+        self.set.keys().map(|key| key.1)
     }
 
     /// The routine in a range of memory that the DPC of a timer calls which is set.
     ///
     /// The caller holds the dispatcher lock.
     pub fn find_calling(&self, range: &Range<u64>) -> Option<u64> {
-        self.set.iter().find_map(|key| {
+        self.set.keys().find_map(|key| {
             // SAFETY: A timer that is set is alive, and the lock keeps it set.
             let timer = unsafe { &*address::pointer::<Timer>(key.1) };
             // SAFETY: The DPC of a timer that is set is alive, or null.
@@ -126,13 +152,13 @@ impl TimerQueue {
     }
 
     /// Takes the first timer off that is due at `now`.
-    fn pop_due(&mut self, now: u64) -> Option<u64> {
-        let first = *self.set.first()?;
-        if first.0 > now {
+    fn pop_due(&mut self, now: u64) -> Option<(u64, Armed)> {
+        let first = self.set.first_entry()?;
+        if first.key().0 > now {
             return None;
         }
-        self.set.remove(&first);
-        Some(first.1)
+        let ((_, address), armed) = first.remove_entry();
+        Some((address, armed))
     }
 }
 
@@ -157,7 +183,10 @@ impl Dispatcher {
         timer.header.set_state(0);
         let due = fault::stretch(setting.due);
         timer.due.store(due, Relaxed);
-        timer.period.store(setting.period, Relaxed);
+        let period = setting.period.div_ceil(UNITS_PER_MILLISECOND);
+        timer
+            .period
+            .store(u32::try_from(period).unwrap_or(u32::MAX), Relaxed);
         timer.dpc.store(setting.dpc, Relaxed);
         #[expect(
             clippy::cast_possible_truncation,
@@ -167,8 +196,12 @@ impl Dispatcher {
             .processor
             .store(self.thread().current_processor() as u16, Relaxed);
         let queue = &mut self.state().timers;
-        queue.set.insert(timer.key());
-        let is_first = queue.set.first() == Some(&timer.key());
+        let armed = Armed {
+            period: setting.period,
+            queued: setting.queued,
+        };
+        queue.set.insert(timer.key(), armed);
+        let is_first = queue.set.keys().next() == Some(&timer.key());
         if due <= clock::interrupt_time() {
             let queued = self.expire();
             if setting.period != 0 {
@@ -185,26 +218,37 @@ impl Dispatcher {
 
     /// Takes a timer off the queue; false if it is not set.
     pub fn cancel_timer(&mut self, timer: &Timer) -> bool {
-        self.state().timers.set.remove(&timer.key())
+        self.state().timers.set.remove(&timer.key()).is_some()
+    }
+
+    /// Has a timer that is set expire once more and no further. False if it is not set.
+    pub fn expire_once_more(&mut self, timer: &Timer) -> bool {
+        let armed = self.state().timers.set.get_mut(&timer.key());
+        timer.period.store(0, Relaxed);
+        armed.map(|armed| armed.period = 0).is_some()
     }
 
     /// Makes the timers expire that are due.
     fn expire(&mut self) -> Queued {
         let mut queued = 0;
         let now = clock::interrupt_time();
-        while let Some(address) = self.state().timers.pop_due(now) {
+        while let Some((address, armed)) = self.state().timers.pop_due(now) {
             // SAFETY: The address is that of a timer that a driver has set and not cancelled; to free
             // its memory before is the driver's error, which the verifier looks for.
             let timer = unsafe { &*address::pointer::<Timer>(address) };
-            let period = u64::from(timer.period.load(Relaxed)) * UNITS_PER_MILLISECOND;
+            let (period, tell) = (armed.period, armed.queued);
             if period != 0 {
                 timer
                     .due
                     .store(next_due(timer.due.load(Relaxed), period, now), Relaxed);
-                self.state().timers.set.insert(timer.key());
+                self.state().timers.set.insert(timer.key(), armed);
             }
             self.signal(&timer.header, 1);
-            queued |= queue_dpc(timer);
+            let processor = queue_dpc(timer);
+            if let (Some(tell), true) = (tell, processor != 0) {
+                tell(timer);
+            }
+            queued |= processor;
         }
         Queued(queued)
     }
@@ -254,7 +298,8 @@ fn run_clock() {
         let mut dispatcher = dispatcher::lock(thread);
         let queued = dispatcher.expire();
         if queued.0 == 0 {
-            let next = dispatcher.state().timers.set.first().map(|key| key.0);
+            let next = dispatcher.state().timers.set.keys().next();
+            let next = next.map(|key| key.0);
             dispatcher.doze(next.map_or(Deadline::Never, clock::deadline_at));
         }
         drop(dispatcher);

@@ -74,6 +74,22 @@ fn sixty_four_threads() {
 }
 
 #[test]
+fn a_handle_can_be_waited_for() {
+    let event = Object::<KEVENT>::default();
+    nt!(KeInitializeEvent(event.get(), 0, FALSE));
+    let handle = start_system_thread(|| {
+        wait(event.object(), None);
+    });
+    let mut timeout = LARGE_INTEGER { QuadPart: MS };
+    let status = nt!(ZwWaitForSingleObject(handle, FALSE, &raw mut timeout));
+    assert_eq!(status, STATUS_TIMEOUT);
+    nt!(KeSetEvent(event.get(), 0, FALSE));
+    let status = nt!(ZwWaitForSingleObject(handle, FALSE, core::ptr::null_mut()));
+    assert_eq!(status, STATUS_SUCCESS);
+    nt!(ZwClose(handle));
+}
+
+#[test]
 fn ending_with_a_spin_lock() {
     let report = expect_bug_check(|| {
         let lock = Object::new(0);

@@ -16,5 +16,6 @@ pub mod rundown;
 pub mod shared_spinlock;
 pub mod slist;
 pub mod special_pool;
+pub mod timer;
 pub mod work;
 pub mod worker;

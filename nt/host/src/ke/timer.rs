@@ -11,7 +11,7 @@ use crate::{
     export::exports,
     irql::DISPATCH,
     thread::{self, Thread},
-    timer::{Setting, Timer},
+    timer::{Setting, Timer, UNITS_PER_MILLISECOND},
     verifier,
 };
 
@@ -201,8 +201,9 @@ unsafe fn set(
     }
     let setting = Setting {
         due: clock::due_time(due),
-        period,
+        period: u64::from(period) * UNITS_PER_MILLISECOND,
         dpc: dpc.cast(),
+        queued: None,
     };
     let mut dispatcher = dispatcher::lock(thread);
     let (was_set, queued) = dispatcher.set_timer(timer, &setting);

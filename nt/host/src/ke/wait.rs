@@ -1,12 +1,12 @@
 //! Waiting: for one dispatcher object, for several, and for time to pass.
 
-use core::slice;
+use core::{ptr, slice};
 
 use nt_abi::{
     _MODE::UserMode,
     _WAIT_TYPE::WaitAll,
-    BOOLEAN, KPROCESSOR_MODE, KWAIT_BLOCK, KWAIT_REASON, LONGLONG, MAXIMUM_WAIT_OBJECTS, NTSTATUS,
-    PLARGE_INTEGER, PVOID, STATUS_ABANDONED_WAIT_0, STATUS_ALERTED, STATUS_SUCCESS,
+    BOOLEAN, HANDLE, KPROCESSOR_MODE, KWAIT_BLOCK, KWAIT_REASON, LONGLONG, MAXIMUM_WAIT_OBJECTS,
+    NTSTATUS, PLARGE_INTEGER, PVOID, STATUS_ABANDONED_WAIT_0, STATUS_ALERTED, STATUS_SUCCESS,
     STATUS_USER_APC, STATUS_WAIT_63, THREAD_WAIT_OBJECTS, ULONG, WAIT_TYPE,
     bugcheck::{ATTEMPTED_SWITCH_FROM_DPC, MAXIMUM_WAIT_OBJECTS_EXCEEDED},
 };
@@ -15,14 +15,18 @@ use crate::{
     bugcheck, clock,
     dispatcher::{self, Deadline, Header, WaitBlock, WaitKind},
     export::exports,
-    irql::{self, DISPATCH},
+    irql::{self, DISPATCH, PASSIVE},
     loader::caller,
     lock_order,
+    ob::{ObReferenceObjectByHandle, ObfDereferenceObject},
+    ps::PsThreadType,
     thread::{self, LockKind, Thread},
     verifier,
 };
 
-exports!("ntoskrnl.exe"; KeDelayExecutionThread, KeWaitForMultipleObjects, KeWaitForSingleObject);
+exports!("ntoskrnl.exe";
+    KeDelayExecutionThread, KeWaitForMultipleObjects, KeWaitForSingleObject, ZwWaitForSingleObject,
+);
 
 /// `KeWaitForSingleObject`: waits until an object is signalled. IRQL <= `APC_LEVEL`, or <=
 /// `DISPATCH_LEVEL` with a time-out of zero.
@@ -167,6 +171,46 @@ pub unsafe extern "win64" fn KeDelayExecutionThread(
         }
     }
     STATUS_SUCCESS
+}
+
+/// `ZwWaitForSingleObject`: waits for the object of a handle, as [`KeWaitForSingleObject`] in kernel mode. IRQL =
+/// `PASSIVE_LEVEL` (rule `IrqlZwPassive`, bug check 0xC4 (0x2001F)).
+///
+/// Returns what `ObReferenceObjectByHandle` does if the handle is not that of a thread: no other object that can be
+/// waited for has handles here.
+///
+/// # Safety
+///
+/// `Timeout` must point to a time-out or be null.
+pub unsafe extern "win64" fn ZwWaitForSingleObject(
+    Handle: HANDLE,
+    Alertable: BOOLEAN,
+    Timeout: PLARGE_INTEGER,
+) -> NTSTATUS {
+    const NAME: &str = "ZwWaitForSingleObject";
+    let thread = thread::current();
+    if thread.irql() != PASSIVE {
+        verifier::rule(0x2001F, NAME, "IrqlZwPassive: IRQL must be PASSIVE_LEVEL.");
+    }
+    // SAFETY: This function has the same contract.
+    let timeout = unsafe { read_timeout(Timeout) };
+    let mut object = ptr::null_mut();
+    let kind = PsThreadType.get();
+    // SAFETY: The place is one for a pointer, and the type one of this kernel.
+    let status =
+        unsafe { ObReferenceObjectByHandle(Handle, 0, kind, 0, &raw mut object, ptr::null_mut()) };
+    if status != STATUS_SUCCESS {
+        return status;
+    }
+    // SAFETY: It is a thread, and the reference keeps it alive.
+    let target = unsafe { Thread::at(object.cast()) };
+    let end = (clock::deadline(timeout), Alertable != 0);
+    let blocks = [WaitBlock::new()];
+    let objects = [&target.object.header];
+    let status = wait(thread, &objects, &blocks, WaitKind::Any, end, NAME);
+    // SAFETY: The reference is given up once.
+    unsafe { ObfDereferenceObject(object) };
+    status
 }
 
 /// The time-out that a driver gives, if it gives one.

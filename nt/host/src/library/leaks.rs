@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     address::to_usize,
     dispatcher,
-    ex::pool,
+    ex::{self, pool},
     io::{device, namespace, packet, work_item},
     ke::interrupt,
     mm::mdl,
@@ -160,6 +160,9 @@ pub fn collect() -> Leaks {
         for address in addresses {
             add(kind, address as u64, String::new());
         }
+    }
+    for timer in ex::timer::allocated() {
+        add(LeakKind::Timer, timer, "EX_TIMER, not deleted".to_owned());
     }
     for interrupt in interrupt::connected() {
         let detail = format!("vector 0x{:X}", interrupt.vector());

@@ -12,7 +12,7 @@ use nt_abi::bugcheck::{
 
 use crate::{
     bugcheck, dispatcher, dpc,
-    ex::worker,
+    ex::{self, worker},
     ke::dpc::ddk::KeFlushQueuedDpcs,
     lock_order,
     thread::{self, Thread},
@@ -54,6 +54,9 @@ pub fn check(thread: &'static Thread, range: &Range<usize>, routine: &'static st
     }
     if let Some(address) = called {
         pending(address, routine, "a timer is set whose DPC calls it");
+    }
+    if let Some(address) = ex::timer::find_calling(&range) {
+        pending(address, routine, "an EX_TIMER that calls it is not deleted");
     }
     let work = worker::pending_routines();
     if let Some(address) = work
