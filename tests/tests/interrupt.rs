@@ -30,7 +30,7 @@ fn started(host: Host, scenario: &str) -> (Child, String) {
     let stdout = child.stdout.take().expect("it is piped");
     let mut reader = BufReader::new(stdout);
     reader.read_line(&mut heading).expect("a heading");
-    // No more than the heading comes until the run ends, so the reader holds nothing back.
+    // No more than the heading comes for some seconds, so the reader holds nothing back.
     child.stdout = Some(reader.into_inner());
     sleep(Duration::from_secs(1));
     (child, heading)

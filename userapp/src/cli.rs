@@ -20,6 +20,8 @@ Examples:
   syncstress stress --profile smoke --save result.html --save result.json
   syncstress sweep spinlock queued-spinlock --threads 1..8 --save sweep.html
   syncstress soak --hours 2                         rounds of every scenario, and what they use
+  syncstress serve /run/syncstress                  a kernel for several tools, off Windows
+  syncstress watch --at /run/syncstress             what another tool runs there
   syncstress bench overhead                         what measuring costs
   syncstress compare before.json after.json         ratios; fails on a regression
   syncstress --json stress > result.json            one JSON document, nothing else";
@@ -83,6 +85,19 @@ pub enum Command {
     Sweep(Sweep),
     /// Run every scenario again and again, and watch what the process uses
     Soak(Soak),
+    /// Watch a run that another process started, until there is none
+    Watch {
+        /// How many seconds to wait for a run, at first and after each
+        #[arg(long, value_name = "N", default_value_t = 3)]
+        patience: u64,
+    },
+    /// Offer the driver's device to other processes, who come with `--at SOCKET`, until Ctrl-C. Where
+    /// the kernel is Windows, its device is there for all
+    Serve {
+        /// The Unix socket to make
+        #[arg(value_name = "SOCKET")]
+        socket: PathBuf,
+    },
     /// Measure the measurement
     Bench {
         /// What to measure
@@ -120,6 +135,8 @@ impl Command {
             Self::LockStat(_) => "lock-stat",
             Self::Sweep(_) => "sweep",
             Self::Soak(_) => "soak",
+            Self::Watch { .. } => "watch",
+            Self::Serve { .. } => "serve",
             Self::Bench { .. } => "bench overhead",
             Self::Report { .. } => "report",
             Self::Compare(_) => "compare",

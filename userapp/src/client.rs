@@ -6,7 +6,7 @@
 use syncstress_protocol::{
     Bucket, CollectReply, HistogramKind, HistogramReply, HistogramRequest, ItemDescriptor,
     ListReply, ListRequest, Metric, PROTOCOL_MAJOR, PageRequest, ParameterDescriptor,
-    ParameterValue, Phase, Progress, RunReference, StartRequest, Verdict, VersionReply,
+    ParameterValue, Phase, Progress, RunInfo, RunReference, StartRequest, Verdict, VersionReply,
     WorkerDetail, WorkerReport, ioctl,
 };
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
@@ -28,6 +28,8 @@ const MOST_ENTRIES: u32 = 65_536;
 const MOST_COLLECT_BYTES: u32 = 64 << 20;
 /// From this minor version of the protocol on, a driver tells what its runs measure.
 const MEASURES_FROM_MINOR: u16 = 1;
+/// From this one on, it tells of the runs of all handles.
+const SEES_ALL_RUNS_FROM_MINOR: u16 = 2;
 
 /// Why the driver did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -265,6 +267,29 @@ impl Client {
         let phase = Phase::from_wire(counts.phase)
             .ok_or_else(|| ClientError::protocol(NAME, format!("phase {}", counts.phase)))?;
         Ok(RunState { phase, counts })
+    }
+
+    /// Whether the driver tells of the runs of all handles. One from before the protocol's version 1.2
+    /// does not.
+    #[must_use]
+    pub const fn sees_all_runs(&self) -> bool {
+        self.version.protocol_minor >= SEES_ALL_RUNS_FROM_MINOR
+    }
+
+    /// The runs of all handles that go on, the oldest first.
+    ///
+    /// # Errors
+    /// Any [`ClientError`].
+    pub fn runs(&self) -> Result<Vec<RunInfo>, ClientError> {
+        self.list("LIST_RUNS", ioctl::LIST_RUNS, of_item(0))
+    }
+
+    /// What each worker of a run of whichever handle has done so far.
+    ///
+    /// # Errors
+    /// Any [`ClientError`].
+    pub fn workers_of_any(&self, run: RunReference) -> Result<Vec<WorkerDetail>, ClientError> {
+        self.list("LIST_RUN_WORKERS", ioctl::LIST_RUN_WORKERS, of_run(run))
     }
 
     /// Asks a run to end; returns at once.

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::exit::Exit;
+use crate::{exit::Exit, live::leave_terminal};
 
 /// Whether the user wants the program to end.
 #[derive(Clone, Default)]
@@ -24,6 +24,7 @@ impl Interrupt {
         let seen = interrupt.clone();
         let handler = move || {
             if seen.request() {
+                leave_terminal();
                 std::process::exit(Exit::Interrupted.code().into());
             }
         };

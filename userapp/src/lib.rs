@@ -18,6 +18,7 @@ mod exit;
 mod fairness;
 mod interrupt;
 mod latency;
+mod live;
 mod locks;
 mod manage;
 mod measured;

@@ -167,6 +167,17 @@ impl Lockdep {
 }
 
 impl LockStat {
+    /// Asks the driver, if it counts.
+    ///
+    /// # Errors
+    /// Any error of the client.
+    pub fn read_if_there(client: &Client) -> Result<Option<Self>, Error> {
+        match Self::read(client) {
+            Err(Error::Usage { .. }) => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
     /// Asks the driver.
     ///
     /// # Errors

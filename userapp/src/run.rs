@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use syncstress_protocol::{ItemKind, Phase, Progress, RunReference};
+use syncstress_protocol::{ItemKind, Phase, Progress, RunReference, WorkerDetail};
 
 use crate::{
     catalog::Item,
@@ -40,6 +40,25 @@ impl Default for Patience {
     }
 }
 
+/// A look at a run that goes on.
+pub struct Sight<'a> {
+    /// The driver's counts.
+    pub counts: &'a Progress,
+    client: &'a Client,
+    reference: RunReference,
+}
+
+impl Sight<'_> {
+    /// What each worker has done so far; nothing where the driver does not tell. If it can no longer
+    /// answer, the next look at the run says why.
+    pub fn workers(&self) -> Vec<WorkerDetail> {
+        if !self.client.measures() {
+            return Vec::new();
+        }
+        self.client.workers(self.reference).unwrap_or_default()
+    }
+}
+
 /// Carries out runs, one after the other.
 pub struct Runner<'a> {
     client: &'a Client,
@@ -68,7 +87,7 @@ impl<'a> Runner<'a> {
         &self,
         item: &Item,
         values: &Values,
-        look: &mut dyn FnMut(&Progress),
+        look: &mut dyn FnMut(&Sight<'_>),
     ) -> Result<RunRecord, Error> {
         let reference = match self.client.start(item.id, &values.set) {
             Ok(reference) => reference,
@@ -105,7 +124,7 @@ struct Watch<'a> {
 
 impl Watch<'_> {
     /// Looks until the run is finished; says whether it had to be stopped because it overran.
-    fn until_finished(&self, look: &mut dyn FnMut(&Progress)) -> Result<(Progress, bool), Error> {
+    fn until_finished(&self, look: &mut dyn FnMut(&Sight<'_>)) -> Result<(Progress, bool), Error> {
         let Runner {
             client,
             interrupt,
@@ -116,7 +135,11 @@ impl Watch<'_> {
         let mut overran = false;
         loop {
             let RunState { phase, counts } = client.progress(self.reference)?;
-            look(&counts);
+            look(&Sight {
+                counts: &counts,
+                client,
+                reference: self.reference,
+            });
             if phase == Phase::Finished {
                 return Ok((counts, overran));
             }

@@ -55,6 +55,18 @@ pub const HISTOGRAM: u32 = code(8);
 /// [`Metric`](crate::Metric)s as fit; there are none before the run is finished.
 pub const METRICS: u32 = code(9);
 
+/// In: [`ListRequest`](crate::ListRequest). Out: [`ListReply`](crate::ListReply) and as many
+/// [`RunInfo`](crate::RunInfo)s as fit.
+///
+/// The runs of all handles that go on, the oldest first. Since protocol 1.2.
+pub const LIST_RUNS: u32 = code(10);
+
+/// In: [`PageRequest`](crate::PageRequest) with a run of [`LIST_RUNS`], of whichever handle. Out:
+/// [`ListReply`](crate::ListReply) and as many [`WorkerDetail`](crate::WorkerDetail)s as fit.
+///
+/// `STATUS_NOT_FOUND` once the run has ended. Since protocol 1.2.
+pub const LIST_RUN_WORKERS: u32 = code(11);
+
 /// In: nothing. Out: [`LockWatch`](crate::LockWatch). Since protocol 1.1.
 pub const QUERY_LOCK_WATCH: u32 = code(16);
 
@@ -95,6 +107,8 @@ pub const ALL: &[u32] = &[
     WORKERS,
     HISTOGRAM,
     METRICS,
+    LIST_RUNS,
+    LIST_RUN_WORKERS,
     QUERY_LOCK_WATCH,
     LIST_LOCK_CLASSES,
     LIST_LOCK_ORDERS,

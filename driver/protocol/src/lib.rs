@@ -11,9 +11,10 @@
 //! 4. Before that, [`ioctl::WORKERS`], [`ioctl::HISTOGRAM`] and [`ioctl::METRICS`] tell what it
 //!    measures, page by page.
 //!
+//! [`ioctl::LIST_RUNS`] and [`ioctl::LIST_RUN_WORKERS`] show every handle how far the runs of all are.
 //! [`ioctl::QUERY_LOCK_WATCH`] tells what the driver knows of its own locks; lists follow from there.
 //!
-//! A run belongs to the file handle that started it. Each handle has one run at a time, and a run
+//! A run belongs to the file handle that started it, which alone can stop and collect it. Each handle has one run at a time, and a run
 //! ends when its handle is closed.
 #![no_std]
 
@@ -40,7 +41,7 @@ pub use measure::{
     Bucket, HistogramKind, HistogramReply, HistogramRequest, Metric, PageRequest, WorkerDetail,
 };
 pub use run::{
-    CollectReply, MAX_PARAMETERS, ParameterValue, Phase, Progress, Role, RunReference,
+    CollectReply, MAX_PARAMETERS, ParameterValue, Phase, Progress, Role, RunInfo, RunReference,
     StartRequest, Verdict, WorkerReport,
 };
 pub use text::Text;

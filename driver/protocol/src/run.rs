@@ -73,6 +73,20 @@ pub struct Progress {
     pub reserved: u32,
 }
 
+/// A run that goes on, for handles that did not start it.
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub struct RunInfo {
+    /// Its number.
+    pub run: u64,
+    /// The item that is run.
+    pub item: u32,
+    /// How many workers and DPCs it has.
+    pub workers: u32,
+    /// How far it has come.
+    pub progress: Progress,
+}
+
 wire_enum! {
     /// How a run came out.
     pub enum Verdict {

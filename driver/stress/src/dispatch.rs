@@ -33,7 +33,7 @@ impl Session {
     /// | [`Status::INVALID_DEVICE_REQUEST`] | the code is unknown |
     /// | [`Status::INFO_LENGTH_MISMATCH`] | the input has not the size that it should have |
     /// | [`Status::BUFFER_TOO_SMALL`] | the output does not fit; nothing was done |
-    /// | [`Status::NOT_FOUND`] | there is no such item or report, or no such run on this handle |
+    /// | [`Status::NOT_FOUND`] | there is no such item or report, or no such run, on this handle or, where any is asked for, on all |
     /// | [`Status::NOT_SUPPORTED`] | the driver was built without what is asked for |
     /// | [`Status::INVALID_PARAMETER`] | a value is out of range, unknown or given twice |
     /// | [`Status::DEVICE_BUSY`] | the handle has a run already, or the run goes on |
@@ -60,6 +60,8 @@ impl Session {
             ioctl::WORKERS => self.list_workers(irql, message),
             ioctl::HISTOGRAM => self.show_histogram(irql, message),
             ioctl::METRICS => self.list_metrics(irql, message),
+            ioctl::LIST_RUNS => self.list_runs(irql, message),
+            ioctl::LIST_RUN_WORKERS => self.list_run_workers(irql, message),
             ioctl::QUERY_LOCK_WATCH => locks::watch(message),
             ioctl::LIST_LOCK_CLASSES => locks::list_classes(message),
             ioctl::LIST_LOCK_ORDERS => locks::list_orders(message),

@@ -7,11 +7,13 @@ use wdk_sync::{NonPagedArc, Status};
 use crate::{
     Session,
     limits::{RUNS, THREADS_TOTAL},
+    registry::Registry,
 };
 
 /// The engine of a driver. Its sessions keep what they need of it, so it may go before they do.
 pub struct Engine {
     shared: NonPagedArc<Shared>,
+    registry: Registry,
 }
 
 impl Engine {
@@ -29,7 +31,8 @@ impl Engine {
             runs: Quota::new(RUNS),
             threads: Quota::new(THREADS_TOTAL),
         })?;
-        Ok(Self { shared })
+        let registry = Registry::new()?;
+        Ok(Self { shared, registry })
     }
 
     /// A session, for a file handle.
@@ -40,7 +43,7 @@ impl Engine {
     ///
     /// [`Status::INSUFFICIENT_RESOURCES`] if the pool is exhausted.
     pub fn open(&self) -> Result<Session, Status> {
-        Session::new(self.shared.clone())
+        Session::new(self.shared.clone(), self.registry.share())
     }
 }
 

@@ -1,15 +1,20 @@
-//! The control codes that ask what a run has measured.
+//! The control codes that ask what a run has measured, and which runs there are.
+
+use alloc::vec::Vec;
 
 use syncstress_protocol::{
-    Bucket, HistogramKind, HistogramReply, HistogramRequest, Metric, PageRequest, WorkerDetail,
+    Bucket, HistogramKind, HistogramReply, HistogramRequest, ListRequest, Metric, PageRequest,
+    RunInfo, WorkerDetail,
 };
 use wdk_sync::{Irql, Passive, Status};
 
 use crate::{
     Session,
     dispatch::list,
+    limits::RUNS,
     measure::{Histogram, Scale},
     message::{Message, Reply},
+    run::Run,
 };
 
 impl Session {
@@ -20,9 +25,48 @@ impl Session {
     ) -> Result<usize, Status> {
         let request = page_request(&message)?;
         self.inspect(irql, request.run, |run, _metrics| {
-            let workers = (0_u32..).zip(run.tallies());
-            let details = workers.map(|(index, tally)| tally.detail(index));
-            list::<WorkerDetail>(message, request.first, length(run.tallies()), details)
+            list_workers_of(run, message, request.first)
+        })
+    }
+
+    pub(crate) fn list_runs(
+        &self,
+        irql: &mut Irql<'_, Passive>,
+        message: Message<'_>,
+    ) -> Result<usize, Status> {
+        let request: ListRequest = message.input()?;
+        if request.item != 0 {
+            return Err(Status::INVALID_PARAMETER);
+        }
+        self.registry.look(irql, |runs| {
+            // Once, since a run may end while they are counted.
+            let mut infos: Vec<RunInfo> = Vec::new();
+            infos
+                .try_reserve_exact(RUNS as usize)
+                .map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
+            let runs = runs.iter().take(RUNS as usize);
+            infos.extend(runs.filter(|run| run.is_under_way()).map(|run| run.info()));
+            list(
+                message,
+                request.first,
+                length(&infos),
+                infos.iter().copied(),
+            )
+        })
+    }
+
+    pub(crate) fn list_run_workers(
+        &self,
+        irql: &mut Irql<'_, Passive>,
+        message: Message<'_>,
+    ) -> Result<usize, Status> {
+        let request = page_request(&message)?;
+        self.registry.look(irql, |runs| {
+            let run = runs
+                .iter()
+                .find(|run| run.number() == request.run && run.is_under_way())
+                .ok_or(Status::NOT_FOUND)?;
+            list_workers_of(run, message, request.first)
         })
     }
 
@@ -93,6 +137,12 @@ fn write(
         })?;
     }
     Ok(())
+}
+
+fn list_workers_of(run: &Run, message: Message<'_>, first: u32) -> Result<usize, Status> {
+    let workers = (0_u32..).zip(run.tallies());
+    let details = workers.map(|(index, tally)| tally.detail(index));
+    list::<WorkerDetail>(message, first, length(run.tallies()), details)
 }
 
 fn page_request(message: &Message<'_>) -> Result<PageRequest, Status> {

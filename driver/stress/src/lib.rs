@@ -8,6 +8,7 @@
 //! | module | what is there |
 //! |---|---|
 //! | `engine`, `session`, `dispatch`, `inspect` | handles, control codes, limits |
+//! | `registry` | the runs of all handles |
 //! | `locks` | what `wdk-sync` finds out of the driver's own locks, if it was built to |
 //! | `run` | one run: its workers' counters, its supervisor, its outcome |
 //! | `measure` | histograms, the clock, and what measuring costs |
@@ -33,6 +34,7 @@ mod locks;
 mod log;
 mod measure;
 mod message;
+mod registry;
 mod run;
 mod scenario;
 mod session;

@@ -9,6 +9,7 @@ use crate::{
     limits::THREADS_PER_RUN,
     log::Log,
     message::Reply,
+    registry::Registry,
     run::{self, Outcome, Run},
     settings::Settings,
 };
@@ -19,6 +20,7 @@ use crate::{
 /// [`close`](Self::close) does so sooner after the run was told.
 pub struct Session {
     engine: NonPagedArc<Shared>,
+    pub(crate) registry: Registry,
     slot: NonPaged<Mutex<Slot>>,
 }
 
@@ -42,12 +44,16 @@ enum State {
 }
 
 impl Session {
-    pub(crate) fn new(engine: NonPagedArc<Shared>) -> Result<Self, Status> {
+    pub(crate) fn new(engine: NonPagedArc<Shared>, registry: Registry) -> Result<Self, Status> {
         let slot = NonPaged::pin_init(Mutex::new(Slot {
             closed: false,
             current: None,
         }))?;
-        Ok(Self { engine, slot })
+        Ok(Self {
+            engine,
+            registry,
+            slot,
+        })
     }
 
     /// Ends the session's run, waits for its threads, and refuses new ones.
@@ -61,6 +67,7 @@ impl Session {
         if let Ok(Some(current)) = current {
             current.run.request_stop(irql);
             drop(current);
+            self.registry.sweep(irql);
         }
     }
 
@@ -82,7 +89,7 @@ impl Session {
             if slot.current.is_some() {
                 return Err(Status::DEVICE_BUSY);
             }
-            let current = Current::start(&self.engine, irql, item, settings)?;
+            let current = Current::start(self, irql, item, settings)?;
             let number = current.run.number();
             slot.current = Some(current);
             Ok(number)
@@ -145,6 +152,7 @@ impl Session {
                 State::Lost => return Err(Status::INVALID_DEVICE_STATE),
             }
             slot.current = None;
+            self.registry.sweep(irql);
             Ok(())
         })
     }
@@ -178,7 +186,7 @@ fn find(slot: &mut Slot, number: u64) -> Result<&mut Current, Status> {
 
 impl Current {
     fn start(
-        engine: &NonPagedArc<Shared>,
+        session: &Session,
         irql: &mut Irql<'_, Passive>,
         item: Item,
         settings: Settings,
@@ -187,6 +195,11 @@ impl Current {
         if threads > THREADS_PER_RUN {
             return Err(Status::QUOTA_EXCEEDED);
         }
+        let Session {
+            engine, registry, ..
+        } = session;
+        // Sessions that were dropped unclosed have left theirs.
+        registry.sweep(irql);
         let place = Share::of_runs(engine)?;
         let threads = Share::of_threads(engine, threads)?;
         let log = Log::new()?;
@@ -195,10 +208,12 @@ impl Current {
         let supervisor = Thread::spawn(irql, move |irql| {
             run::supervise(&theirs, irql, log, threads)
         })?;
-        Ok(Self {
+        let current = Self {
             run,
             state: State::Going(supervisor),
-        })
+        };
+        registry.add(irql, &current.run)?;
+        Ok(current)
     }
 
     /// Takes the outcome over from the supervisor once the run is finished. The wait is for its last
@@ -220,5 +235,6 @@ impl Drop for Current {
     fn drop(&mut self) {
         // Then the supervisor is joined, by the drop of its thread.
         self.run.abandon();
+        self.run.forget();
     }
 }

@@ -43,7 +43,7 @@ fn request(random: &mut Rng, last_run: &AtomicU64) -> (u32, Vec<u8>, usize) {
             let run = last_run.load(Ordering::Relaxed);
             RunReference { run }.as_bytes().to_vec()
         }
-        ioctl::WORKERS | ioctl::METRICS if plausible => {
+        ioctl::WORKERS | ioctl::METRICS | ioctl::LIST_RUN_WORKERS if plausible => {
             let run = last_run.load(Ordering::Relaxed);
             let (first, reserved) = (random.u32(..4), random.u32(..2));
             let request = PageRequest {

@@ -218,6 +218,8 @@ fn all() -> Vec<(u32, Vec<Case>)> {
         (ioctl::WORKERS, pages()),
         (ioctl::METRICS, pages()),
         (ioctl::HISTOGRAM, histograms()),
+        (ioctl::LIST_RUNS, items()),
+        (ioctl::LIST_RUN_WORKERS, pages()),
     ];
     all.extend(unknown);
     all

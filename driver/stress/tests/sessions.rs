@@ -132,6 +132,50 @@ fn two_sessions_run_at_the_same_time() {
 }
 
 #[test]
+fn a_session_sees_the_runs_of_others_and_cannot_touch_them() {
+    let engine = engine();
+    let (owner, other) = (Client::new(&engine), Client::new(&engine));
+    assert!(other.runs().is_empty());
+    let run = owner.start("resource", &[LONG, ("threads", 2)]).unwrap();
+    let seen = loop {
+        let seen = other.runs()[0];
+        if seen.progress.acquisitions > 0 {
+            break seen;
+        }
+        sleep(Duration::from_millis(2));
+    };
+    assert_eq!((seen.run, seen.workers), (run.run, 10));
+    assert_eq!(seen.progress.planned_100ns, 3600 * 10_000_000);
+    let workers = other.details_of_any(run).unwrap();
+    assert_eq!(workers.len(), 10);
+    assert!(workers.iter().any(|worker| worker.acquisitions > 0));
+    // What changes a run is for its owner.
+    assert_eq!(other.stop(run), Err(Status::NOT_FOUND));
+    assert_eq!(other.details(run).map(drop), Err(Status::NOT_FOUND));
+    owner.stop(run).unwrap();
+    owner.collect(run).expect(Verdict::Stopped);
+    assert!(other.runs().is_empty());
+    assert_eq!(other.details_of_any(run).map(drop), Err(Status::NOT_FOUND));
+}
+
+#[test]
+fn runs_are_not_seen_once_their_session_is_closed_or_gone() {
+    let engine = engine();
+    let (closed, dropped, other) = (
+        Client::new(&engine),
+        Client::new(&engine),
+        Client::new(&engine),
+    );
+    closed.start("mutex", &[LONG]).unwrap();
+    dropped.start("spinlock", &[LONG]).unwrap();
+    assert_eq!(other.runs().len(), 2);
+    at_passive_level(|irql| closed.0.close(irql));
+    assert_eq!(other.runs().len(), 1);
+    at_passive_level(move |_irql| drop(dropped));
+    assert!(other.runs().is_empty());
+}
+
+#[test]
 fn the_limits_are_enforced_and_given_back() {
     let engine = engine();
     let limits = Client::new(&engine).version().limits;

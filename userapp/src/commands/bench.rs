@@ -60,8 +60,8 @@ impl Runs<'_> {
             planned.push(Planned { item, values });
         }
         let first = report.runs.len();
-        let ended = self.all(Ok(()), &planned, report, |planned| self.scenario(planned));
-        self.bars.clear();
+        let ended = self.watched(Ok(()), &planned, report, None);
+        self.live.end();
         let runs = &report.runs[first..];
         report.overheads = runs
             .iter()

@@ -6,9 +6,10 @@ mod soak;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod without_driver;
 
-use std::{ffi::OsString, mem};
+use std::{ffi::OsString, mem, time::Duration};
 
 use clap::Parser as _;
 
@@ -23,7 +24,7 @@ use crate::{
     manage,
     save::Target,
     show::{self, DriverInfo, Report, Screen},
-    transport::Transport,
+    transport::{Transport, serve},
 };
 
 /// Runs a command line and says how it came out.
@@ -97,7 +98,7 @@ impl<'a> Conduct<'a> {
     fn with_device(&mut self, transport: &dyn Transport) -> Result<(), Error> {
         let client = Client::new(transport.open()?)?;
         self.report.driver = Some(DriverInfo::from(client.version()));
-        let ended = self.with_client(&client);
+        let ended = self.with_client(&client, transport);
         if ended.as_ref().is_err_and(Error::leaves_nothing_to_unload) {
             mem::forget(client);
             return ended;
@@ -107,9 +108,15 @@ impl<'a> Conduct<'a> {
         Ok(closed?)
     }
 
-    fn with_client(&mut self, client: &Client) -> Result<(), Error> {
+    fn with_client(&mut self, client: &Client, transport: &dyn Transport) -> Result<(), Error> {
         self.screen.heading(&self.report);
-        let runs = || runs::Runs::new(client, self.screen, self.interrupt);
+        let host = self.report.host.as_ref().map(ToString::to_string);
+        let title = format!(
+            "syncstress {} on {}",
+            self.report.command,
+            host.unwrap_or_default()
+        );
+        let runs = || runs::Runs::new(client, title.clone(), self.screen, self.interrupt);
         match self.command {
             // Those were carried out before any driver was loaded.
             Command::Manage(_)
@@ -125,7 +132,10 @@ impl<'a> Conduct<'a> {
                 self.report.items = Some(items);
             }
             Command::Test { names } => runs()?.test(names, &mut self.report)?,
-            Command::Stress(stress) => runs()?.stress(stress, &mut self.report)?,
+            Command::Stress(stress) => {
+                runs()?.stress(stress, &mut self.report)?;
+                self.report.lock_stat = LockStat::read_if_there(client)?;
+            }
             Command::Lockdep(watched) => {
                 // Asked before anything runs: a driver without it is told of at once.
                 Lockdep::read(client)?;
@@ -145,8 +155,21 @@ impl<'a> Conduct<'a> {
                 self.screen.lock_stat(&lock_stat);
                 self.report.lock_stat = Some(lock_stat);
             }
-            Command::Sweep(sweep) => runs()?.sweep(sweep, &mut self.report)?,
-            Command::Soak(soak) => runs()?.soak(soak, &mut self.report)?,
+            Command::Sweep(sweep) => {
+                runs()?.sweep(sweep, &mut self.report)?;
+                self.report.lock_stat = LockStat::read_if_there(client)?;
+            }
+            Command::Soak(soak) => {
+                runs()?.soak(soak, &mut self.report)?;
+                self.report.lock_stat = LockStat::read_if_there(client)?;
+            }
+            Command::Watch { patience } => {
+                runs()?.watch(client, Duration::from_secs(*patience), &mut self.report)?;
+            }
+            Command::Serve { socket } => serve(transport, socket, self.interrupt, || {
+                self.screen
+                    .line(format_args!("at {}, until Ctrl-C", socket.display()));
+            })?,
             Command::Bench { what } => runs()?.bench(what, &mut self.report)?,
         }
         Ok(())
@@ -163,7 +186,7 @@ impl<'a> Conduct<'a> {
         }
         if self.screen.is_silent() {
             Screen::json(report);
-        } else if report.has_results() {
+        } else if report.has_results() || matches!(self.command, Command::Serve { .. }) {
             self.screen.verdict(report);
         }
         for target in save {

@@ -1,5 +1,7 @@
 //! `test` and `stress`.
 
+use std::time::Duration;
+
 use syncstress_protocol::ItemKind;
 
 use crate::{
@@ -8,20 +10,22 @@ use crate::{
     client::Client,
     error::Error,
     interrupt::Interrupt,
+    live::{Live, Plan},
     parameters::{self, Setting, Values},
     record::RunRecord,
-    run::Runner,
+    run::{Runner, Sight},
     selection::select,
-    show::{Bars, Report, Screen, follow},
+    show::{Bars, Report, Screen},
 };
 
 /// What both commands need.
 pub struct Runs<'a> {
     runner: Runner<'a>,
     pub(super) screen: Screen,
-    interrupt: &'a Interrupt,
+    pub(super) interrupt: &'a Interrupt,
     pub(super) catalog: Vec<Item>,
-    pub(super) bars: Bars,
+    bars: Bars,
+    pub(super) live: Live<'a>,
 }
 
 /// A run to come.
@@ -37,12 +41,19 @@ impl<'a> Planned<'a> {
             values: Values::default(),
         }
     }
+
+    /// How long it is to take.
+    fn time(&self) -> Duration {
+        let seconds = self.values.all.get("seconds");
+        Duration::from_secs(seconds.copied().unwrap_or(0))
+    }
 }
 
 impl<'a> Runs<'a> {
     /// Reads the driver's catalogue.
     pub fn new(
         client: &'a Client,
+        title: String,
         screen: Screen,
         interrupt: &'a Interrupt,
     ) -> Result<Self, Error> {
@@ -53,6 +64,7 @@ impl<'a> Runs<'a> {
             interrupt,
             catalog: catalog::read(client)?,
             bars,
+            live: Live::new(title, screen, interrupt),
         })
     }
 
@@ -81,10 +93,27 @@ impl<'a> Runs<'a> {
         report: &mut Report,
     ) -> Result<(), Error> {
         let first = report.runs.len();
-        let ended = self.all(ended, planned, report, |planned| self.scenario(planned));
-        self.bars.clear();
+        let ended = self.watched(ended, planned, report, None);
+        self.live.end();
         self.screen.scenarios(&report.runs[first..]);
         ended
+    }
+
+    /// Runs scenarios in the live view, which is there afterwards. `until` is when the last one begins
+    /// at the latest, if there are more to come until then.
+    pub(super) fn watched(
+        &self,
+        ended: Result<(), Error>,
+        planned: &[Planned<'_>],
+        report: &mut Report,
+        until: Option<Duration>,
+    ) -> Result<(), Error> {
+        self.live.begin(Plan {
+            runs: planned.iter().map(Planned::time).collect(),
+            until,
+            ..Plan::default()
+        });
+        self.all(ended, planned, report, |planned| self.scenario(planned))
     }
 
     fn planned_tests(&self, names: &[String]) -> Result<Vec<Planned<'_>>, Error> {
@@ -130,14 +159,11 @@ impl<'a> Runs<'a> {
         ended
     }
 
-    pub(super) fn scenario(
-        &self,
-        Planned { item, values }: &Planned<'_>,
-    ) -> Result<RunRecord, Error> {
-        let bar = self.bars.scenario(&item.name);
-        let mut look = |progress: &_| follow(&bar, progress);
+    fn scenario(&self, Planned { item, values }: &Planned<'_>) -> Result<RunRecord, Error> {
+        self.live.starts(&item.name);
+        let mut look = |sight: &Sight<'_>| self.live.look(sight.counts, || sight.workers());
         let record = self.runner.run(item, values, &mut look)?;
-        self.bars.keep(bar, &record);
+        self.live.ended(&record);
         Ok(record)
     }
 

@@ -43,12 +43,12 @@ impl Runs<'_> {
             number += 1;
             report.runs.retain(RunRecord::speaks_against);
             let first = report.runs.len();
-            ended = self.all(Ok(()), &planned, report, |planned| self.scenario(planned));
-            self.bars.clear();
+            ended = self.watched(Ok(()), &planned, report, Some(length));
             let round = round(number, began.elapsed(), &report.runs[first..]);
-            self.screen.line(line(&round));
+            self.live.say(line(&round));
             report.rounds.push(round);
         }
+        self.live.end();
         self.screen.scenarios(&report.runs);
         ended
     }

@@ -9,7 +9,10 @@ use syncstress_protocol::{
 use zerocopy::{FromBytes as _, FromZeros as _, Immutable, IntoBytes};
 
 use super::*;
-use crate::transport::{BugCheck, Leak, TransportError, fake::Fake};
+use crate::{
+    status::NtStatus,
+    transport::{BugCheck, Leak, TransportError, fake::Fake},
+};
 
 fn put<T: IntoBytes + Immutable + ?Sized>(output: &mut [u8], value: &T) -> usize {
     let bytes = value.as_bytes();
@@ -78,6 +81,9 @@ fn driver(verdict_of: fn(u32) -> Result<Verdict, TransportError>) -> Fake {
                         ..CollectReply::new_zeroed()
                     },
                 )
+            }
+            ioctl::QUERY_LOCK_WATCH => {
+                return Err(TransportError::Refused(NtStatus::INVALID_DEVICE_REQUEST));
             }
             _ => panic!("code {code:#X}"),
         })

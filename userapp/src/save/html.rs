@@ -1,5 +1,7 @@
 //! Results as one page that needs nothing else: style and plots are in it, and no script.
 
+mod locks;
+
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::plot::{self, Axis, COLOURS, Growth, MOST_SERIES, Series};
@@ -39,12 +41,14 @@ pub fn page(report: &Report) -> Result<String, String> {
                     (throughput(&scenarios)?)
                     (latencies("Waits", "How long workers waited for the lock. One that a try got at \
                         once waited 0, which a logarithmic axis has no place for.",
-                        "wait (log)", &scenarios, |run| run.wait.as_ref())?)
+                        "wait (logarithmic, unit at each value)", &scenarios, |run| run.wait.as_ref())?)
                     (latencies("Holds", "How long the lock was held, of those holds that were timed.",
-                        "hold (log)", &scenarios, |run| run.hold.as_ref())?)
+                        "hold (logarithmic, unit at each value)", &scenarios, |run| run.hold.as_ref())?)
                     (latencies("Timer jitter", "How long after its due time the DPC of a timer ran.",
-                        "lateness (log)", &scenarios, |run| run.lateness.as_ref())?)
+                        "lateness (logarithmic, unit at each value)", &scenarios, |run| run.lateness.as_ref())?)
                     (fairness(&scenarios))
+                    @if let Some(stat) = &report.lock_stat { (locks::statistics(stat)) }
+                    @if let Some(lockdep) = &report.lockdep { (locks::reports(lockdep)) }
                     (overheads(report))
                     (rounds(report))
                     (logs(report))
@@ -223,12 +227,12 @@ fn throughput(runs: &[&RunRecord]) -> Result<Markup, String> {
         line.points.sort_by(|a, b| a.0.total_cmp(&b.0));
     }
     let x = Axis {
-        title: "threads",
+        title: "threads (number)",
         label: |value| format!("{value:.0}"),
         lines: 10,
     };
     let y = Axis {
-        title: "acquisitions per second",
+        title: "throughput (acquisitions per second)",
         label: rate,
         lines: 8,
     };
@@ -288,7 +292,7 @@ fn latencies(
         series.push(Series { name, points });
     }
     let x = Axis {
-        title: "percentile of acquisitions",
+        title: "percentile (% of acquisitions)",
         label: percentile,
         lines: 7,
     };

@@ -10,6 +10,6 @@ mod table;
 pub mod units;
 mod verdict;
 
-pub use bars::{Bars, follow};
-pub use report::{DriverInfo, Overhead, Report, Round, Usage};
+pub use bars::Bars;
+pub use report::{DriverInfo, Overhead, Report, Round, Usage, Watched};
 pub use screen::{BOLD, DIM, GREEN, RED, Screen, error};

@@ -40,6 +40,9 @@ pub struct Report {
     pub lock_stat: Option<LockStat>,
     /// What ran, in that order.
     pub runs: Vec<RunRecord>,
+    /// Runs of other handles that were watched, as they were last seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watched: Vec<Watched>,
     /// What measuring costs, where that was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overheads: Vec<Overhead>,
@@ -83,6 +86,23 @@ impl Overhead {
     pub fn is_too_much(&self) -> bool {
         self.difference_ns > self.bound_ns
     }
+}
+
+/// A run of another handle, as it was last seen.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Watched {
+    /// Its number in the driver.
+    pub run: u64,
+    /// Its item's name.
+    pub name: String,
+    /// How many workers and DPCs it had.
+    pub workers: u32,
+    /// How long it had been going on.
+    pub elapsed_seconds: f64,
+    /// Its acquisitions until then.
+    pub acquisitions: u64,
+    /// Violations found until then.
+    pub failures: u64,
 }
 
 /// One round of a soak: every scenario once.
@@ -173,6 +193,7 @@ impl Default for Report {
             lockdep: None,
             lock_stat: None,
             runs: Vec::new(),
+            watched: Vec::new(),
             overheads: Vec::new(),
             rounds: Vec::new(),
             not_run: Vec::new(),

@@ -23,13 +23,20 @@ mod nthost;
 mod off_windows;
 #[cfg(windows)]
 mod on_windows;
+#[cfg(not(windows))]
+mod socket;
 #[cfg(windows)]
 mod windows;
 
 #[cfg(not(windows))]
-pub use self::{in_process::InProcess, kit::Images, nthost::Nthost, off_windows::HostArguments};
+pub use self::{
+    in_process::InProcess, kit::Images, nthost::Nthost, off_windows::HostArguments, socket::serve,
+};
 #[cfg(windows)]
-pub use self::{on_windows::HostArguments, windows::device_interfaces};
+pub use self::{
+    on_windows::{HostArguments, serve},
+    windows::device_interfaces,
+};
 
 /// A loaded driver.
 pub trait Transport {

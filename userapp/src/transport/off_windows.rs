@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Transport, in_process::InProcess, kit::Images, nthost::Nthost};
+use super::{Transport, in_process::InProcess, kit::Images, nthost::Nthost, socket::Served};
 use crate::error::Error;
 
 /// What the driver runs on.
@@ -32,6 +32,10 @@ pub struct HostArguments {
     /// The KMDF runtime's image [default: WDFLDR.SYS beside the driver]
     #[arg(long, global = true, value_name = "PATH")]
     wdfldr: Option<PathBuf>,
+    /// Speak to the driver of another process, which `syncstress serve SOCKET` offers
+    #[arg(long, global = true, value_name = "SOCKET",
+        conflicts_with_all = ["host", "in_process", "driver", "wdfldr", "processors"])]
+    at: Option<PathBuf>,
     /// How many processors the kernel has [default: those of this machine, at least 4]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     processors: Option<u32>,
@@ -44,6 +48,9 @@ impl HostArguments {
     /// A usage error for arguments that do not go together, and whatever keeps the driver from being
     /// loaded.
     pub fn load(&self) -> Result<Box<dyn Transport>, Error> {
+        if let Some(socket) = &self.at {
+            return Ok(Box::new(Served::find(socket)?));
+        }
         if self.in_process || self.host == Host::InProcess {
             if self.driver.is_some() || self.wdfldr.is_some() {
                 return Err(Error::usage(

@@ -1,9 +1,11 @@
 //! Windows: the device of the installed driver is the only way.
 
+use std::path::Path;
+
 use clap::Args;
 
 use super::{Transport, windows::Installed};
-use crate::error::Error;
+use crate::{error::Error, interrupt::Interrupt};
 
 /// On what the driver runs: on Windows there is nothing to choose.
 #[derive(Clone, Copy, Debug, Args)]
@@ -21,4 +23,20 @@ impl HostArguments {
     pub fn load(self) -> Result<Box<dyn Transport>, Error> {
         Ok(Box::new(Installed::new()))
     }
+}
+
+/// Refuses: the device of the system is there for every process.
+///
+/// # Errors
+/// Always.
+pub fn serve(
+    _transport: &dyn Transport,
+    _socket: &Path,
+    _interrupt: &Interrupt,
+    _ready: impl FnOnce(),
+) -> Result<(), Error> {
+    Err(Error::usage(
+        "the device of the installed driver is open to every process already",
+        None,
+    ))
 }

@@ -44,6 +44,8 @@ pub struct Run {
     phase: AtomicU32,
     /// Someone asked for an end before the time was over.
     stop_requested: AtomicBool,
+    /// Its session has forgotten it.
+    forgotten: AtomicBool,
     /// The workers pause for a while.
     pauses: AtomicBool,
     /// Worker threads alive.
@@ -92,6 +94,7 @@ impl Run {
             tallies,
             phase: AtomicU32::new(Phase::Running.to_wire()),
             stop_requested: AtomicBool::new(false),
+            forgotten: AtomicBool::new(false),
             pauses: AtomicBool::new(false),
             workers: AtomicU32::new(0),
             end <- Event::new(Signal::Notification, false),
@@ -103,6 +106,21 @@ impl Run {
     /// What a request names it by.
     pub const fn number(&self) -> u64 {
         self.number
+    }
+
+    /// What it is a run of.
+    pub const fn item_id(&self) -> u32 {
+        self.item.id()
+    }
+
+    /// Whether its session has forgotten it.
+    pub fn is_forgotten(&self) -> bool {
+        self.forgotten.load(Ordering::Relaxed)
+    }
+
+    /// Says that its session has forgotten it.
+    pub fn forget(&self) {
+        self.forgotten.store(true, Ordering::Relaxed);
     }
 
     /// The values of its parameters.

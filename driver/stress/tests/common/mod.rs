@@ -9,7 +9,7 @@ use std::{
 use syncstress_protocol::{
     Bucket, CollectReply, HistogramKind, HistogramReply, HistogramRequest, ItemDescriptor,
     ItemFlags, ItemKind, ListReply, ListRequest, Metric, PageRequest, ParameterDescriptor,
-    ParameterValue, Phase, Progress, RunReference, StartRequest, Verdict, VersionReply,
+    ParameterValue, Phase, Progress, RunInfo, RunReference, StartRequest, Verdict, VersionReply,
     WorkerDetail, WorkerReport, ioctl,
 };
 use syncstress_stress::{Engine, Session};
@@ -95,6 +95,11 @@ impl Client {
         self.list(ioctl::LIST_PARAMETERS, item, 2)
     }
 
+    /// The runs of all sessions.
+    pub fn runs(&self) -> Vec<RunInfo> {
+        self.list(ioctl::LIST_RUNS, 0, 1)
+    }
+
     /// A whole list, so many entries at a time.
     fn list<T: FromBytes + Immutable + KnownLayout>(
         &self,
@@ -148,6 +153,14 @@ impl Client {
 
     pub fn details(&self, run: RunReference) -> std::result::Result<Vec<WorkerDetail>, Status> {
         self.pages_of_run(ioctl::WORKERS, run)
+    }
+
+    /// The workers of a run of whichever session.
+    pub fn details_of_any(
+        &self,
+        run: RunReference,
+    ) -> std::result::Result<Vec<WorkerDetail>, Status> {
+        self.pages_of_run(ioctl::LIST_RUN_WORKERS, run)
     }
 
     pub fn metrics(&self, run: RunReference) -> std::result::Result<Vec<Metric>, Status> {
