@@ -391,6 +391,14 @@ pub fn drain(thread: &'static Thread, processor: u32) {
     Queue::of(processor).drain(thread, DISPATCH);
 }
 
+/// Whether a threaded DPC is queued or runs.
+pub fn is_threaded_one_left() -> bool {
+    let queues = &THREADED_QUEUES[..processor::count() as usize];
+    queues
+        .iter()
+        .any(|queue| !queue.running.load(Acquire).is_null() || !queue.lock().0.is_empty())
+}
+
 /// Whether a threaded DPC was ever queued to `processor`.
 pub fn has_threaded(processor: u32) -> bool {
     THREADED.threads[processor as usize].get().is_some()

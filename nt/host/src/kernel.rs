@@ -34,6 +34,11 @@ pub struct Config {
     /// How long, with the verifier, code may stay at `DISPATCH_LEVEL` on a processor without leaving it (bug check
     /// 0x133); zero is for good.
     pub dispatch_limit: Duration,
+    /// Whether it stops the kernel (bug check 0xE2) when nothing can happen any more: each thread waits without a
+    /// time-out, and no timer, DPC or work item is left. Then the program must leave no thread that has not used
+    /// the kernel yet and that will, but for those with a [`Turn`](crate::Turn); one that has and is in no call
+    /// counts as one that may make a call, unless it says otherwise ([`Kernel::stand_by`](crate::Kernel::stand_by)).
+    pub find_hangs: bool,
 }
 
 impl Config {
@@ -56,6 +61,7 @@ impl Default for Config {
             irql_checking: true,
             special_pool: false,
             dispatch_limit: Duration::from_secs(20),
+            find_hangs: false,
         }
     }
 }

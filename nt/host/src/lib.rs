@@ -28,6 +28,7 @@ mod exceptions;
 mod explore;
 pub mod export;
 mod fault;
+mod hang;
 mod inspect;
 mod io;
 mod irql;

@@ -224,6 +224,11 @@ pub fn mark_pending(processor: u32) -> bool {
     state(processor).fetch_or(PENDING, Ordering::AcqRel) & HELD != 0
 }
 
+/// Whether nobody holds a processor and no DPC is queued to any.
+pub fn are_idle() -> bool {
+    (0..count()).all(|n| state(n).load(Ordering::Acquire) & (HELD | PENDING) == 0)
+}
+
 /// Whether DPCs are queued to `processor`.
 pub fn is_pending(processor: u32) -> bool {
     state(processor).load(Ordering::Acquire) & PENDING != 0

@@ -182,6 +182,29 @@ fn a_driver_that_does_not_expect_an_allocation_to_fail_is_found() {
 }
 
 #[test]
+fn a_driver_that_waits_for_what_nobody_will_do_is_stopped() {
+    let mut image = driver();
+    let event = image.data(&[0; 0x18]);
+    let clear = [0x31, 0xD2, 0x45, 0x31, 0xC0]; // xor edx, edx; xor r8d, r8d
+    let waits = image
+        .code(&[0x48, 0x83, 0xEC, 0x38]) // sub rsp, 56
+        .code_to(&[0x48, 0x8D, 0x0D], event) // lea rcx, [event]
+        .code(&clear)
+        .call_plain("KeInitializeEvent")
+        .code_to(&[0x48, 0x8D, 0x0D], event)
+        .code(&clear)
+        .code(&[0x45, 0x31, 0xC9]) // xor r9d, r9d
+        .code(&[0x48, 0xC7, 0x44, 0x24, 0x20, 0, 0, 0, 0]) // mov qword [rsp + 32], 0
+        .call_plain("KeWaitForSingleObject")
+        .code(&[0x48, 0x83, 0xC4, 0x38]) // add rsp, 56
+        .result(0)
+        .ret();
+    let (_, complained) = run(188, &[&self::image("waits.sys", waits)]);
+    assert!(complained.contains("STOP: 0x000000E2"), "{complained}");
+    assert!(complained.contains("waits for the event"), "{complained}");
+}
+
+#[test]
 fn what_a_driver_leaves_behind_is_found() {
     let (_, complained) = run(3, &[&image("leaves.sys", allocating(|image| image))]);
     assert!(

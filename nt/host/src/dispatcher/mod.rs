@@ -10,7 +10,7 @@ mod wait;
 
 use core::{
     marker::PhantomData,
-    sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering},
 };
 
 use nt_abi::NTSTATUS;
@@ -134,7 +134,20 @@ pub struct WaitState {
     alerted: AtomicBool,
 }
 
+/// How many waits have begun. Guarded by the dispatcher lock.
+static WAITS: AtomicU64 = AtomicU64::new(0);
+
+/// How many waits have begun since the kernel booted.
+pub fn waits_begun() -> u64 {
+    WAITS.load(Ordering::Relaxed)
+}
+
 impl WaitState {
+    /// Whether the thread is in a wait without a time-out.
+    pub fn is_endless(&self) -> bool {
+        self.status.load(Ordering::Relaxed) == WAITING && self.endless.load(Ordering::Relaxed)
+    }
+
     /// Where the wait blocks of the wait that the thread is in are, and how many.
     pub fn blocks(&self) -> (u64, u32) {
         (

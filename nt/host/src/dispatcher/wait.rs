@@ -10,9 +10,11 @@ use nt_abi::{
 
 use parking_lot::MutexGuard;
 
-use super::{Dispatcher, Header, Mutant, WAITING, WaitBlock};
+use super::{Dispatcher, Header, Mutant, WAITING, WAITS, WaitBlock};
 use crate::{
-    apc, bugcheck, clock, deadlock, ex, explore, fault, kernel,
+    apc, bugcheck, clock, deadlock, ex, explore, fault,
+    hang::Watch,
+    kernel,
     list::{Corrupt, ListEntry},
     thread::{self, Thread},
     verifier,
@@ -191,6 +193,7 @@ impl Dispatcher {
     /// Puts the calling thread on the lists of the objects.
     fn begin(&self, objects: &[&Header], blocks: &[WaitBlock], kind: WaitKind) {
         let wait = &self.thread.wait;
+        WAITS.fetch_add(1, Relaxed);
         wait.alertable.store(false, Relaxed);
         wait.status.store(WAITING, Relaxed);
         wait.blocks.store(blocks.as_ptr().cast_mut(), Relaxed);
@@ -209,13 +212,16 @@ impl Dispatcher {
 
     /// Sleeps until the wait of the calling thread is over.
     fn sleep(&mut self, deadline: Deadline) -> NTSTATUS {
+        const FUNCTION: &str = "KeWaitForSingleObject";
         let thread = self.thread;
         thread
             .wait
             .endless
             .store(deadline == Deadline::Never, Relaxed);
         let looks = deadline == Deadline::Never && !explore::is_on();
-        let mut look = looks.then(|| Instant::now() + deadlock::PATIENCE);
+        let next_look = || Instant::now() + deadlock::PATIENCE;
+        let mut look = looks.then(next_look);
+        let mut watch = None;
         loop {
             let status = thread.wait.status.load(Relaxed);
             if status != WAITING {
@@ -226,7 +232,11 @@ impl Dispatcher {
                 continue;
             }
             if look.take().is_some() {
-                deadlock::check(self, thread, "KeWaitForSingleObject");
+                let watch = watch.get_or_insert_with(|| {
+                    deadlock::check(self, thread, FUNCTION);
+                    Watch::new()
+                });
+                look = watch.look(self, thread, FUNCTION).then(next_look);
             } else {
                 self.end(thread, STATUS_TIMEOUT);
             }

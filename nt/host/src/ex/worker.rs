@@ -46,6 +46,12 @@ pub fn pending_routines() -> Vec<usize> {
     RUNNING.lock().iter().copied().chain(queued).collect()
 }
 
+/// How many items are queued, and how many run.
+pub fn load() -> (usize, usize) {
+    let queued = QUEUE.lock().items.len();
+    (queued, RUNNING.lock().len())
+}
+
 /// Has a worker thread do `work`, which calls the driver's routine at `routine`.
 pub fn queue(routine: usize, work: impl FnOnce() + Send + 'static) {
     let mut queue = QUEUE.lock();

@@ -12,7 +12,7 @@ use crate::{
     bugcheck::{self, BugCheckReport},
     exceptions::debugger,
     explore::{self, Policy},
-    fault,
+    fault, hang,
     inspect::{self, View},
     io,
     ke::interrupt,
@@ -34,6 +34,9 @@ impl Turn {
     pub fn begin(self) {
         if let Some(place) = self.0 {
             explore::begin(place);
+        } else {
+            thread::attached();
+            hang::meet_thread();
         }
     }
 }
@@ -262,10 +265,24 @@ impl Kernel {
     }
 
     /// A turn for a thread that is about to be started: without one, the order in which new threads of the host
-    /// come to the kernel would be the host's.
+    /// come to the kernel would be the host's. It must take it.
     #[must_use]
     pub fn turn(self) -> Turn {
-        Turn(explore::reserve())
+        let place = explore::reserve();
+        if place.is_none() {
+            hang::expect_thread();
+        }
+        Turn(place)
+    }
+
+    /// Runs `wait`, in which the calling thread waits for others that use the kernel and makes no call itself: see
+    /// [`Config::find_hangs`].
+    pub fn stand_by<T>(self, wait: impl FnOnce() -> T) -> T {
+        let thread = thread::attached();
+        thread.set_stands_by(true);
+        let result = wait();
+        thread.set_stands_by(false);
+        result
     }
 
     /// Waits until the threads with these turns have ended, and lets them run meanwhile.

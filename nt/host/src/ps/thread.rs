@@ -111,12 +111,14 @@ pub fn start_on_host(
     let thread = thread::create(origin, name.to_owned());
     // SAFETY: The object was made just now. Two references are needed: the thread's own and this.
     unsafe { ob::reference(thread.kthread().cast(), "PsCreateSystemThread") };
+    thread::enlist(thread);
     let spawned = std::thread::Builder::new()
         .name(format!("{name} {}", thread.id()))
         .spawn(move || thread::run_system(thread, || run(thread, routine)));
     match spawned {
         Ok(host) => Ok((thread, host.thread().clone())),
         Err(error) => {
+            thread::delist(thread);
             ob::dereference_typed(thread);
             ob::dereference_typed(thread);
             Err(error)

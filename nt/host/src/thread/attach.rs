@@ -94,8 +94,21 @@ fn attach(origin: Origin, prepared: Option<&'static Thread>) -> &'static Thread 
     if origin == Origin::Host {
         DETACH.set(Some(Detach));
     }
-    THREADS.lock().push(Entry(thread));
+    if prepared.is_none() {
+        enlist(thread);
+    }
     thread
+}
+
+/// Puts a thread on the list of those that are alive: one that a driver starts before it runs, since whoever looks
+/// for threads of the driver must find it.
+pub fn enlist(thread: &'static Thread) {
+    THREADS.lock().push(Entry(thread));
+}
+
+/// Takes a thread off that list.
+pub fn delist(thread: &Thread) {
+    THREADS.lock().retain(|entry| !ptr::eq(entry.0, thread));
 }
 
 /// Has `thread`, the calling one, take part in the schedule, if threads run one at a time.
@@ -145,7 +158,7 @@ fn detach() {
         return;
     };
     // Before it is signalled: whoever has waited for its end must not find it alive.
-    THREADS.lock().retain(|entry| !ptr::eq(entry.0, thread));
+    delist(thread);
     if !kernel::is_dead() {
         dispatcher::end_thread(thread);
     }

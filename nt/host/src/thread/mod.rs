@@ -21,7 +21,7 @@ use nt_abi::{DISPATCH_LEVEL, KDPC, KIRQL, PKTHREAD};
 use parking_lot::Condvar;
 
 pub use self::{
-    attach::{attached, create, current, each, existing, run_system},
+    attach::{attached, create, current, delist, each, enlist, existing, run_system},
     held::{HeldLocks, LockKind},
     object::ThreadObject,
 };
@@ -94,6 +94,8 @@ pub struct Thread {
     pub wake: Condvar,
     /// The `KernelApcDisable` that it started with, which is below zero for system threads.
     apc_base: AtomicI32,
+    /// Whether it makes no call before threads in calls have come back.
+    stands_by: AtomicBool,
     /// Its place in the schedule, if threads run one at a time.
     pub place: AtomicUsize,
     /// Where it was when another thread wanted to know.
@@ -128,6 +130,7 @@ impl Thread {
             wait: WaitState::new(),
             wake: Condvar::new(),
             apc_base: AtomicI32::new(0),
+            stands_by: AtomicBool::new(false),
             place: AtomicUsize::new(NO_PLACE),
             answer: stack::Answer::none(),
             start_routine: AtomicU64::new(0),
@@ -142,6 +145,16 @@ impl Thread {
     pub fn place(&self) -> Option<usize> {
         let place = self.place.load(Ordering::Relaxed);
         (place != NO_PLACE).then_some(place)
+    }
+
+    /// Whether the thread makes no call before threads in calls have come back.
+    pub fn stands_by(&self) -> bool {
+        self.stands_by.load(Ordering::Relaxed)
+    }
+
+    /// Says that the thread makes no call before threads in calls have come back, or that it may again.
+    pub fn set_stands_by(&self, stands_by: bool) {
+        self.stands_by.store(stands_by, Ordering::Relaxed);
     }
 
     /// Wakes the thread, which sleeps together with the dispatcher lock.

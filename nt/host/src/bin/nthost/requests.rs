@@ -61,7 +61,8 @@ pub fn send(kernel: Kernel, run: &Run, name: &str) -> (Answers, Result<(), Stop>
         }
         kernel.wait_for(&turns);
         for thread in threads {
-            let (part, end) = match thread.map(thread::ScopedJoinHandle::join) {
+            let joined = thread.map(|thread| kernel.stand_by(|| thread.join()));
+            let (part, end) = match joined {
                 Ok(end) => end.unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
                 Err(error) => (Answers::default(), Err(error.into())),
             };

@@ -50,6 +50,7 @@ fn boot(run: &Run) -> Result<Kernel, BootError> {
     let kernel = Kernel::boot(Config {
         processors: run.processors.unwrap_or(default.processors),
         verifier: run.verifier,
+        find_hangs: true,
         ..default
     })?;
     if run.debugger {
