@@ -8,31 +8,43 @@ use core::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
+use std::sync::OnceLock;
 
-/// How many blocks of pool were asked for.
+/// How often a driver has asked for something that may be short: memory, a thread, an object.
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 /// Which of them fails; 0 is none.
 static FAILING: AtomicU64 = AtomicU64::new(0);
+/// The function that has failed for it.
+static FAILED: OnceLock<&str> = OnceLock::new();
 
 /// Whether timers and threads are late.
 static LATE: AtomicBool = AtomicBool::new(false);
 /// What says how late.
 static RANDOM: Random = Random::new(0);
 
-/// Has the allocation of pool with this number fail, counted from 1 and from the boot of the kernel.
+/// Has the allocation with this number fail, counted from 1 and from the boot of the kernel.
 pub fn fail_allocation(number: u64) {
     FAILING.store(number, Relaxed);
 }
 
-/// How many blocks of pool were asked for since the kernel booted.
+/// How many allocations there were since the kernel booted.
 pub fn allocations() -> u64 {
     ALLOCATIONS.load(Relaxed)
 }
 
-/// Counts an allocation, and says whether it is to fail.
-pub fn denies_allocation() -> bool {
+/// The function that was asked for the allocation which has failed on purpose.
+pub fn failed_function() -> Option<&'static str> {
+    FAILED.get().copied()
+}
+
+/// Counts an allocation that a driver asks `function` for, and says whether it is to fail.
+pub fn denies_allocation(function: &'static str) -> bool {
     let number = ALLOCATIONS.fetch_add(1, Relaxed) + 1;
-    number == FAILING.load(Relaxed)
+    let denied = number == FAILING.load(Relaxed);
+    if denied {
+        FAILED.get_or_init(|| function);
+    }
+    denied
 }
 
 /// Has timers and threads be late, by as much as a generator says that begins with `seed`.

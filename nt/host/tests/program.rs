@@ -172,11 +172,15 @@ fn a_driver_that_does_not_expect_an_allocation_to_fail_is_found() {
     let careless = image("careless.sys", careless);
     assert_eq!(run(0, &[&careless]), (String::new(), String::new()));
     let (said, _) = run(1, &[&careless, "--fault", "alloc=each"]);
-    let (finding, sum) = said.trim_end().split_once('\n').expect("two lines");
-    assert!(finding.starts_with("allocation 1: bug check: 0x"), "{said}");
+    let lines: Vec<&str> = said.lines().collect();
+    let finding = "allocation 1 (ExAllocatePool2): bug check: 0x";
+    assert!(lines[0].starts_with(finding), "{said}");
     assert_eq!(
-        sum,
-        "1 runs, each with one allocation that fails: 1 findings"
+        lines[1..],
+        [
+            "ExAllocatePool2 failed in 1 runs",
+            "1 runs, each with one of 1 allocations that fails: 1 findings"
+        ]
     );
     run(188, &[&careless, "--fault", "alloc=1"]);
 }

@@ -4,11 +4,12 @@ use std::ptr;
 
 use nt_abi::{
     ACCESS_MASK, HANDLE, NTSTATUS, OBJECT_ATTRIBUTES, PHANDLE, POBJECT_ATTRIBUTES, PULONG,
-    PUNICODE_STRING, STATUS_INVALID_PARAMETER, STATUS_OBJECT_NAME_NOT_FOUND,
-    STATUS_OBJECT_PATH_SYNTAX_BAD, STATUS_SUCCESS, ULONG,
+    PUNICODE_STRING, STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_PARAMETER,
+    STATUS_OBJECT_NAME_NOT_FOUND, STATUS_OBJECT_PATH_SYNTAX_BAD, STATUS_SUCCESS, ULONG,
 };
 
 use crate::{
+    fault,
     io::{Rule, passive_level},
     ob::{self, ObReferenceObjectByHandle, ObjectType},
     rtl,
@@ -92,7 +93,8 @@ pub unsafe extern "win64" fn ZwOpenKey(
     _DesiredAccess: ACCESS_MASK,
     ObjectAttributes: POBJECT_ATTRIBUTES,
 ) -> NTSTATUS {
-    passive_level(Rule::ZW_PASSIVE, "ZwOpenKey");
+    const NAME: &str = "ZwOpenKey";
+    passive_level(Rule::ZW_PASSIVE, NAME);
     // SAFETY: Valid by the contract of this function.
     let path = match unsafe { path(ObjectAttributes) } {
         Ok(path) => path,
@@ -100,6 +102,9 @@ pub unsafe extern "win64" fn ZwOpenKey(
     };
     if !super::exists(&path) {
         return STATUS_OBJECT_NAME_NOT_FOUND;
+    }
+    if fault::denies_allocation(NAME) {
+        return STATUS_INSUFFICIENT_RESOURCES;
     }
     // SAFETY: As above.
     unsafe { KeyHandle.write(open(path)) };
@@ -120,12 +125,16 @@ pub unsafe extern "win64" fn ZwCreateKey(
     _CreateOptions: ULONG,
     Disposition: PULONG,
 ) -> NTSTATUS {
-    passive_level(Rule::ZW_PASSIVE, "ZwCreateKey");
+    const NAME: &str = "ZwCreateKey";
+    passive_level(Rule::ZW_PASSIVE, NAME);
     // SAFETY: Valid by the contract of this function.
     let path = match unsafe { path(ObjectAttributes) } {
         Ok(path) => path,
         Err(status) => return status,
     };
+    if fault::denies_allocation(NAME) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
     let new = super::create(&path);
     if !Disposition.is_null() {
         let disposition = if new {

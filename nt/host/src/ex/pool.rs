@@ -143,8 +143,17 @@ fn layout_for(size: usize, align: usize) -> Option<Layout> {
     Layout::from_size_align(size.checked_add(GUARD.len())?, align).ok()
 }
 
-/// Allocates a block; `None` if the host has no memory left.
-fn allocate(size: usize, align: usize, tag: u32, paged: bool, zero: bool) -> Option<NonNull<u8>> {
+/// Allocates a block for a driver that asks `function` for it; `None` if the host has no memory left.
+fn allocate(
+    function: &'static str,
+    (size, align): (usize, usize),
+    tag: u32,
+    paged: bool,
+    zero: bool,
+) -> Option<NonNull<u8>> {
+    if fault::denies_allocation(function) {
+        return None;
+    }
     let config = kernel::config();
     let purpose = if config.verifier && config.special_pool {
         Some(Use::Special)
@@ -178,9 +187,6 @@ fn allocate(size: usize, align: usize, tag: u32, paged: bool, zero: bool) -> Opt
 /// Allocates memory with a guard behind it.
 fn allocate_from_heap(size: usize, align: usize, zero: bool) -> Option<NonNull<u8>> {
     let layout = layout_for(size, align)?;
-    if fault::denies_allocation() {
-        return None;
-    }
     let memory = if zero {
         // SAFETY: The layout has a size, that of the guard at least.
         unsafe { alloc_zeroed(layout) }
@@ -221,8 +227,8 @@ pub unsafe extern "win64" fn ExAllocatePool2(
         let size = to_usize(NumberOfBytes);
         let align = align_of(size, Flags & POOL_FLAG_CACHE_ALIGNED != 0);
         match allocate(
-            size,
-            align,
+            NAME,
+            (size, align),
             Tag,
             paged,
             Flags & POOL_FLAG_UNINITIALIZED == 0,
@@ -299,7 +305,7 @@ fn allocate_typed(
     let size = to_usize(bytes);
     // The variants with this bit are the cache-aligned ones.
     let align = align_of(size, kind & 4 != 0);
-    match allocate(size, align, tag, paged, false) {
+    match allocate(function, (size, align), tag, paged, false) {
         Some(block) => block.as_ptr().cast(),
         None if raise => exception::raise(STATUS_INSUFFICIENT_RESOURCES, function),
         None => ptr::null_mut(),

@@ -227,7 +227,7 @@ pub unsafe extern "win64" fn ExAllocateTimer(
         let sentence = "A high-resolution timer cannot be a no-wake timer.";
         refuse(0, NAME, sentence);
     }
-    if fault::denies_allocation() {
+    if fault::denies_allocation(NAME) {
         return ptr::null_mut();
     }
     let timer = ExTimer::new(Callback, CallbackContext, Attributes);

@@ -16,7 +16,7 @@ use super::{
     request::{Request, Sender, SystemBuffer},
     rules::{Rule, apc_level},
 };
-use crate::{mm::mdl, thread};
+use crate::{fault, mm::mdl, thread};
 
 /// Builds a device control request that a driver sends with `IoCallDriver` and waits for on an event.
 /// `<= APC_LEVEL`. DDI: `IoBuildDeviceIoControlRequest`.
@@ -37,7 +37,11 @@ pub unsafe extern "win64" fn IoBuildDeviceIoControlRequest(
     Event: PKEVENT,
     IoStatusBlock: PIO_STATUS_BLOCK,
 ) -> PIRP {
-    apc_level(Rule::IO_PASSIVE_1, "IoBuildDeviceIoControlRequest");
+    const NAME: &str = "IoBuildDeviceIoControlRequest";
+    apc_level(Rule::IO_PASSIVE_1, NAME);
+    if fault::denies_allocation(NAME) {
+        return ptr::null_mut();
+    }
     // SAFETY: Valid by the contract of this function.
     let Some(device) = (unsafe { super::object::DeviceObject::new(DeviceObject) }) else {
         return ptr::null_mut();

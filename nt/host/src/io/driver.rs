@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use nt_abi::{
     DO_DEVICE_INITIALIZING, DRIVER_EXTENSION, DRIVER_OBJECT, IO_TYPE_DRIVER, NTSTATUS,
-    PDEVICE_OBJECT, PDRIVER_INITIALIZE, PDRIVER_OBJECT, PIRP, PVOID, STATUS_INVALID_DEVICE_REQUEST,
-    STATUS_INVALID_PARAMETER, STATUS_OBJECT_NAME_COLLISION, STATUS_SUCCESS, ULONG,
+    PDEVICE_OBJECT, PDRIVER_INITIALIZE, PDRIVER_OBJECT, PIRP, PVOID, STATUS_INSUFFICIENT_RESOURCES,
+    STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER, STATUS_OBJECT_NAME_COLLISION,
+    STATUS_SUCCESS, ULONG,
 };
 use parking_lot::Mutex;
 
@@ -16,6 +17,7 @@ use super::{
     object::{DriverObject, DriverPart, Extension, Text, UnsafeExtension},
     rules,
 };
+use crate::fault;
 
 /// Where the registry keeps services.
 pub const SERVICES: &str = r"\Registry\Machine\System\CurrentControlSet\Services";
@@ -94,7 +96,11 @@ pub unsafe extern "win64" fn IoAllocateDriverObjectExtension(
     DriverObjectExtensionSize: ULONG,
     DriverObjectExtension: *mut PVOID,
 ) -> NTSTATUS {
-    rules::dispatch_level("IoAllocateDriverObjectExtension");
+    const NAME: &str = "IoAllocateDriverObjectExtension";
+    rules::dispatch_level(NAME);
+    if fault::denies_allocation(NAME) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
     // SAFETY: Valid by the contract of this function.
     let Some(driver) = (unsafe { super::object::DriverObject::new(DriverObject) }) else {
         return STATUS_INVALID_PARAMETER;

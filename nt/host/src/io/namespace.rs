@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 
 use nt_abi::{
-    NTSTATUS, PUNICODE_STRING, STATUS_INVALID_PARAMETER, STATUS_OBJECT_NAME_COLLISION,
-    STATUS_OBJECT_NAME_INVALID, STATUS_OBJECT_NAME_NOT_FOUND, STATUS_SUCCESS,
+    NTSTATUS, PUNICODE_STRING, STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_PARAMETER,
+    STATUS_OBJECT_NAME_COLLISION, STATUS_OBJECT_NAME_INVALID, STATUS_OBJECT_NAME_NOT_FOUND,
+    STATUS_SUCCESS,
 };
 use parking_lot::Mutex;
 
@@ -15,7 +16,7 @@ use super::{
     object::DeviceObject,
     rules::{Rule, passive_level},
 };
-use crate::rtl;
+use crate::{fault, rtl};
 
 /// How many symbolic links are followed before a name is taken for a circle.
 const LINKS: usize = 8;
@@ -136,7 +137,11 @@ pub unsafe extern "win64" fn IoCreateSymbolicLink(
     SymbolicLinkName: PUNICODE_STRING,
     DeviceName: PUNICODE_STRING,
 ) -> NTSTATUS {
-    passive_level(Rule::IO_PASSIVE_4, "IoCreateSymbolicLink");
+    const NAME: &str = "IoCreateSymbolicLink";
+    passive_level(Rule::IO_PASSIVE_4, NAME);
+    if fault::denies_allocation(NAME) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
     // SAFETY: Valid by the contract of this function.
     let name = unsafe { rtl::to_string(SymbolicLinkName) };
     // SAFETY: As above.

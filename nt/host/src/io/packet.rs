@@ -23,7 +23,7 @@ use nt_abi::{
 use parking_lot::Mutex;
 
 use super::{irp::Irp, request::Request, rules};
-use crate::bugcheck;
+use crate::{bugcheck, fault};
 
 /// Who gets an IRP back when its last driver has completed it.
 pub enum Origin {
@@ -199,8 +199,9 @@ pub fn release(irp: Irp) {
 ///
 /// None needed; what is done with the IRP follows the rules of the I/O manager.
 pub unsafe extern "win64" fn IoAllocateIrp(StackSize: CHAR, _ChargeQuota: BOOLEAN) -> PIRP {
-    rules::dispatch_level("IoAllocateIrp");
-    if StackSize < 0 {
+    const NAME: &str = "IoAllocateIrp";
+    rules::dispatch_level(NAME);
+    if StackSize < 0 || fault::denies_allocation(NAME) {
         ptr::null_mut()
     } else {
         allocate(StackSize, Origin::Driver).as_ptr()

@@ -14,7 +14,7 @@ use nt_abi::{
 use parking_lot::Mutex;
 
 use super::{object::DeviceObject, rules::dispatch_level};
-use crate::{bugcheck, ex::worker};
+use crate::{bugcheck, ex::worker, fault};
 
 /// A work item. Drivers have its address and know nothing of its content.
 #[derive(Debug)]
@@ -43,13 +43,17 @@ fn invalid(item: PVOID, function: &'static str, sentence: &'static str) -> ! {
     bugcheck::raise(WORKER_INVALID, [0, item as u64, 0, 0], function, sentence)
 }
 
-/// Allocates a work item for a device. `<= DISPATCH_LEVEL`. DDI: `IoAllocateWorkItem`.
+/// Allocates a work item for a device; null if there is no memory. `<= DISPATCH_LEVEL`. DDI: `IoAllocateWorkItem`.
 ///
 /// # Safety
 ///
 /// It must be a device of the caller.
 pub unsafe extern "win64" fn IoAllocateWorkItem(DeviceObject: PDEVICE_OBJECT) -> PVOID {
-    dispatch_level("IoAllocateWorkItem");
+    const NAME: &str = "IoAllocateWorkItem";
+    dispatch_level(NAME);
+    if fault::denies_allocation(NAME) {
+        return ptr::null_mut();
+    }
     // SAFETY: Valid by the contract of this function.
     let device = unsafe { super::object::DeviceObject::new(DeviceObject) };
     let item = Arc::new(WorkItem {

@@ -246,15 +246,25 @@ impl Kernel {
         inspect::show(view)
     }
 
-    /// Has the allocation of pool with this number fail, counted from 1 and from the boot of the kernel.
+    /// Has the allocation with this number fail, counted from 1 and from the boot of the kernel.
+    ///
+    /// Everything that drivers ask the kernel for and that may be short is an allocation: pool, system threads,
+    /// device objects, symbolic links, work items, IRPs, MDLs and their mappings, timers of `ExAllocateTimer`,
+    /// driver object extensions, handles of registry keys.
     pub fn fail_allocation(self, number: u64) {
         fault::fail_allocation(number);
     }
 
-    /// How many blocks of pool were asked for since the kernel booted.
+    /// How many allocations there were since the kernel booted.
     #[must_use]
     pub fn allocations(self) -> u64 {
         fault::allocations()
+    }
+
+    /// The function that was asked for the allocation of [`fail_allocation`](Self::fail_allocation), once it was.
+    #[must_use]
+    pub fn failed_function(self) -> Option<&'static str> {
+        fault::failed_function()
     }
 
     /// Has threads run one at a time from now on, in an order that `seed` decides: another may go on at each call

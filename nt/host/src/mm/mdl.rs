@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use super::address::is_accessible;
 use super::pageable;
-use crate::{bugcheck, io::dispatch_level};
+use crate::{bugcheck, fault, io::dispatch_level};
 
 /// The MDLs that exist, with the layout of their memory.
 static MDLS: Mutex<BTreeMap<usize, Layout>> = Mutex::new(BTreeMap::new());
@@ -155,7 +155,11 @@ pub unsafe extern "win64" fn IoAllocateMdl(
     _ChargeQuota: BOOLEAN,
     Irp: PIRP,
 ) -> PMDL {
-    dispatch_level("IoAllocateMdl");
+    const NAME: &str = "IoAllocateMdl";
+    dispatch_level(NAME);
+    if fault::denies_allocation(NAME) {
+        return ptr::null_mut();
+    }
     let mdl = allocate(VirtualAddress.cast(), Length as usize);
     if Irp.is_null() || mdl.is_null() {
         return mdl;
@@ -264,7 +268,7 @@ pub unsafe extern "win64" fn MmUnlockPages(MemoryDescriptorList: PMDL) {
     );
 }
 
-/// Maps the locked pages of a buffer: returns the buffer itself. `<= DISPATCH_LEVEL`. DDI:
+/// Maps the locked pages of a buffer: returns the buffer itself, or null. `<= DISPATCH_LEVEL`. DDI:
 /// `MmMapLockedPagesSpecifyCache`.
 ///
 /// # Safety
@@ -275,10 +279,14 @@ pub unsafe extern "win64" fn MmMapLockedPagesSpecifyCache(
     _AccessMode: KPROCESSOR_MODE,
     _CacheType: i32,
     _RequestedAddress: PVOID,
-    _BugCheckOnFailure: ULONG,
+    BugCheckOnFailure: ULONG,
     _Priority: ULONG,
 ) -> PVOID {
-    dispatch_level("MmMapLockedPagesSpecifyCache");
+    const NAME: &str = "MmMapLockedPagesSpecifyCache";
+    dispatch_level(NAME);
+    if BugCheckOnFailure == 0 && fault::denies_allocation(NAME) {
+        return ptr::null_mut();
+    }
     set_flags(MemoryDescriptorList, MDL_MAPPED_TO_SYSTEM_VA, 0);
     map(MemoryDescriptorList)
 }

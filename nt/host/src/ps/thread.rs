@@ -8,7 +8,7 @@ use nt_abi::{
 
 use crate::{
     export::{Export, exports},
-    ob, recovery,
+    fault, ob, recovery,
     thread::{self, Origin, Thread},
     verifier,
 };
@@ -44,17 +44,17 @@ pub unsafe extern "win64" fn PsCreateSystemThread(
     StartRoutine: PKSTART_ROUTINE,
     StartContext: PVOID,
 ) -> NTSTATUS {
+    const NAME: &str = "PsCreateSystemThread";
     let creator = thread::current();
     if u32::from(creator.irql()) > PASSIVE_LEVEL {
-        verifier::rule(
-            0x2001C,
-            "PsCreateSystemThread",
-            "IRQL must be PASSIVE_LEVEL.",
-        );
+        verifier::rule(0x2001C, NAME, "IRQL must be PASSIVE_LEVEL.");
     }
     let Some(routine) = StartRoutine else {
         return STATUS_INVALID_PARAMETER;
     };
+    if fault::denies_allocation(NAME) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
     let context = Context(StartContext);
     let started = start(Origin::System, "system thread", move || {
         let context = context;

@@ -37,6 +37,8 @@ pub struct Run {
     pub faults: Vec<Fault>,
     /// Which allocation fails in this run of a campaign.
     pub fail_allocation: Option<u64>,
+    /// In how many runs of a campaign at most an allocation fails.
+    pub most_runs: Option<u64>,
     pub seed: u64,
     /// How threads take turns, if they run one at a time.
     pub explore: Option<Policy>,
@@ -190,7 +192,7 @@ fn kernel() -> [Arg; 5] {
     ]
 }
 
-fn faults() -> [Arg; 5] {
+fn faults() -> [Arg; 6] {
     [
         option(
             "fault",
@@ -203,6 +205,12 @@ fn faults() -> [Arg; 5] {
         option("fail-allocation", "N", "As alloc=N, in a run of alloc=each")
             .hide(true)
             .value_parser(value_parser!(u64)),
+        option(
+            "most-runs",
+            "N",
+            "Do at most so many runs of alloc=each, spread evenly over the allocations",
+        )
+        .value_parser(value_parser!(u64).range(1..)),
         option(
             "explore",
             "POLICY",
@@ -266,6 +274,7 @@ impl Run {
                 .copied()
                 .collect(),
             fail_allocation: arguments.get_one("fail-allocation").copied(),
+            most_runs: arguments.get_one("most-runs").copied(),
             explore: arguments
                 .get_one::<String>("explore")
                 .map(|policy| match policy.as_str() {

@@ -2,6 +2,7 @@
 //! every schedule (`--schedules`).
 
 use std::{
+    collections::BTreeMap,
     env,
     io::{self, Write as _},
     process::{Child, Command, ExitCode, Stdio},
@@ -21,8 +22,12 @@ const PATIENCE: Duration = Duration::from_mins(1);
 #[derive(Default, Serialize)]
 struct Campaign {
     exit_code: u8,
-    /// How many allocations there are: each failed in one run.
+    /// How many allocations a run has in which none fails.
+    allocations: u64,
+    /// In how many runs one of them failed.
     runs: u64,
+    /// The functions that failed, and in how many runs.
+    functions: BTreeMap<String, u64>,
     /// The runs in which the driver did not take it well.
     findings: Vec<Finding>,
 }
@@ -30,8 +35,10 @@ struct Campaign {
 /// A run that ended in a bug check, left something behind, or hung.
 #[derive(Serialize)]
 struct Finding {
-    /// Which allocation failed.
+    /// Which allocation failed; 0 if none was to.
     allocation: u64,
+    /// The function that was asked for it, if the run could tell.
+    function: Option<String>,
     what: String,
     document: Value,
 }
@@ -91,35 +98,57 @@ impl Search {
     }
 }
 
-/// Does one run for each allocation, and shows what came of them.
+/// Does one run for each allocation, or for as many as may be, and shows what came of them.
 pub fn allocations(run: &Run) -> ExitCode {
-    let mut campaign = Campaign::default();
-    for allocation in 1.. {
-        let finished = match one_run(&["--fail-allocation", &allocation.to_string()]) {
-            Ok(finished) => finished,
-            Err(error) => {
-                eprintln!("error: {error}");
-                return ExitCode::FAILURE;
-            }
-        };
-        if !finished.hangs && finished.document["allocations"].as_u64() < Some(allocation) {
-            break;
+    let campaign = match Campaign::of(run) {
+        Ok(campaign) => campaign,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
         }
-        campaign.runs = allocation;
-        let finding = finished.what().map(|(what, document)| Finding {
-            allocation,
-            what,
-            document,
-        });
-        campaign.findings.extend(finding);
-    }
-    campaign.exit_code = u8::from(!campaign.findings.is_empty());
+    };
     // Nobody reads what a pipe was closed to.
     let _ = campaign.print(run.json);
     ExitCode::from(campaign.exit_code)
 }
 
 impl Campaign {
+    /// Has the allocations fail that a run has in which none does. A run is never quite like another: it may end
+    /// before the allocation that is to fail in it, and goes uncounted then.
+    fn of(run: &Run) -> io::Result<Self> {
+        let mut campaign = Self::default();
+        let whole = one_run(&["--fail-allocation", "0"])?;
+        let allocations = whole.document["allocations"].as_u64().unwrap_or_default();
+        campaign.allocations = allocations;
+        campaign.note(0, whole);
+        let runs = run
+            .most_runs
+            .map_or(allocations, |most| most.min(allocations));
+        for number in 0..runs {
+            let allocation = 1 + number * allocations / runs;
+            let finished = one_run(&["--fail-allocation", &allocation.to_string()])?;
+            campaign.note(allocation, finished);
+        }
+        campaign.exit_code = u8::from(!campaign.findings.is_empty());
+        Ok(campaign)
+    }
+
+    fn note(&mut self, allocation: u64, finished: Finished) {
+        let function = finished.document["failed_function"].as_str();
+        let function = function.map(str::to_owned);
+        if let Some(function) = &function {
+            self.runs += 1;
+            *self.functions.entry(function.clone()).or_default() += 1;
+        }
+        let finding = finished.what().map(|(what, document)| Finding {
+            allocation,
+            function,
+            what,
+            document,
+        });
+        self.findings.extend(finding);
+    }
+
     fn print(&self, json: bool) -> io::Result<()> {
         let mut output = io::stdout().lock();
         if json {
@@ -127,16 +156,21 @@ impl Campaign {
             return writeln!(output);
         }
         for finding in &self.findings {
-            writeln!(
-                output,
-                "allocation {}: {}",
-                finding.allocation, finding.what
-            )?;
+            match &finding.function {
+                Some(function) => write!(output, "allocation {} ({function})", finding.allocation)?,
+                None if finding.allocation == 0 => write!(output, "no allocation failed")?,
+                None => write!(output, "allocation {}", finding.allocation)?,
+            }
+            writeln!(output, ": {}", finding.what)?;
+        }
+        for (function, runs) in &self.functions {
+            writeln!(output, "{function} failed in {runs} runs")?;
         }
         let (runs, findings) = (self.runs, self.findings.len());
         writeln!(
             output,
-            "{runs} runs, each with one allocation that fails: {findings} findings"
+            "{runs} runs, each with one of {} allocations that fails: {findings} findings",
+            self.allocations
         )
     }
 }

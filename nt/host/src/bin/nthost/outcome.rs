@@ -50,8 +50,10 @@ pub struct Outcome {
     images: Vec<Image>,
     pub answers: Answers,
     pub left_behind: Leaks,
-    /// How many blocks of pool were asked for.
+    /// How many allocations there were.
     pub allocations: u64,
+    /// The function that failed on purpose.
+    pub failed_function: Option<&'static str>,
     /// What a kernel debugger would show, by the names of the views.
     pub at_end: BTreeMap<&'static str, String>,
     /// What the driver printed, if it was kept.
@@ -69,6 +71,7 @@ struct Document<'a> {
     at_end: &'a BTreeMap<&'static str, String>,
     left_behind: &'a Leaks,
     allocations: u64,
+    failed_function: Option<&'static str>,
     error: Option<&'a str>,
     bug_check: Option<&'a BugCheckReport>,
     debug_output: &'a str,
@@ -160,6 +163,7 @@ impl Outcome {
             at_end: &self.at_end,
             left_behind: &self.left_behind,
             allocations: self.allocations,
+            failed_function: self.failed_function,
             error: self.error.as_deref(),
             bug_check: self.bug_check.as_deref(),
             debug_output: &self.debug_output,

@@ -82,6 +82,7 @@ fn live(run: &Run, outcome: &mut Outcome) -> Result<(), Failure> {
         show(run, kernel, outcome);
     }
     outcome.allocations = kernel.allocations();
+    outcome.failed_function = kernel.failed_function();
     outcome.left_behind = kernel.leaks();
     result
 }
