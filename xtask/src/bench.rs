@@ -1,12 +1,13 @@
-//! `cargo xtask bench`: what the locks of wdk-sync cost beside the raw calls.
+//! `cargo xtask bench`: what the locks of wdk-sync cost beside the raw calls, and what nthost costs.
 
 use std::{ffi::OsString, path::PathBuf, process::Command};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::{
     arch::Arch,
-    build::compile,
+    build::{self, Images, compile},
+    c_driver,
     process::{self, outer_cargo},
     setup,
     workspace::Workspace,
@@ -15,18 +16,45 @@ use crate::{
 /// What to hand on.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// What to do, `locks` or `asm`, and its options; `--help` tells them
+    /// What to do, `locks`, `asm` or `host`, and its options; `--help` tells them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
     arguments: Vec<OsString>,
 }
 
-/// Builds the driver with both kinds of function and becomes the program that looks at it: its exit
-/// code is this one's.
+/// Builds what is measured and becomes the program that measures it: its exit code is this one's.
 pub fn run(arguments: &Arguments) -> Result<()> {
     setup::ensure(&[setup::Purpose::Images(Arch::X64)])?;
-    let mut command = program(&image()?);
-    command.args(&arguments.arguments);
+    let command = match arguments.arguments.split_first() {
+        Some((first, others)) if first == "host" => host(others)?,
+        _ => {
+            let mut command = program(&image()?);
+            command.args(&arguments.arguments);
+            command
+        }
+    };
     process::become_cargo(command)
+}
+
+/// The command that measures nthost, when all is built that it needs.
+fn host(others: &[OsString]) -> Result<Command> {
+    setup::ensure(&[setup::Purpose::Program])?;
+    process::run(
+        "building nthost",
+        outer_cargo().args(["build", "--locked", "--release", "--package", "nthost"]),
+    )?;
+    let Images { driver, wdfldr, .. } = build::images(Arch::X64, true)?;
+    let wdfldr = wdfldr.context("there is no KMDF runtime")?;
+    let mut command = program(&c_driver::hostbench()?);
+    command
+        .arg("host")
+        .arg("--syncstress")
+        .arg(driver)
+        .arg("--wdfldr")
+        .arg(wdfldr)
+        .arg("--ask")
+        .arg(c_driver::hostbench_ask()?)
+        .args(others);
+    Ok(command)
 }
 
 /// Compares the functions instruction by instruction.

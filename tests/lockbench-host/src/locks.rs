@@ -2,7 +2,6 @@
 
 mod measure;
 mod report;
-mod spread;
 
 use std::path::Path;
 
@@ -10,7 +9,7 @@ use anyhow::{Result, ensure};
 use nthost::{Config, Kernel};
 use serde::Serialize;
 
-use crate::host::machine;
+use crate::machine::machine;
 use measure::{Bench, Lock};
 
 /// How to measure.

@@ -1,9 +1,9 @@
 //! A median, and how sure it is.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What many measurements of one thing say.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Spread {
     /// A quarter of the measurements is less.
     pub first_quartile: f64,
@@ -18,6 +18,15 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// Of measurements, if there are any.
+    pub fn of_some(measurements: impl Iterator<Item = f64>) -> Option<Self> {
+        let mut measurements = measurements.peekable();
+        measurements
+            .peek()
+            .is_some()
+            .then(|| Self::of(measurements))
+    }
+
     /// Of at least one measurement.
     pub fn of(measurements: impl Iterator<Item = f64>) -> Self {
         let mut sorted: Vec<f64> = measurements.collect();

@@ -5,7 +5,8 @@ use nthost::{File, LeakKind, Leaks, Stop};
 use serde::Serialize;
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::{LIMIT, spread::Spread};
+use super::LIMIT;
+use crate::spread::Spread;
 
 #[path = "../../../lockbench/src/interface.rs"]
 mod interface;

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{LIMIT, Report, spread::Spread};
-use crate::style::table;
+use super::{LIMIT, Report};
+use crate::{spread::Spread, style::table};
 
 const HEADINGS: [&str; 9] = [
     "lock",
