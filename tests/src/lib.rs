@@ -11,10 +11,12 @@
 mod driver;
 mod host;
 mod result;
+pub mod server;
 
 pub use driver::{driver, open};
 pub use host::{Host, images, program};
 pub use result::{Finished, Items};
+pub use server::Server;
 
 /// Defines each test once and runs it on every host: in the modules `in_process` and `nthost`.
 #[macro_export]

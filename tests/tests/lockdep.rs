@@ -4,15 +4,24 @@
 use std::{env, path::PathBuf, process::Command};
 
 use serde_json::Value;
-use syncstress_tests::{Finished, on_every_host, program};
+use syncstress_tests::{
+    Finished, Server, on_every_host, program,
+    server::{self, started, wait_until},
+};
 
 /// The driver that was built to watch its locks, in nthost.
 fn tool(arguments: &[&str]) -> Finished {
+    let mut command = with_driver();
+    command.args(arguments);
+    Finished::of(command)
+}
+
+fn with_driver() -> Command {
     let driver = env::var_os("SYNCSTRESS_LOCKDEP_SYS").map(PathBuf::from);
     let driver = driver.expect("SYNCSTRESS_LOCKDEP_SYS");
     let mut command = Command::new(program());
-    command.arg("--driver").arg(driver).args(arguments);
-    Finished::of(command)
+    command.arg("--driver").arg(driver);
+    command
 }
 
 fn json(arguments: &[&str]) -> Value {
@@ -118,7 +127,64 @@ fn the_locks_that_were_wanted_most_come_first() {
     }
 }
 
+#[test]
+#[cfg_attr(
+    not(lockdep_image),
+    ignore = "needs the driver of: cargo xtask build --lockdep"
+)]
+fn locks_are_shown_with_those_who_hold_them() {
+    let server = Server::start(with_driver());
+    let socket = server.socket();
+    let holds = [
+        "stress",
+        "mutex",
+        "--seconds",
+        "120",
+        "--param",
+        "hold=1000",
+    ];
+    let mut run = started(&socket, &holds);
+    let look = || Finished::of(server::tool(&socket, &["--json", "locks"])).json();
+    let held = |document: &Value| {
+        let held = document["held_locks"].as_array().expect("a list");
+        let held = held
+            .iter()
+            .find(|it| it["class"]["kind"] == "KMUTEX" && it["thread"].is_u64());
+        held.cloned()
+    };
+    wait_until(|| held(&look()).is_some());
+    let document = look();
+    assert_eq!(document["watched"][0]["name"], "mutex", "{document:#}");
+    assert!(
+        document["watched"][0]["contended"].as_u64() > Some(0),
+        "{document:#}"
+    );
+    let counted = array(&document, "/lock_stat/classes");
+    assert!(
+        counted.iter().any(|it| it["class"]["kind"] == "KMUTEX"),
+        "{document:#}"
+    );
+    let shown = Finished::of(server::tool(&socket, &["locks"])).exits_with(0);
+    for text in [
+        "runs that use them now (1)",
+        "held at this moment",
+        "KMUTEX",
+        "contended",
+    ] {
+        assert!(shown.stdout.contains(text), "{text}: {shown:#?}");
+    }
+    run.kill().expect("it is there");
+    run.wait().expect("it ends");
+    assert_eq!(server.end()["leaks"], serde_json::json!([]));
+}
+
 on_every_host! {
+    fn without_them_only_runs_are_shown(host) {
+        let finished = host.run(&["locks"]).exits_with(0);
+        assert!(finished.stdout.contains("runs that use them now (0)"), "{finished:#?}");
+        assert!(finished.stdout.contains("cargo xtask build --release --lockdep"), "{finished:#?}");
+    }
+
     fn a_driver_without_says_how_one_with_is_built(host) {
         for command in ["lockdep", "lock-stat"] {
             let finished = host.run(&[command, "mutex"]).exits_with(2);

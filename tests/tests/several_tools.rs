@@ -1,76 +1,21 @@
 //! Several tools on one driver: one keeps the kernel, others run, watch, and are killed.
 #![cfg(not(windows))]
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::{path::Path, thread::sleep, time::Duration};
 
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use serde_json::Value;
-use syncstress_tests::{Finished, Host, on_every_host, program};
+use syncstress_tests::{
+    Finished, Server, on_every_host,
+    server::{started, tool, wait_until},
+};
 
 const PASSED: i32 = 0;
 const USAGE: i32 = 2;
 const UNREACHABLE: i32 = 3;
-/// Longer than anything here takes.
-const HANGS_AFTER: Duration = Duration::from_secs(60);
-
-/// A process that keeps the kernel, in a directory with its socket.
-struct Server {
-    process: Child,
-    directory: tempfile::TempDir,
-}
-
-impl Server {
-    fn start(host: Host) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let socket = directory.path().join("socket");
-        let mut command = host.tool(&["--json", "serve"]);
-        command.arg(&socket).stdout(Stdio::piped());
-        let process = command.spawn().expect("the program runs");
-        wait_until(|| socket.exists());
-        Self { process, directory }
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.directory.path().join("socket")
-    }
-
-    /// Ends it, and gives what it has to say.
-    fn end(self) -> Value {
-        let id = i32::try_from(self.process.id()).expect("an id");
-        kill(Pid::from_raw(id), Signal::SIGINT).expect("it is there");
-        let output = self.process.wait_with_output().expect("it ends");
-        Finished::new(&output).exits_with(PASSED).json()
-    }
-}
-
-fn wait_until(condition: impl Fn() -> bool) {
-    let since = Instant::now();
-    while !condition() {
-        assert!(since.elapsed() < HANGS_AFTER, "it does not happen");
-        sleep(Duration::from_millis(20));
-    }
-}
-
-/// A tool that speaks to the kernel of another one.
-fn tool(socket: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(program());
-    command.arg("--at").arg(socket).args(arguments);
-    command
-}
-
-fn started(socket: &Path, arguments: &[&str]) -> Child {
-    let mut command = tool(socket, arguments);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().expect("the program runs")
-}
 
 /// The runs that there are.
 fn watch(socket: &Path) -> Vec<Value> {
@@ -88,7 +33,7 @@ fn watch(socket: &Path) -> Vec<Value> {
 
 on_every_host! {
     fn a_killed_tool_leaves_nothing_behind_and_others_go_on(host) {
-        let server = Server::start(host);
+        let server = Server::start(host.tool(&[]));
         let socket = server.socket();
         let long = ["stress", "mutex", "--seconds", "120"];
         let mut killed = started(&socket, &long);
@@ -108,7 +53,7 @@ on_every_host! {
     }
 
     fn a_run_is_watched_until_it_ends(host) {
-        let server = Server::start(host);
+        let server = Server::start(host.tool(&[]));
         let socket = server.socket();
         let run = started(&socket, &["--json", "stress", "resource", "--seconds", "2"]);
         let seen = Finished::of(tool(&socket, &["--json", "watch"])).exits_with(PASSED).json();

@@ -51,8 +51,8 @@ pub struct Display {
     /// Show the logs of runs that passed too, and the counts of each role
     #[arg(long, short, global = true)]
     pub verbose: bool,
-    /// Write the result into a file: .json, .html, .xml for build servers, or .csv; may be
-    /// given several times
+    /// Write the result into a file: .json, .html, .xml for build servers, .csv, or .svg for the
+    /// throughput of a sweep; may be given several times
     #[arg(long, global = true, value_name = "FILE")]
     pub save: Vec<Target>,
 }
@@ -78,6 +78,9 @@ pub enum Command {
     /// Show how often and for how long the driver's locks are wanted and held. Needs a driver of
     /// `cargo xtask build --lockdep`
     LockStat(Watched),
+    /// Show the driver's locks: the runs of all tools, which locks are held now and by whom, and, of a
+    /// driver that counts, how often each was waited for
+    Locks(Watched),
     /// The driver on this Windows
     #[command(flatten)]
     Manage(Manage),
@@ -133,6 +136,7 @@ impl Command {
             Self::Stress(_) => "stress",
             Self::Lockdep(_) => "lockdep",
             Self::LockStat(_) => "lock-stat",
+            Self::Locks(_) => "locks",
             Self::Sweep(_) => "sweep",
             Self::Soak(_) => "soak",
             Self::Watch { .. } => "watch",

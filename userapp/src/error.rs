@@ -72,6 +72,11 @@ impl Error {
         }
     }
 
+    /// Whether the command line asks for something that there is not.
+    pub const fn is_usage(&self) -> bool {
+        matches!(self, Self::Usage { .. })
+    }
+
     /// The bug check that this is, if it is one.
     pub fn bug_check(&self) -> Option<&BugCheck> {
         match self {

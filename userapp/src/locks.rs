@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use syncstress_protocol::{
-    LockClass, LockFeatures, LockOrder, LockProblem, LockReport, LockStatistics, LockTimes,
-    LockWatch, SourceLine, TableUse,
+    LockClass, LockFeatures, LockHolder, LockHolderFlags, LockOrder, LockProblem, LockReport,
+    LockStatistics, LockTimes, LockWatch, SourceLine, TableUse,
 };
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What builds a driver that can be asked.
-const HINT: &str = "`cargo xtask build --release --lockdep` builds a driver that watches its \
+pub const HINT: &str = "`cargo xtask build --release --lockdep` builds a driver that watches its \
                     locks; give it with `--driver target/kit/x64/release/lockdep/syncstress.sys`";
 
 /// The order of the driver's locks.
@@ -79,6 +79,21 @@ pub struct Order {
     pub irql: u32,
     /// Which thread; none in a DPC.
     pub thread: Option<u64>,
+}
+
+/// A lock that is held, as it was seen at one moment.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct HeldLock {
+    /// The address of the lock.
+    pub object: u64,
+    /// Its class.
+    pub class: Class,
+    /// Whether others may hold it, too.
+    pub shared: bool,
+    /// The address of the thread's object; none in a DPC.
+    pub thread: Option<u64>,
+    /// Where it was asked for.
+    pub asked_at: Place,
 }
 
 /// Something that is wrong.
@@ -166,6 +181,35 @@ impl Lockdep {
     }
 }
 
+impl HeldLock {
+    /// Asks the driver for the locks that are held now; none of a driver that does not know.
+    ///
+    /// # Errors
+    /// Any error of the client.
+    pub fn read_if_there(client: &Client) -> Result<Option<Vec<Self>>, Error> {
+        if watched(client, LockFeatures::LOCKDEP, "lockdep").is_err_and(|it| it.is_usage()) {
+            return Ok(None);
+        }
+        let holders = client.lock_holders()?;
+        let classes = client.lock_classes()?;
+        let held = holders.iter().filter_map(|holder| {
+            let class = classes.get(holder.class as usize)?;
+            Some(Self::new(holder, class))
+        });
+        Ok(Some(held.collect()))
+    }
+
+    fn new(holder: &LockHolder, class: &LockClass) -> Self {
+        Self {
+            object: holder.object,
+            class: Class::from(class),
+            shared: holder.flags & LockHolderFlags::SHARED != 0,
+            thread: (holder.thread != 0).then_some(holder.thread),
+            asked_at: Place::from(&holder.asked_at),
+        }
+    }
+}
+
 impl LockStat {
     /// Asks the driver, if it counts.
     ///
@@ -173,7 +217,7 @@ impl LockStat {
     /// Any error of the client.
     pub fn read_if_there(client: &Client) -> Result<Option<Self>, Error> {
         match Self::read(client) {
-            Err(Error::Usage { .. }) => Ok(None),
+            Err(error) if error.is_usage() => Ok(None),
             read => read.map(Some),
         }
     }

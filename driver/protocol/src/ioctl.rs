@@ -95,6 +95,13 @@ pub const LIST_LOCK_REPORT_LINKS: u32 = code(20);
 /// [`LockStatistics`](crate::LockStatistics) as fit. Since protocol 1.1.
 pub const LIST_LOCK_STATISTICS: u32 = code(21);
 
+/// In: [`ListRequest`](crate::ListRequest). Out: [`ListReply`](crate::ListReply) and as many
+/// [`LockHolder`](crate::LockHolder)s as fit.
+///
+/// Each request looks anew, so that pages do not fit together: room for all is better. Needs
+/// [`LockFeatures::LOCKDEP`](crate::LockFeatures::LOCKDEP). Since protocol 1.2.
+pub const LIST_LOCK_HOLDERS: u32 = code(23);
+
 /// Every code that there is.
 pub const ALL: &[u32] = &[
     QUERY_VERSION,
@@ -115,4 +122,5 @@ pub const ALL: &[u32] = &[
     LIST_LOCK_REPORTS,
     LIST_LOCK_REPORT_LINKS,
     LIST_LOCK_STATISTICS,
+    LIST_LOCK_HOLDERS,
 ];

@@ -34,8 +34,8 @@ pub use catalog::{
     Unit,
 };
 pub use locks::{
-    LockClass, LockFeatures, LockOrder, LockProblem, LockReport, LockStatistics, LockTimes,
-    LockWatch, SourceLine, TableUse,
+    LockClass, LockFeatures, LockHolder, LockHolderFlags, LockOrder, LockProblem, LockReport,
+    LockStatistics, LockTimes, LockWatch, SourceLine, TableUse,
 };
 pub use measure::{
     Bucket, HistogramKind, HistogramReply, HistogramRequest, Metric, PageRequest, WorkerDetail,

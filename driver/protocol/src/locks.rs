@@ -99,6 +99,31 @@ pub struct LockOrder {
     pub reserved: u32,
 }
 
+/// Bits of [`LockHolder::flags`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockHolderFlags;
+
+impl LockHolderFlags {
+    /// Others may hold it, too.
+    pub const SHARED: u32 = 1;
+}
+
+/// A lock that was held at the moment of the request.
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub struct LockHolder {
+    /// The address of the lock.
+    pub object: u64,
+    /// Address of the thread's object; 0 in a DPC.
+    pub thread: u64,
+    /// Index, in the list of classes, of the lock.
+    pub class: u32,
+    /// Bits of [`LockHolderFlags`].
+    pub flags: u32,
+    /// Where it was asked for.
+    pub asked_at: SourceLine,
+}
+
 wire_enum! {
     /// What is wrong.
     pub enum LockProblem {

@@ -68,6 +68,7 @@ impl Session {
             ioctl::LIST_LOCK_REPORTS => locks::list_reports(message),
             ioctl::LIST_LOCK_REPORT_LINKS => locks::list_report_links(message),
             ioctl::LIST_LOCK_STATISTICS => locks::list_statistics(message),
+            ioctl::LIST_LOCK_HOLDERS => locks::list_holders(message),
             _ => Err(Status::INVALID_DEVICE_REQUEST),
         }
     }

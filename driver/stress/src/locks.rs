@@ -9,7 +9,7 @@ mod record;
 mod statistics;
 
 #[cfg(feature = "lockdep")]
-pub use order::{list_orders, list_report_links, list_reports};
+pub use order::{list_holders, list_orders, list_report_links, list_reports};
 #[cfg(any(feature = "lockdep", feature = "lock_stat"))]
 pub use record::list_classes;
 #[cfg(feature = "lock_stat")]
@@ -50,6 +50,6 @@ macro_rules! not_supported {
 
 not_supported! {
     any(feature = "lockdep", feature = "lock_stat") => list_classes;
-    feature = "lockdep" => list_orders list_reports list_report_links;
+    feature = "lockdep" => list_holders list_orders list_reports list_report_links;
     feature = "lock_stat" => list_statistics;
 }

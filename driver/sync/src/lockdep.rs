@@ -61,12 +61,14 @@
 mod ask;
 mod context;
 mod edges;
+mod holding;
 mod map;
 mod report;
 mod search;
 
 pub use ask::{Ask, Held, nested, thread_ends};
 pub use edges::{Link, edges};
+pub use holding::{Holding, held};
 pub use map::Map;
 pub use report::{Problem, Report, Statistics, reports, statistics};
 pub(crate) use search::Scratch;

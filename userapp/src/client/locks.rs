@@ -1,8 +1,13 @@
 //! What the driver knows of its own locks.
 
-use syncstress_protocol::{LockClass, LockOrder, LockReport, LockStatistics, LockWatch, ioctl};
+use syncstress_protocol::{
+    LockClass, LockHolder, LockOrder, LockReport, LockStatistics, LockWatch, ioctl,
+};
 
-use super::{Client, ClientError, of_item};
+use super::{Client, ClientError, of_item, parse_page};
+
+/// More locks than are held at a time.
+const MOST_HOLDERS: usize = 4096;
 
 impl Client {
     /// How far the driver watches its locks.
@@ -27,6 +32,17 @@ impl Client {
     /// Any [`ClientError`].
     pub fn lock_orders(&self) -> Result<Vec<LockOrder>, ClientError> {
         self.list("LIST_LOCK_ORDERS", ioctl::LIST_LOCK_ORDERS, of_item(0))
+    }
+
+    /// The locks that are held now, as far as one page has room for them, which is more than can be held.
+    ///
+    /// # Errors
+    /// Any [`ClientError`].
+    pub fn lock_holders(&self) -> Result<Vec<LockHolder>, ClientError> {
+        const NAME: &str = "LIST_LOCK_HOLDERS";
+        let mut page = vec![0; MOST_HOLDERS * size_of::<LockHolder>()];
+        let reply = self.send(NAME, ioctl::LIST_LOCK_HOLDERS, &of_item(0)(0), &mut page)?;
+        Ok(parse_page(NAME, reply)?.1)
     }
 
     /// What is wrong with the orders.

@@ -1,6 +1,7 @@
 //! The commands: from a parsed command line to a verdict.
 
 mod bench;
+mod locks;
 mod runs;
 mod soak;
 mod sweep;
@@ -154,6 +155,12 @@ impl<'a> Conduct<'a> {
                 let lock_stat = LockStat::read(client)?;
                 self.screen.lock_stat(&lock_stat);
                 self.report.lock_stat = Some(lock_stat);
+            }
+            Command::Locks(watched) => {
+                if let Some(stress) = watched.stress() {
+                    runs()?.stress(&stress, &mut self.report)?;
+                }
+                runs()?.locks(client, &mut self.report)?;
             }
             Command::Sweep(sweep) => {
                 runs()?.sweep(sweep, &mut self.report)?;

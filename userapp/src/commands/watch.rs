@@ -14,6 +14,7 @@ use crate::{
         Report, Watched,
         units::{count, seconds},
     },
+    wire::Word,
 };
 
 /// The pause between two looks.
@@ -72,12 +73,20 @@ impl Runs<'_> {
         // A run that ends meanwhile has nothing to tell any more.
         let workers = || client.workers_of_any(reference).unwrap_or_default();
         self.live.look(&info.progress, workers);
+        self.watched_run(info)
+    }
+
+    /// A run of whichever handle, as it is now.
+    pub(super) fn watched_run(&self, info: &RunInfo) -> Watched {
+        let item = self.catalog.iter().find(|item| item.id == info.item);
         Watched {
             run: info.run,
             name: self.name_of(info.item),
+            primitive: item.map_or_else(Word::default, |item| item.primitive.clone()),
             workers: info.workers,
             elapsed_seconds: units_of_100ns(info.progress.elapsed_100ns).as_secs_f64(),
             acquisitions: info.progress.acquisitions,
+            contended: None,
             failures: info.progress.failures,
         }
     }

@@ -3,11 +3,15 @@
 use comfy_table::{Attribute, Cell, CellAlignment, Table};
 
 use super::{
+    report::Report,
     screen::{BOLD, DIM, GREEN, RED, Screen, YELLOW},
     table::STYLE,
-    units::{count, nanoseconds},
+    units::{count, nanoseconds, percent},
 };
-use crate::locks::{Class, ClassStat, Finding, FullTable, LockStat, Lockdep, Order};
+use crate::{
+    fairness::ratio,
+    locks::{Class, ClassStat, Finding, FullTable, HINT, HeldLock, LockStat, Lockdep, Order},
+};
 
 impl Screen {
     /// Classes, orders and what is wrong with them.
@@ -77,6 +81,51 @@ impl Screen {
             self.line(format_args!(
                 "  and {} more, for which the driver had no room",
                 problem.missing_links
+            ));
+        }
+    }
+
+    /// The runs of all handles, what is held, and what was counted.
+    pub fn locks(self, report: &Report) {
+        self.line(format_args!(
+            "\n{BOLD}runs that use them now{BOLD:#} ({})",
+            report.watched.len()
+        ));
+        for run in &report.watched {
+            let contended = run.contended.map_or(0.0, |it| ratio(it, run.acquisitions));
+            self.line(format_args!(
+                "  run {:<4} {:18} {:24} {} workers, {} acquisitions, {} contended, {} failures",
+                run.run,
+                run.name,
+                run.primitive,
+                run.workers,
+                count(run.acquisitions),
+                percent(contended),
+                count(run.failures),
+            ));
+        }
+        match &report.held_locks {
+            Some(held) => self.held_locks(held),
+            None => self.line(format_args!("\n{DIM}{HINT}{DIM:#}")),
+        }
+        if let Some(stat) = &report.lock_stat {
+            self.lock_stat(stat);
+        }
+    }
+
+    fn held_locks(self, held: &[HeldLock]) {
+        self.line(format_args!(
+            "\n{BOLD}held at this moment{BOLD:#} ({}): lock, owner, where it was asked for",
+            held.len()
+        ));
+        for lock in held {
+            let how = if lock.shared { "shared by" } else { "owned by" };
+            let owner = lock
+                .thread
+                .map_or_else(|| "a DPC".to_owned(), |it| format!("thread {it:#x}"));
+            self.line(format_args!(
+                "  {:#x}  {} {how} {owner} {DIM}{}{DIM:#}",
+                lock.object, lock.class, lock.asked_at
             ));
         }
     }

@@ -9,9 +9,10 @@ use crate::{
     environment::Environment,
     error::Error,
     exit::Exit,
-    locks::{LockStat, Lockdep},
+    locks::{HeldLock, LockStat, Lockdep},
     record::RunRecord,
     transport::{BugCheck, HostDescription, Leak},
+    wire::Word,
 };
 
 /// The JSON document. Fields are added to it, and none changes its meaning.
@@ -38,6 +39,9 @@ pub struct Report {
     /// How often and for how long they are wanted and held, where that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock_stat: Option<LockStat>,
+    /// The locks that were held when it was asked, of a driver that knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_locks: Option<Vec<HeldLock>>,
     /// What ran, in that order.
     pub runs: Vec<RunRecord>,
     /// Runs of other handles that were watched, as they were last seen.
@@ -95,12 +99,16 @@ pub struct Watched {
     pub run: u64,
     /// Its item's name.
     pub name: String,
+    /// What it is about.
+    pub primitive: Word,
     /// How many workers and DPCs it had.
     pub workers: u32,
     /// How long it had been going on.
     pub elapsed_seconds: f64,
     /// Its acquisitions until then.
     pub acquisitions: u64,
+    /// Those of them that a try did not get at once, where that was asked for.
+    pub contended: Option<u64>,
     /// Violations found until then.
     pub failures: u64,
 }
@@ -192,6 +200,7 @@ impl Default for Report {
             items: None,
             lockdep: None,
             lock_stat: None,
+            held_locks: None,
             runs: Vec::new(),
             watched: Vec::new(),
             overheads: Vec::new(),

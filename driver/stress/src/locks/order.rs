@@ -1,15 +1,18 @@
 //! The order of the driver's locks.
 
+use alloc::vec::Vec;
+
 use syncstress_protocol::{
-    ListRequest, LockFeatures, LockOrder, LockProblem, LockReport, LockWatch,
+    ListRequest, LockFeatures, LockHolder, LockHolderFlags, LockOrder, LockProblem, LockReport,
+    LockWatch,
 };
 use wdk_sync::{
     Status,
-    lockdep::{self, Link, LockClass, Problem, Report},
+    lockdep::{self, Holding, Link, LockClass, Problem, Report},
 };
 
 use super::record::{line, list_all, list_from, number, table_use};
-use crate::message::Message;
+use crate::{dispatch::list, message::Message};
 
 /// Tells how much is known.
 pub fn tell(watch: &mut LockWatch) {
@@ -39,6 +42,38 @@ pub fn list_report_links(message: Message<'_>) -> Result<usize, Status> {
         .nth(item as usize)
         .ok_or(Status::NOT_FOUND)?;
     list_from(message, first, || report.chain().map(order))
+}
+
+/// Lists what is held now.
+pub fn list_holders(message: Message<'_>) -> Result<usize, Status> {
+    let request: ListRequest = message.input()?;
+    if request.item != 0 {
+        return Err(Status::INVALID_PARAMETER);
+    }
+    // Once: others acquire and release meanwhile.
+    let mut holders: Vec<LockHolder> = Vec::new();
+    for holding in lockdep::held() {
+        holders
+            .try_reserve(1)
+            .map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
+        holders.push(holder(&holding));
+    }
+    let total = number(holders.len());
+    list(message, request.first, total, holders.into_iter())
+}
+
+fn holder(holding: &Holding) -> LockHolder {
+    LockHolder {
+        object: holding.object() as u64,
+        thread: holding.thread().map_or(0, |thread| thread as u64),
+        class: number(holding.class().number()),
+        flags: if holding.is_shared() {
+            LockHolderFlags::SHARED
+        } else {
+            0
+        },
+        asked_at: line(holding.site()),
+    }
 }
 
 fn order(link: &Link) -> LockOrder {

@@ -89,6 +89,22 @@ impl Owner {
     }
 }
 
+/// What everybody holds, as it is at the moment, while they go on. What changes while it is looked at is
+/// left out.
+pub fn all_holds() -> impl Iterator<Item = (Owner, Hold)> {
+    let of_one = |context: &'static Context| {
+        let owner = context.owner.load(Ordering::Acquire);
+        let holds = (owner != 0).then(|| context.holds());
+        let is_still_there = move |hold: &Hold| {
+            context.owner.load(Ordering::Acquire) == owner
+                && context.holds().any(|now| now.is(hold))
+        };
+        let holds = holds.into_iter().flatten().filter(is_still_there);
+        holds.map(move |hold| (Owner(owner), hold))
+    };
+    CONTEXTS_TABLE.iter().flat_map(of_one)
+}
+
 /// Holds that were not recorded.
 pub fn lost() -> u32 {
     LOST.load(Ordering::Relaxed)
@@ -122,6 +138,13 @@ pub struct Hold {
     pub shared: bool,
     /// Where it was asked for.
     pub site: &'static Location<'static>,
+}
+
+impl Hold {
+    /// Whether this is the same one.
+    fn is(&self, other: &Self) -> bool {
+        self.object == other.object && self.class == other.class && self.shared == other.shared
+    }
 }
 
 struct Place {
