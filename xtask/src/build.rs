@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{
     arch::Arch,
-    exe, image,
+    c_driver, exe, image,
     kit_cargo::KitCargo,
     process,
     workspace::{Workspace, create_folder, generated, read, write_if_changed},
@@ -14,6 +14,10 @@ use crate::{
 
 /// What to build.
 #[derive(clap::Args)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command line"
+)]
 pub struct Arguments {
     /// Processor architecture of the images
     #[arg(long, value_enum, default_value = "x64")]
@@ -27,6 +31,9 @@ pub struct Arguments {
     /// Build syncstress.exe, the program for Windows on x64, instead of the images
     #[arg(long, conflicts_with_all = ["arch", "lockdep"])]
     exe: bool,
+    /// Build the small WDM driver in C that nthost is tested with, instead of the images
+    #[arg(long, conflicts_with_all = ["arch", "lockdep", "exe"])]
+    c_driver: bool,
 }
 
 /// The images that were built. Each has its .pdb beside it.
@@ -44,6 +51,10 @@ pub struct Images {
 pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.exe {
         println!("{}", exe::build(arguments.release)?.display());
+        return Ok(());
+    }
+    if arguments.c_driver {
+        println!("{}", c_driver::build()?.display());
         return Ok(());
     }
     if arguments.lockdep {

@@ -30,16 +30,19 @@ pub enum Purpose {
     Program,
     /// Sign a package.
     Signing,
+    /// Look at a report.
+    Browser,
 }
 
 impl Purpose {
     /// Everything that there is.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Images(Arch::X64),
         Self::Images(Arch::Arm64),
         Self::Clippy,
         Self::Program,
         Self::Signing,
+        Self::Browser,
     ];
 }
 
@@ -49,6 +52,9 @@ struct Need {
     /// The Debian packages that have it.
     packages: &'static [&'static str],
 }
+
+/// The browser, as Debian calls the package and the program.
+const BROWSER: &str = "chromium";
 
 /// Debian's Rust that comes with its own source. It stands beside a rustup toolchain.
 const DEBIAN_RUST: &[&str] = &["cargo-web", "rustc-web", "rust-web-src"];
@@ -100,7 +106,7 @@ fn targets(purposes: &[Purpose]) -> Vec<&'static str> {
     let target = |purpose: &Purpose| match purpose {
         Purpose::Images(arch) => Some(arch.target()),
         Purpose::Program => Some(exe::TARGET),
-        Purpose::Clippy | Purpose::Signing => None,
+        Purpose::Clippy | Purpose::Signing | Purpose::Browser => None,
     };
     purposes.iter().filter_map(target).collect()
 }
@@ -152,7 +158,18 @@ fn missing(purposes: &[Purpose]) -> Vec<Need> {
             packages: &SIGNING_TOOLS,
         });
     }
+    if purposes.contains(&Purpose::Browser) && browser().is_none() {
+        needs.push(Need {
+            what: "the browser Chromium".into(),
+            packages: &[BROWSER],
+        });
+    }
     needs
+}
+
+/// The browser in which reports are tested.
+pub fn browser() -> Option<PathBuf> {
+    on_path(BROWSER)
 }
 
 fn apt_get(needs: &[Need]) -> Vec<&'static str> {

@@ -186,6 +186,8 @@ fn end_to_end(images: Option<&Images>, watched: Option<&WatchedImages>) -> Resul
     ];
     let mut command = with_images(images)?;
     command.env("SYNCSTRESS_LOCKDEP_SYS", &watched.driver);
+    // What cannot be installed is told by the first step; the test of reports is ignored then.
+    command.envs(setup::browser().map(|browser| ("SYNCSTRESS_BROWSER", browser)));
     process::run("tests end to end", command.args(arguments))
 }
 

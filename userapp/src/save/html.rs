@@ -4,7 +4,10 @@ mod locks;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::plot::{self, Axis, COLOURS, Growth, MOST_SERIES, Series};
+use super::{
+    plot::{self, Axis, COLOURS, Growth, MOST_SERIES, Series},
+    throughput::{self, Chart, line_name},
+};
 use crate::{
     exit::Exit,
     latency::Latency,
@@ -163,7 +166,7 @@ fn table(runs: &[&RunRecord]) -> Markup {
                 thead { tr {
                     @for name in ["scenario", "result", "workers", "time", "acquired", "per s",
                         "contended", "wait p50", "p99", "p99.99", "longest", "hold p50", "p99",
-                        "longest", "failures", "IRQL", "APC"] { th { (name) } }
+                        "longest", "failures"] { th { (name) } }
                 } }
                 tbody { @for run in runs { tr {
                     td { (run.name) @if let Some(what) = differs(run) { br; small { (what) } } }
@@ -180,11 +183,19 @@ fn table(runs: &[&RunRecord]) -> Markup {
                     td { (of(&run.hold, |it| it.p50_ns)) }
                     td { (of(&run.hold, |it| it.p99_ns)) }
                     td { (of(&run.hold, |it| it.maximum_ns)) }
-                    td { (count(run.failures)) }
-                    td { (count(run.irql_violations)) }
-                    td { (count(run.apc_violations)) }
+                    td { (count(run.failures)) (violations(run)) }
                 } } }
             } }
+        }
+    }
+}
+
+/// Which failures are about the state that the thread was left in.
+fn violations(run: &RunRecord) -> Markup {
+    let kinds = [(run.irql_violations, "IRQL"), (run.apc_violations, "APC")];
+    html! {
+        @for (number, what) in kinds.into_iter().filter(|(number, _)| *number > 0) {
+            br; small { (count(number)) " of them " (what) }
         }
     }
 }
@@ -207,59 +218,20 @@ const fn class_of(run: &RunRecord) -> &'static str {
     }
 }
 
-/// Throughput against threads, for each scenario that ran with several numbers of them.
+/// Throughput against whatever the runs vary in.
 fn throughput(runs: &[&RunRecord]) -> Result<Markup, String> {
-    let mut series: Vec<Series> = Vec::new();
-    for run in runs {
-        let threads = u32::try_from(run.totals.worker_count).unwrap_or(u32::MAX);
-        let name = line_name(run);
-        let point = (f64::from(threads), run.acquisitions_per_second);
-        match series.iter_mut().find(|it| it.name == name) {
-            Some(line) => line.points.push(point),
-            None => series.push(Series {
-                name,
-                points: vec![point],
-            }),
-        }
-    }
-    series.retain(|line| line.points.len() > 1);
-    for line in &mut series {
-        line.points.sort_by(|a, b| a.0.total_cmp(&b.0));
-    }
-    let x = Axis {
-        title: "threads (number)",
-        label: |value| format!("{value:.0}"),
-        lines: 10,
-    };
-    let y = Axis {
-        title: "throughput (acquisitions per second)",
-        label: rate,
-        lines: 8,
-    };
-    plots(
-        "Throughput against threads",
-        "",
-        &series,
-        &x,
-        &y,
-        Growth::Linear,
-    )
-}
-
-/// What the runs of one line of a sweep have in common.
-fn line_name(run: &RunRecord) -> String {
-    let hold = run.parameters.get("hold").filter(|hold| **hold != 0);
-    let readers = run.parameters.get("readers").map(|readers| {
-        let workers = run.totals.worker_count.max(1) as u64;
-        (readers * 100 + workers / 2) / workers
+    let charts = throughput::charts(runs);
+    let drawn = charts.iter().map(|it| {
+        let Chart {
+            title,
+            series,
+            x,
+            y,
+        } = it;
+        plots(title, "", series, x, y, Growth::Linear)
     });
-    let parts = [
-        Some(run.name.clone()),
-        hold.map(|hold| format!("hold {hold} us")),
-        readers.map(|percent| format!("{percent}% readers")),
-    ];
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
-    parts.join(", ")
+    let drawn = drawn.collect::<Result<Vec<_>, String>>()?;
+    Ok(html! { @for chart in drawn { (chart) } })
 }
 
 /// Latency by percentile, for every run that has some.
@@ -294,7 +266,7 @@ fn latencies(
     let x = Axis {
         title: "percentile (% of acquisitions)",
         label: percentile,
-        lines: 7,
+        lines: whole_nines(&series),
     };
     let y = Axis {
         title: axis,
@@ -325,11 +297,22 @@ fn curve(latency: &Latency) -> Vec<(f64, f64)> {
 fn percentile(nines: f64) -> String {
     let part = 100.0 * (1.0 - 10_f64.powf(-nines));
     match nines {
-        _ if nines < 1.0 => format!("{part:.0}%"),
-        _ if nines < 2.5 => format!("{part:.1}%"),
-        _ if nines < 4.5 => format!("{part:.3}%"),
-        _ => format!("{part:.5}%"),
+        _ if nines < 2.01 => format!("{part:.0}%"),
+        _ if nines < 3.01 => format!("{part:.1}%"),
+        _ if nines < 4.01 => format!("{part:.2}%"),
+        _ if nines < 5.01 => format!("{part:.3}%"),
+        _ => format!("{part:.4}%"),
     }
+}
+
+/// So many lines across that they are at whole numbers of nines.
+fn whole_nines(series: &[Series]) -> usize {
+    let points = series.iter().flat_map(|line| &line.points);
+    let most = points.map(|(nines, _)| *nines).fold(0.0, f64::max);
+    (1..=6)
+        .take_while(|nines| f64::from(*nines) <= most)
+        .count()
+        + 1
 }
 
 /// As many plots as it takes to tell all series apart, with their legends.
@@ -358,7 +341,7 @@ fn plots(
 fn figure(series: &[Series], svg: &str) -> Markup {
     html! {
         figure {
-            (PreEscaped(svg))
+            div.plot { (PreEscaped(svg)) }
             figcaption {
                 @for (line, colour) in series.iter().zip(COLOURS) {
                     span.key { i style=(format!("background:{colour}")) {} (line.name) }

@@ -1,9 +1,11 @@
-//! Results as files: JSON, HTML, `JUnit` XML and CSV, by the extension of the path.
+//! Results as files: JSON, HTML, `JUnit` XML, CSV and SVG, by the extension of the path.
 
 mod csv;
 mod html;
 mod junit;
 mod plot;
+mod svg;
+mod throughput;
 
 use std::{
     fs,
@@ -31,6 +33,8 @@ enum Format {
     Junit,
     /// A line for each run.
     Csv,
+    /// What a sweep plots, as a picture.
+    Svg,
 }
 
 impl FromStr for Target {
@@ -43,7 +47,10 @@ impl FromStr for Target {
             Some("html") => Format::Html,
             Some("xml") => Format::Junit,
             Some("csv") => Format::Csv,
-            _ => return Err("it has to end in .json, .html, .xml (JUnit) or .csv".to_owned()),
+            Some("svg") => Format::Svg,
+            _ => {
+                return Err("it has to end in .json, .html, .xml (JUnit), .csv or .svg".to_owned());
+            }
         };
         Ok(Self { path, format })
     }
@@ -60,6 +67,7 @@ impl Target {
             Format::Html => html::page(report),
             Format::Junit => junit::document(report),
             Format::Csv => csv::table(report),
+            Format::Svg => svg::picture(report),
         };
         text.and_then(|text| fs::write(&self.path, text).map_err(|error| error.to_string()))
             .map_err(|why| file_error(&self.path, why))
@@ -157,6 +165,7 @@ mod tests {
             ("a.html", Format::Html),
             ("a.xml", Format::Junit),
             ("a.csv", Format::Csv),
+            ("a.svg", Format::Svg),
         ] {
             assert_eq!(path.parse::<Target>().unwrap().format, format);
         }
@@ -191,6 +200,45 @@ mod tests {
         for axis in ["acquisitions per second", "threads", "wait"] {
             assert!(page.contains(axis), "{axis}");
         }
+    }
+
+    #[test]
+    fn a_picture_has_the_lines_of_a_sweep_and_the_host() {
+        let mut report = report();
+        let picture = svg::picture(&report).unwrap();
+        let texts = ["Throughput against threads", "threads (number)", ">spin<"];
+        for text in texts {
+            assert!(picture.contains(text), "{text}: {picture}");
+        }
+        assert!(!picture.contains(">mutex<"), "one point is no line");
+        report.runs.truncate(1);
+        assert!(svg::picture(&report).is_err());
+    }
+
+    #[test]
+    fn what_varies_is_what_is_plotted() {
+        let with = |readers: u64, hold: u64| {
+            let mut run = run("resource", 4, Outcome::Passed);
+            run.parameters.insert("readers".to_owned(), readers);
+            run.parameters.insert("hold".to_owned(), hold);
+            run
+        };
+        let runs = [with(0, 0), with(2, 0), with(2, 10)];
+        let charts = throughput::charts(&runs.iter().collect::<Vec<_>>());
+        let lines: Vec<_> = charts
+            .iter()
+            .map(|chart| (chart.title, chart.series[0].name.as_str()))
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                ("Throughput against readers", "resource, 4 threads"),
+                (
+                    "Throughput against the time held",
+                    "resource, 4 threads, 50% readers"
+                ),
+            ]
+        );
     }
 
     #[test]

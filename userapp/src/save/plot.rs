@@ -43,7 +43,8 @@ pub const COLOURS: [&str; MOST_SERIES] = [
     "#3b82d6", "#e0792b", "#2f9e63", "#d14b54", "#8a63c9", "#9b6b4e", "#cf5fa8", "#7f8c1f",
 ];
 
-const SIZE: (u32, u32) = (760, 340);
+/// The size of a plot.
+pub const SIZE: (u32, u32) = (760, 340);
 /// Stands for `currentColor`, which the backend does not know. No series has it.
 const INK: RGBColor = RGBColor(1, 2, 3);
 const INK_AS_WRITTEN: &str = "#010203";
