@@ -6,14 +6,10 @@ use core::{
 };
 use std::sync::OnceLock;
 
-use crate::{bugcheck, exceptions, processor, stack, thread::Thread, watchdog};
+use crate::{Rules, bugcheck, exceptions, processor, stack, thread::Thread, watchdog};
 
 /// How the kernel is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a switch that an administrator has on Windows"
-)]
 pub struct Config {
     /// How many virtual processors there are, 1 to [`Config::MAXIMUM_PROCESSORS`].
     pub processors: u32,
@@ -22,16 +18,9 @@ pub struct Config {
     /// Whether threaded DPCs run at `PASSIVE_LEVEL`, each processor's on a thread of their own, or as ordinary
     /// ones do at `DISPATCH_LEVEL`: what `ThreadDpcEnable` in the registry says on Windows.
     pub threaded_dpcs: bool,
-    /// Whether, with the verifier, locks that are taken in orders that contradict each other stop the kernel
-    /// (bug check 0xC4 (0x1001)) though nothing deadlocked.
-    pub lock_order: bool,
-    /// Whether, with the verifier, pageable memory is paged out when a thread goes to `DISPATCH_LEVEL` ("Force
-    /// IRQL Checking"), so that touching it there stops the kernel.
-    pub irql_checking: bool,
-    /// Whether, with the verifier, each block of pool has pages to itself ("Special Pool"), so that touching what
-    /// lies beyond its end, or a block that was freed, stops the kernel. It costs time and memory.
-    pub special_pool: bool,
-    /// How long, with the verifier, code may stay at `DISPATCH_LEVEL` on a processor without leaving it (bug check
+    /// Which of them, with the verifier.
+    pub rules: Rules,
+    /// How long, with the rules [`Rules::TIME`], code may stay at `DISPATCH_LEVEL` on a processor without leaving it (bug check
     /// 0x133); zero is for good.
     pub dispatch_limit: Duration,
     /// Whether it stops the kernel (bug check 0xE2) when nothing can happen any more: each thread waits without a
@@ -57,9 +46,7 @@ impl Default for Config {
             processors: host.clamp(4, Self::MAXIMUM_PROCESSORS),
             verifier: true,
             threaded_dpcs: true,
-            lock_order: true,
-            irql_checking: true,
-            special_pool: false,
+            rules: Rules::DEFAULT,
             dispatch_limit: Duration::from_secs(20),
             find_hangs: false,
         }

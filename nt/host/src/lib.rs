@@ -45,6 +45,7 @@ mod processor;
 pub mod ps;
 mod recovery;
 mod rtl;
+mod rules;
 mod stack;
 mod symbols;
 pub mod testing;
@@ -67,3 +68,4 @@ pub use loader::{
 };
 pub use recovery::with_recovery;
 pub use rtl::debug::set_output as set_debug_output;
+pub use rules::{Rules, UnknownRules};

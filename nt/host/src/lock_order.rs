@@ -26,9 +26,9 @@ use std::{collections::BTreeMap, fmt::Write};
 use parking_lot::Mutex;
 
 use crate::{
+    Rules,
     address::to_usize,
     ex::pool,
-    kernel,
     loader::{caller, registry},
     thread::{LockKind, Thread},
     verifier,
@@ -138,11 +138,10 @@ pub fn check(thread: &Thread, lock: u64, function: &'static str) {
 /// Puts `lock`, which the thread holds, in order with the first `others` that it holds.
 #[cold]
 pub fn check_after(thread: &Thread, others: usize, lock: u64, function: &'static str) {
-    let config = kernel::config();
     let Some(kind) = thread.held.kind_of(lock) else {
         return;
     };
-    if !config.verifier || !config.lock_order {
+    if !verifier::checks(Rules::DEADLOCK) {
         return;
     }
     let taken = Held { lock, kind };

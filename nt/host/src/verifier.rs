@@ -10,14 +10,15 @@ use nt_abi::bugcheck::{
 };
 
 use crate::{
-    bugcheck, dispatcher, dpc, ex, irql, kernel,
+    Rules, bugcheck, dispatcher, dpc, ex, irql, kernel,
     thread::{self, Thread},
 };
 
-/// Whether the rules beyond those of a free build are enforced.
+/// Whether a group of rules beyond those of a free build is enforced.
 #[inline]
-pub fn is_on() -> bool {
-    kernel::config().verifier
+pub fn checks(rules: Rules) -> bool {
+    let config = kernel::config();
+    config.verifier && config.rules.contains(rules)
 }
 
 /// Stops the kernel for a rule of Driver Verifier that `function` found broken.
@@ -144,7 +145,7 @@ pub fn check_thread_end(thread: &'static Thread) {
             ),
         );
     }
-    if is_on() && !thread.object.mutants.is_empty() {
+    if checks(Rules::THREADS) && !thread.object.mutants.is_empty() {
         let mutex = dispatcher::first_mutex(thread);
         violation(
             0x100A,

@@ -10,7 +10,7 @@ use std::sync::Once;
 use nt_abi::bugcheck::DPC_WATCHDOG_VIOLATION;
 
 use crate::{
-    Config, bugcheck, processor, ps,
+    Config, Rules, bugcheck, processor, ps,
     thread::{self, Origin, Thread},
 };
 
@@ -24,7 +24,7 @@ const TICK: Duration = Duration::from_micros(15_625);
 pub fn start(config: Config) {
     static STARTED: Once = Once::new();
     let limit = config.dispatch_limit;
-    if !config.verifier || limit.is_zero() {
+    if !(config.verifier && config.rules.contains(Rules::TIME)) || limit.is_zero() {
         return;
     }
     STARTED.call_once(|| {

@@ -140,7 +140,10 @@ fn a_wrong_command_line_is_told() {
         (&[plain, "--ioctl", "1", "--out", "many"], "--out"),
         (&[plain, "--threads", "0"], "1..=1024"),
         (&[plain, "--processors", "65"], "1..=64"),
-        (&[plain, "--verifier", "some"], "all, none"),
+        (
+            &[plain, "--verifier", "irql,some"],
+            "no rules are called \"some\": there are all, default, none, apc, deadlock",
+        ),
         (&[plain, "--fault", "alloc=0"], "counted from 1"),
         (&[plain, "--fault", "rain"], "alloc=each or time"),
         (&[plain, "--at-end", "nothing"], "locks"),
@@ -206,6 +209,49 @@ fn a_driver_that_waits_for_what_nobody_will_do_is_stopped() {
     let (_, complained) = run(188, &[&self::image("waits.sys", waits)]);
     assert!(complained.contains("STOP: 0x000000E2"), "{complained}");
     assert!(complained.contains("waits for the event"), "{complained}");
+}
+
+/// A driver whose entry routine acquires a resource with normal kernel APCs on.
+fn acquiring() -> Image {
+    let mut image = driver();
+    let resource = image.data(&[0; 0x68]);
+    let lea_rcx = |image: Image| image.code_to(&[0x48, 0x8D, 0x0D], resource);
+    let image = lea_rcx(image).call("ExInitializeResourceLite");
+    // mov dl, 1
+    let image = lea_rcx(image)
+        .code(&[0xB2, 0x01])
+        .call("ExAcquireResourceExclusiveLite");
+    let image = lea_rcx(image).call("ExReleaseResourceLite");
+    lea_rcx(image).call("ExDeleteResourceLite").result(0).ret()
+}
+
+#[test]
+fn the_rules_of_the_verifier_are_chosen_by_name() {
+    let subject = &image("acquires.sys", acquiring());
+    for (rules, code) in [
+        ("default", 188),
+        ("all", 188),
+        ("irql,apc", 188),
+        ("-pool", 188),
+        ("irql,deadlock", 0),
+        ("all,-apc", 0),
+        ("-apc,-pool", 0),
+        ("none", 0),
+    ] {
+        let (_, complained) = run(code, &[subject, "--verifier", rules]);
+        let found = complained.contains("STOP: 0x000000C4 (0x37, ");
+        assert_eq!(found, code == 188, "{rules}: {complained}");
+    }
+}
+
+#[test]
+fn the_rules_are_in_the_help_and_in_the_table() {
+    let help = String::from_utf8(nthost(&["run", "--help"]).stdout).expect("text");
+    let table = include_str!("../VERIFIER.md");
+    for (name, text) in nthost::Rules::groups() {
+        assert!(help.contains(text), "{name}: {help}");
+        assert!(table.contains(&format!("- `{name}`: {text}")), "{name}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod support;
 
-use nthost::{Config, ntddk::*, testing::expect_bug_check_with};
+use nthost::{Config, Rules, ntddk::*, testing::expect_bug_check_with};
 use support::*;
 
 const TAG: ULONG = u32::from_le_bytes(*b"spec");
@@ -10,7 +10,7 @@ const TAG: ULONG = u32::from_le_bytes(*b"spec");
 /// The kernel of every test here.
 fn config() -> Config {
     Config {
-        special_pool: true,
+        rules: Rules::ALL,
         ..Config::default()
     }
 }

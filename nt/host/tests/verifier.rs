@@ -194,6 +194,34 @@ fn a_completion_routine_that_stays_in_a_critical_region() {
     assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0xFB));
 }
 
+/// Memory that looks like an object whose last reference is gone: its header, all zeros, and its body.
+fn gone() -> (Object<[u64; 8]>, PVOID) {
+    let object = Object::new([0; 8]);
+    // The header has 0x30 bytes, and its first field is the reference count.
+    let body = object.get().cast::<u64>().wrapping_add(6).cast();
+    (object, body)
+}
+
+#[test]
+fn an_object_that_is_gone_is_referenced_and_dereferenced() {
+    let report = expect_bug_check(|| {
+        let (_memory, body) = gone();
+        nt!(ObfReferenceObject(body));
+    });
+    assert_eq!(
+        (report.code, report.parameters[0], report.parameters[2]),
+        (VERIFIER, 0x3F, 1)
+    );
+    let report = expect_bug_check(|| {
+        let (_memory, body) = gone();
+        nt!(ObfDereferenceObject(body));
+    });
+    assert_eq!(
+        (report.code, report.parameters[0], report.parameters[2]),
+        (VERIFIER, 0x3F, u64::MAX)
+    );
+}
+
 #[test]
 fn the_tests_of_the_table_exist() {
     let table = include_str!("../VERIFIER.md");

@@ -25,12 +25,13 @@ use super::{
     special_pool::{self, Use},
 };
 use crate::{
+    Rules,
     address::{self, to_usize},
     bugcheck,
     export::exports,
     fault,
     irql::{APC, DISPATCH},
-    kernel, lock_order,
+    lock_order,
     mm::pageable,
     thread::{self, Thread},
     verifier,
@@ -154,8 +155,7 @@ fn allocate(
     if fault::denies_allocation(function) {
         return None;
     }
-    let config = kernel::config();
-    let purpose = if config.verifier && config.special_pool {
+    let purpose = if verifier::checks(Rules::POOL) {
         Some(Use::Special)
     } else {
         (paged && pageable::is_on()).then_some(Use::Paged)

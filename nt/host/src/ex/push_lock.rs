@@ -13,7 +13,7 @@ use std::sync::Arc;
 use nt_abi::{EX_PUSH_LOCK, KEVENT, ULONG, object_type};
 
 use crate::{
-    apc,
+    Rules, apc,
     dispatcher::{self, Deadline, Header},
     export::exports,
     irql::APC,
@@ -175,7 +175,10 @@ impl AtomicPushLock {
             verifier::rule(0x20007, function, "IRQL must be APC_LEVEL or below.");
         }
         let apcs = thread.object.combined_apc_disable();
-        if apcs == 0 && thread.irql() < APC && thread.origin() == Origin::Host && verifier::is_on()
+        if apcs == 0
+            && thread.irql() < APC
+            && thread.origin() == Origin::Host
+            && verifier::checks(Rules::APC)
         {
             verifier::violation(
                 rule,

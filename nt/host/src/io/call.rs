@@ -11,7 +11,7 @@ use super::{
     violation,
 };
 use crate::{
-    bugcheck,
+    Rules, bugcheck,
     irql::DISPATCH,
     thread::{self, Thread},
     verifier,
@@ -76,7 +76,7 @@ fn check_arguments(thread: &Thread, device: Option<DeviceObject>, irp: Option<Ir
             "What is passed is no device object.",
         );
     }
-    if !verifier::is_on() {
+    if !verifier::checks(Rules::IO) {
         return;
     }
     if thread.irql() > DISPATCH {
@@ -115,7 +115,7 @@ pub fn call(thread: &Thread, device: DeviceObject, irp: Irp) -> NTSTATUS {
         );
     };
     before.compare(thread, routine, device);
-    if status == -1 && verifier::is_on() {
+    if status == -1 && verifier::checks(Rules::IO) {
         let sentence = "The dispatch routine returned 0xFFFFFFFF, which is no status.";
         violation::raise(0x225, None, Some(device), NAME, sentence);
     }
@@ -148,7 +148,7 @@ impl State {
     fn compare(&self, thread: &Thread, routine: PDRIVER_DISPATCH, device: DeviceObject) {
         let after = Self::of(thread);
         let same = after.irql == self.irql && after.apc_disable == self.apc_disable;
-        if !same && verifier::is_on() {
+        if !same && verifier::checks(Rules::IO) {
             self.report(&after, routine, device);
         }
     }

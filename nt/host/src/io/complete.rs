@@ -13,7 +13,7 @@ use super::{
     packet, violation,
 };
 use crate::{
-    bugcheck,
+    Rules, bugcheck,
     irql::DISPATCH,
     thread::{self, Thread},
     verifier,
@@ -47,7 +47,7 @@ pub unsafe extern "win64" fn IofCompleteRequest(Irp: PIRP, _PriorityBoost: CCHAR
 }
 
 fn check(thread: &Thread, irp: Irp) {
-    if !verifier::is_on() {
+    if !verifier::checks(Rules::IO) {
         return;
     }
     if thread.irql() > DISPATCH {
@@ -107,7 +107,7 @@ fn invoke(thread: &Thread, stack: Stack, device: PDEVICE_OBJECT, irp: Irp) -> NT
     // SAFETY: The routine and its context are what a driver has set in the IRP, for this.
     let status = unsafe { routine(device, irp.as_ptr(), context) };
     let after = (thread.irql(), thread.object.combined_apc_disable());
-    if after != (irql, apc_disable) && verifier::is_on() {
+    if after != (irql, apc_disable) && verifier::checks(Rules::IO) {
         let routine = routine as usize as u64;
         changed(routine, (irql, apc_disable), after);
     }

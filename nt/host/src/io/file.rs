@@ -19,7 +19,7 @@ use super::{
     request::{self, SystemBuffer},
     violation,
 };
-use crate::{mm::mdl, thread::Thread, verifier};
+use crate::{Rules, mm::mdl, thread::Thread, verifier};
 
 /// The access that is asked for: to read and to write data.
 const FILE_READ_DATA: ACCESS_MASK = 1;
@@ -220,7 +220,7 @@ pub fn device_control(
 
 /// A driver that returns more than the output has room for would have it copied past the end.
 fn check_length(device: DeviceObject, length: usize, room: usize) {
-    if length > room && verifier::is_on() {
+    if length > room && verifier::checks(Rules::IO) {
         let sentence = format!(
             "The IRP was completed with {length} bytes of output, and there is room for {room}."
         );

@@ -31,7 +31,7 @@ use super::{
     request::{self, SystemBuffer},
     violation,
 };
-use crate::{thread::Thread, verifier};
+use crate::{Rules, thread::Thread, verifier};
 
 const DO_BUS_ENUMERATED_DEVICE: ULONG = 0x1000;
 const FILE_DEVICE_CONTROLLER: ULONG = 4;
@@ -194,7 +194,7 @@ pub fn stop(thread: &Thread, pdo: DeviceObject) -> Result<(), NTSTATUS> {
 fn check_added(pdo: DeviceObject) {
     let name = "AddDevice";
     let top = pdo.top();
-    if top == pdo || !verifier::is_on() {
+    if top == pdo || !verifier::checks(Rules::IO) {
         return;
     }
     if top.flags() & DO_DEVICE_INITIALIZING != 0 {
@@ -281,7 +281,7 @@ pub fn is_open(pdo: DeviceObject) -> bool {
 pub fn finish_removal(thread: &Thread, pdo: DeviceObject) {
     set_started(pdo, false);
     send(thread, pdo, IRP_MN_REMOVE_DEVICE);
-    if let Some(upper) = pdo.upper().filter(|_| verifier::is_on()) {
+    if let Some(upper) = pdo.upper().filter(|_| verifier::checks(Rules::IO)) {
         let sentence = "The driver did not detach its device upon the remove IRP.";
         violation::raise(0x21D, None, Some(upper), "IRP_MN_REMOVE_DEVICE", sentence);
     }

@@ -20,6 +20,7 @@ use super::{
     violation,
 };
 use crate::{
+    Rules,
     address::to_usize,
     ke::{
         event::ddk::{KeInitializeEvent, KeSetEvent},
@@ -257,7 +258,7 @@ pub fn send(
         };
         *outcome
     };
-    if verifier::is_on() {
+    if verifier::checks(Rules::IO) {
         check(top, returned, &outcome);
     }
     (request, outcome)

@@ -6,7 +6,7 @@
 use nt_abi::bugcheck::IRQL_NOT_LESS_OR_EQUAL;
 
 use crate::{
-    bugcheck,
+    Rules, bugcheck,
     irql::{APC, DISPATCH, PASSIVE},
     thread, verifier,
 };
@@ -45,7 +45,7 @@ impl Rule {
 #[inline]
 fn check(limit: u8, rule: Rule, function: &'static str) {
     let irql = thread::current().irql();
-    if irql > limit && verifier::is_on() {
+    if irql > limit && verifier::checks(Rules::IRQL) {
         stop(limit, irql, rule, function);
     }
 }
@@ -79,7 +79,7 @@ pub fn apc_level(rule: Rule, function: &'static str) {
 #[inline]
 pub fn dispatch_level(function: &'static str) {
     let irql = thread::current().irql();
-    if irql > DISPATCH && verifier::is_on() {
+    if irql > DISPATCH && verifier::checks(Rules::IRQL) {
         above_dispatch_level(irql, function);
     }
 }

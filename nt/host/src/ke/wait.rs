@@ -12,7 +12,7 @@ use nt_abi::{
 };
 
 use crate::{
-    bugcheck, clock,
+    Rules, bugcheck, clock,
     dispatcher::{self, Deadline, Header, WaitBlock, WaitKind},
     export::exports,
     irql::{self, DISPATCH, PASSIVE},
@@ -275,7 +275,7 @@ fn check_irql(
 
 /// In a wait in `UserMode` the stack may be paged out, and with it an object that lies there.
 fn check_mode(mode: KPROCESSOR_MODE, objects: &[PVOID], function: &'static str) {
-    if i32::from(mode) != UserMode || !verifier::is_on() {
+    if i32::from(mode) != UserMode || !verifier::checks(Rules::STACK) {
         return;
     }
     let stack = caller::stack_of_thread().unwrap_or_default();

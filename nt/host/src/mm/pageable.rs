@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use parking_lot::Mutex;
 use region::Protection;
 
-use crate::kernel;
+use crate::{Rules, verifier};
 
 /// A range of pages that may be paged out.
 struct Pageable {
@@ -42,8 +42,7 @@ static RESIDENT: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether pageable memory is really paged out.
 pub fn is_on() -> bool {
-    let config = kernel::config();
-    config.verifier && config.irql_checking
+    verifier::checks(Rules::IRQL)
 }
 
 /// Makes a range of whole pages pageable, to which this is the access while it is in.

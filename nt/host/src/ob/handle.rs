@@ -9,7 +9,7 @@ use nt_abi::{
 use parking_lot::Mutex;
 
 use super::{ObjectType, dereference, header, reference};
-use crate::{address::to_usize, bugcheck, thread, verifier};
+use crate::{Rules, address::to_usize, bugcheck, thread, verifier};
 
 /// The body of an object that a handle refers to.
 struct Slot(PVOID);
@@ -148,7 +148,7 @@ pub unsafe extern "win64" fn ObReferenceObjectByHandle(
 }
 
 fn refuse(handle: HANDLE, kind: *mut ObjectType) -> NTSTATUS {
-    if verifier::is_on() {
+    if verifier::checks(Rules::HANDLES) {
         let (rule, sentence) = if handle.is_null() {
             (0xF5, "The handle is null.")
         } else {

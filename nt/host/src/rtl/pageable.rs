@@ -2,7 +2,7 @@
 
 use nt_abi::bugcheck::IRQL_NOT_LESS_OR_EQUAL;
 
-use crate::{bugcheck, thread, verifier};
+use crate::{Rules, bugcheck, thread, verifier};
 
 /// What bug check 0xA gives as its third parameter for the execution of an address.
 const EXECUTE: u64 = 8;
@@ -14,7 +14,7 @@ const EXECUTE: u64 = 8;
 #[inline]
 pub fn check(limit: u8, function: &'static str, address: usize) {
     let irql = thread::current().irql();
-    if irql > limit && verifier::is_on() {
+    if irql > limit && verifier::checks(Rules::IRQL) {
         stop(irql, function, address);
     }
 }

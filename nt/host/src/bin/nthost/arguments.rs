@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, builder::PossibleValuesParser, value_parser};
-use nthost::{Policy, View};
+use nthost::{Policy, Rules, View};
 
 const EXIT_CODES: &str = "Exit codes:
   0    everything went well
@@ -32,7 +32,7 @@ pub struct Run {
     /// How often each thread sends the requests.
     pub repeat: u32,
     pub processors: Option<u32>,
-    pub verifier: bool,
+    pub verifier: Rules,
     pub debugger: bool,
     pub faults: Vec<Fault>,
     /// Which allocation fails in this run of a campaign.
@@ -87,7 +87,8 @@ fn command() -> Command {
         .args(images())
         .args(requests())
         .args(kernel())
-        .args(faults());
+        .args(faults())
+        .after_help(rules());
     Command::new("nthost")
         .about("Runs Windows kernel drivers on Linux, on an NT kernel with a verifier")
         .version(env!("CARGO_PKG_VERSION"))
@@ -95,6 +96,16 @@ fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(run)
+}
+
+/// The names of rules and what they check.
+fn rules() -> String {
+    let groups = Rules::groups().map(|(name, text)| format!("\n  {name:<9} {text}"));
+    let groups: String = groups.collect();
+    format!(
+        "Rules of the verifier:{groups}\n  all       All of these\n  default   All but pool, which costs time and \
+         memory\n  none      None of these"
+    )
 }
 
 fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
@@ -172,10 +183,12 @@ fn kernel() -> [Arg; 5] {
         option(
             "verifier",
             "RULES",
-            "The rules beyond those of a kernel without Driver Verifier",
+            "Which rules are checked beyond those of a kernel without Driver Verifier: names as below, with commas \
+             between them; one with a - before it is left out",
         )
-        .default_value("all")
-        .value_parser(PossibleValuesParser::new(["all", "none"])),
+        .default_value("default")
+        .allow_hyphen_values(true)
+        .value_parser(str::parse::<Rules>),
         switch(
             "debugger",
             "Pass over break instructions, as a kernel debugger would",
@@ -263,9 +276,7 @@ impl Run {
             threads: number("threads").unwrap_or(1),
             repeat: number("repeat").unwrap_or(1),
             processors: number("processors"),
-            verifier: arguments
-                .get_one::<String>("verifier")
-                .is_none_or(|rules| rules == "all"),
+            verifier: arguments.get_one("verifier").copied().unwrap_or_default(),
             debugger: arguments.get_flag("debugger"),
             faults: arguments
                 .get_many("fault")

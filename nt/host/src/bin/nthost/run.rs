@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use nthost::{BootError, Config, Device, Driver, ImageError, Kernel, Library, Stop};
+use nthost::{BootError, Config, Device, Driver, ImageError, Kernel, Library, Rules, Stop};
 
 use crate::{
     arguments::{Fault, Run, VIEWS},
@@ -49,7 +49,8 @@ fn boot(run: &Run) -> Result<Kernel, BootError> {
     let default = Config::default();
     let kernel = Kernel::boot(Config {
         processors: run.processors.unwrap_or(default.processors),
-        verifier: run.verifier,
+        verifier: run.verifier != Rules::NONE,
+        rules: run.verifier,
         find_hangs: true,
         ..default
     })?;

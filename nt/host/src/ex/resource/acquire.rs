@@ -4,7 +4,7 @@ use nt_abi::{BOOLEAN, PERESOURCE, PVOID, STATUS_KERNEL_APC, TRUE};
 
 use super::state::{Access, ExecutiveResource, Owner, id_of};
 use crate::{
-    apc,
+    Rules, apc,
     dispatcher::{self, Deadline, Dispatcher},
     irql::APC,
     ke::region::enter_critical_region,
@@ -197,7 +197,11 @@ pub fn check_apcs(
     function: &'static str,
 ) {
     let apcs = thread.object.combined_apc_disable();
-    if apcs == 0 && thread.irql() < APC && thread.origin() == Origin::Host && verifier::is_on() {
+    if apcs == 0
+        && thread.irql() < APC
+        && thread.origin() == Origin::Host
+        && verifier::checks(Rules::APC)
+    {
         verifier::violation(
             rule,
             [u64::from(thread.irql()), apcs, resource.key()],
