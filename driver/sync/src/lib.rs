@@ -139,6 +139,7 @@ mod resource;
 mod rundown;
 mod rw_spin_lock;
 mod s_list;
+mod scheduling;
 mod semaphore;
 mod spin_lock;
 mod status;
@@ -182,6 +183,7 @@ pub use resource::{ExclusiveGuard, HandedOver, Resource, ResourceHolder, SharedG
 pub use rundown::{RunDown, Rundown, RundownGuard};
 pub use rw_spin_lock::{RwAcquisition, RwExclusiveGuard, RwSharedGuard, RwSpinLock};
 pub use s_list::{SList, SListNodes};
+pub use scheduling::{AtPriority, OnProcessor, Priority};
 pub use semaphore::{LimitExceeded, Semaphore};
 pub use spin_lock::{Acquisition, AtDpcLevel, Raised, SpinLock, SpinLockGuard};
 pub use status::Status;

@@ -50,19 +50,20 @@ pub use functions::{
     KeReadStateTimer, KeReleaseGuardedMutex, KeReleaseGuardedMutexUnsafe,
     KeReleaseInStackQueuedSpinLock, KeReleaseInStackQueuedSpinLockFromDpcLevel, KeReleaseMutex,
     KeReleaseSemaphore, KeReleaseSpinLock, KeReleaseSpinLockFromDpcLevel, KeRemoveQueueDpc,
-    KeResetEvent, KeSetCoalescableTimer, KeSetEvent, KeSetImportanceDpc, KeSetTargetProcessorDpcEx,
-    KeSetTimerEx, KeStallExecutionProcessor, KeSynchronizeExecution, KeTryToAcquireGuardedMutex,
-    KeTryToAcquireSpinLockAtDpcLevel, KeWaitForMultipleObjects, KeWaitForSingleObject, KfRaiseIrql,
-    ObReferenceObjectByHandle, ObfDereferenceObject, PsCreateSystemThread, PsTerminateSystemThread,
-    ZwClose,
+    KeResetEvent, KeRevertToUserAffinityThreadEx, KeSetCoalescableTimer, KeSetEvent,
+    KeSetImportanceDpc, KeSetPriorityThread, KeSetSystemAffinityThreadEx,
+    KeSetTargetProcessorDpcEx, KeSetTimerEx, KeStallExecutionProcessor, KeSynchronizeExecution,
+    KeTryToAcquireGuardedMutex, KeTryToAcquireSpinLockAtDpcLevel, KeWaitForMultipleObjects,
+    KeWaitForSingleObject, KfRaiseIrql, ObReferenceObjectByHandle, ObfDereferenceObject,
+    PsCreateSystemThread, PsTerminateSystemThread, ZwClose,
 };
 pub use kernel::{
     _EVENT_TYPE, _KDPC_IMPORTANCE, _KWAIT_REASON, _TIMER_TYPE, _WAIT_TYPE, _WORK_QUEUE_TYPE,
     BOOLEAN, ERESOURCE, ERESOURCE_THREAD, EX_PUSH_LOCK, EX_RUNDOWN_REF, EX_SPIN_LOCK, FAST_MUTEX,
-    HANDLE, KDPC, KDPC_IMPORTANCE, KEVENT, KIRQL, KLOCK_QUEUE_HANDLE, KMUTEX, KPROCESSOR_MODE,
-    KSEMAPHORE, KSPIN_LOCK, KTIMER, KWAIT_BLOCK, LARGE_INTEGER, LIST_ENTRY, OBJECT_ATTRIBUTES,
-    PDEVICE_OBJECT, PIO_WORKITEM, PIO_WORKITEM_ROUTINE_EX, PKINTERRUPT, PROCESSOR_NUMBER, PVOID,
-    SLIST_ENTRY, SLIST_HEADER, WAIT_TYPE,
+    HANDLE, KAFFINITY, KDPC, KDPC_IMPORTANCE, KEVENT, KIRQL, KLOCK_QUEUE_HANDLE, KMUTEX, KPRIORITY,
+    KPROCESSOR_MODE, KSEMAPHORE, KSPIN_LOCK, KTIMER, KWAIT_BLOCK, LARGE_INTEGER, LIST_ENTRY,
+    OBJECT_ATTRIBUTES, PDEVICE_OBJECT, PIO_WORKITEM, PIO_WORKITEM_ROUTINE_EX, PKINTERRUPT,
+    PROCESSOR_NUMBER, PVOID, SLIST_ENTRY, SLIST_HEADER, WAIT_TYPE,
 };
 
 /// `KernelMode`. The enumerator of the headers has another type than the arguments.
