@@ -73,6 +73,7 @@ pub fn role(number: u32) -> Word {
         Role::Dpc => "DPC",
         Role::Producer => "producer",
         Role::Consumer => "consumer",
+        Role::Spinner => "spinner",
     })
 }
 

@@ -30,7 +30,7 @@ pub struct WorkerDetail {
     pub passes: u64,
     /// Acquisitions (timers: sets or cancels).
     pub acquisitions: u64,
-    /// Acquisitions that a try did not get at once.
+    /// As [`WorkerReport::contended`](crate::WorkerReport::contended).
     pub contended: u64,
     /// Tries and timed waits that did not acquire.
     pub timeouts: u64,
@@ -45,11 +45,13 @@ pub struct WorkerDetail {
 wire_enum! {
     /// What a histogram is of.
     pub enum HistogramKind {
-        /// Waits of all acquisitions; one that a try got at once waited 0.
+        /// Waits of all acquisitions; one that a try got at once waited 0. Of a lock that cannot be tried
+        /// a part of the waits is timed, and each of them counts for those that follow it untimed.
         Wait = 1,
         /// How long the lock was held, of those passes that were timed.
         Hold = 2,
-        /// How long after its due time a timer's DPC ran.
+        /// How long after its due time a timer's DPC ran. Of a periodic timer: by how much the time since
+        /// its last run was off its period.
         Lateness = 3,
     }
 }

@@ -144,6 +144,8 @@ wire_enum! {
         Producer = 6,
         /// Takes what producers make.
         Consumer = 7,
+        /// Keeps a processor busy and takes no lock.
+        Spinner = 8,
     }
 }
 
@@ -159,14 +161,16 @@ pub struct WorkerReport {
     pub passes: u64,
     /// Acquisitions (timers: sets or cancels).
     pub acquisitions: u64,
-    /// Acquisitions that a try did not get at once.
+    /// Acquisitions that a try did not get at once. Of a lock that cannot be tried: waits of more than
+    /// a microsecond, each of which that was timed stands for those that were not.
     pub contended: u64,
     /// Tries and timed waits that did not acquire.
     pub timeouts: u64,
     /// Violations that it found.
     pub failures: u64,
-    /// The longest wait for the lock, in nanoseconds.
+    /// The longest wait for the lock of those that were timed, in nanoseconds.
     pub longest_wait_ns: u64,
-    /// All waits together, in nanoseconds.
+    /// All waits together, in nanoseconds; those that were not timed are taken to be like those that
+    /// were.
     pub total_wait_ns: u64,
 }

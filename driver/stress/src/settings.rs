@@ -45,7 +45,7 @@ parameter_ids! {
     /// How often a worker gives up when the lock is not free.
     Try = 6, "try", Percent, "How often a worker that finds the lock taken gives up.";
     /// How often a worker waits with a time-out.
-    TimedWait = 7, "timed-wait", Percent, "How often a worker that waits does so for 1 ms at most.";
+    TimedWait = 7, "timed-wait", Percent, "How often a worker that waits does so with a time-out.";
     /// How often the owner acquires the lock again.
     Depth = 8, "depth", Count, "How many times an owner acquires the lock, at most.";
     /// How often a reader starves exclusive waiters.
@@ -59,11 +59,11 @@ parameter_ids! {
     /// How far away due times are.
     Due = 13, "due", Microseconds, "Due times are random up to this.";
     /// The period of periodic timers.
-    Period = 14, "period", Milliseconds, "Period of every second setting; 0: one-shot timers only.";
+    Period = 14, "period", Milliseconds, "Period of the timers that are periodic; 0: none is.";
     /// Whether times are measured.
     Measure = 15, "measure", Count, "Times are measured: 0 never, 1 always, 2 by turns, to see the cost.";
     /// How many holds are timed.
-    Sample = 16, "sample", Count, "One hold in so many is timed; waits always are.";
+    Sample = 16, "sample", Count, "One hold in so many is timed, and one wait for a lock that cannot be tried.";
     /// How hold times differ.
     Spread = 17, "spread", Count, "Hold times: 0 all the same, 1 evenly up to twice, 2 exponential.";
     /// How long a long hold is.
@@ -78,6 +78,20 @@ parameter_ids! {
     Dpcs = 22, "dpcs", Count, "DPCs, queued by the threads, that contend for the lock as well.";
     /// How often a worker waits for all.
     All = 23, "all", Percent, "How often a worker waits for all of its objects, and not for any one.";
+    /// How long each worker stays on one processor.
+    Shuffle = 24, "shuffle", Milliseconds, "Each worker goes to a random processor so often; 0: they go where they like.";
+    /// How long each worker in turn has a real-time priority.
+    Boost = 25, "boost", Milliseconds, "One worker after the other has a real-time priority for so long; 0: none has.";
+    /// How long a wait with a time-out takes at most.
+    Timeout = 26, "timeout", Milliseconds, "How long a worker that waits with a time-out does so.";
+    /// How many threads keep a processor busy.
+    Spinners = 27, "spinners", Count, "Threads that keep the processor busy and take no lock.";
+    /// Which lock it is.
+    Which = 28, "lock", Count, "Which lock: the summary of the scenario tells them by number.";
+    /// How late a timer may be.
+    Tolerance = 29, "tolerance", Milliseconds, "How late a timer may expire, to expire together with others.";
+    /// How long a DPC or a spinner keeps its processor.
+    Busy = 30, "busy", Microseconds, "How long a DPC, or a thread that takes no lock, keeps its processor.";
 }
 
 const _: () = assert!(
@@ -155,6 +169,26 @@ impl Parameter {
     /// [`ParameterId::Stutter`].
     pub const fn stutter() -> Self {
         Self::new(ParameterId::Stutter, 0, 1_000, 0)
+    }
+
+    /// [`ParameterId::Shuffle`].
+    pub const fn shuffle() -> Self {
+        Self::new(ParameterId::Shuffle, 0, 10_000, 0)
+    }
+
+    /// [`ParameterId::Boost`]. For no longer than that a worker keeps all others from a processor.
+    pub const fn boost() -> Self {
+        Self::new(ParameterId::Boost, 0, 100, 0)
+    }
+
+    /// [`ParameterId::Timeout`].
+    pub const fn timeout(default: u64) -> Self {
+        Self::new(ParameterId::Timeout, 1, 1_000, default)
+    }
+
+    /// [`ParameterId::Tolerance`].
+    pub const fn tolerance() -> Self {
+        Self::new(ParameterId::Tolerance, 0, 1_000, 0)
     }
 
     /// [`ParameterId::Limit`].
@@ -239,6 +273,8 @@ macro_rules! parameters {
             $crate::settings::Parameter::think(0),
             $crate::settings::Parameter::stutter(),
             $crate::settings::Parameter::limit(),
+            $crate::settings::Parameter::shuffle(),
+            $crate::settings::Parameter::boost(),
             $crate::settings::Parameter::measure(),
             $crate::settings::Parameter::sample(),
         ]
@@ -291,6 +327,11 @@ impl Settings {
     /// The value of a parameter in microseconds.
     pub fn micros(&self, id: ParameterId) -> core::time::Duration {
         core::time::Duration::from_micros(self.get(id))
+    }
+
+    /// The value of a parameter in milliseconds.
+    pub fn millis(&self, id: ParameterId) -> core::time::Duration {
+        core::time::Duration::from_millis(self.get(id))
     }
 
     /// How hold times differ.

@@ -44,6 +44,28 @@ fn every_acquisition_has_a_wait_and_every_timed_one_a_hold() {
 }
 
 #[test]
+fn a_timed_wait_stands_for_those_that_are_not() {
+    let engine = engine();
+    let client = Client::new(&engine);
+    for name in ["queued-spinlock", "push-lock", "rw-spinlock"] {
+        for sample in [1, 16] {
+            let settings = [("threads", 1), ("readers", 0), ("sample", sample)];
+            let run = finished(&client, name, &settings);
+            let acquisitions = client.details(run).unwrap()[0].acquisitions;
+            let timed = acquisitions.div_ceil(sample);
+            let (_, buckets) = client.histogram(run, 0, HistogramKind::Wait, 9).unwrap();
+            assert_eq!(counted(&buckets), timed * sample, "{name}");
+            let metrics = client.metrics(run).unwrap();
+            for times in ["waits timed", "holds timed"] {
+                let told = metric(&metrics, times).unwrap();
+                assert_eq!(told, i64::try_from(timed * 1000).unwrap(), "{name}");
+            }
+            client.collect(run).expect(Verdict::Passed);
+        }
+    }
+}
+
+#[test]
 fn holds_are_as_long_as_asked_for() {
     let engine = engine();
     let client = Client::new(&engine);

@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::{thread::sleep, time::Duration};
+use std::{collections::HashMap, thread::sleep, time::Duration};
 
 use common::{Client, engine};
 use syncstress_protocol::{HistogramKind, ItemFlags, Role, Verdict};
@@ -99,6 +99,134 @@ fn mutex_multiple() {
 #[test]
 fn timer_accuracy() {
     passes("timer-accuracy");
+}
+
+#[test]
+fn priority_inversion() {
+    passes("priority-inversion");
+}
+
+#[test]
+fn embrace() {
+    passes("embrace");
+}
+
+#[test]
+fn timer_periodic() {
+    passes("timer-periodic");
+}
+
+#[test]
+fn polling_thread() {
+    passes("polling-thread");
+}
+
+/// The figures that a run tells about itself, in thousandths.
+fn metrics(name: &str, settings: &[(&str, u64)]) -> HashMap<String, i64> {
+    let engine = engine();
+    let client = Client::new(&engine);
+    let settings = [&[("seconds", 1)], settings].concat();
+    let run = client.start(name, &settings).unwrap();
+    client.finished(run);
+    let metrics = client.metrics(run).unwrap();
+    client.collect(run).expect(Verdict::Passed);
+    let metrics = metrics.iter();
+    metrics
+        .map(|it| (it.name.as_str().to_owned(), it.milli))
+        .collect()
+}
+
+#[test]
+fn every_lock_tells_who_gets_it_next() {
+    for lock in 0..=5 {
+        let told = metrics("hand-off", &[("threads", 4), ("lock", lock)]);
+        assert!(
+            (1..=100_000).contains(&told["handed on"]),
+            "{lock}: {told:?}"
+        );
+        assert!(
+            told["longest row of one owner"] >= 1_000,
+            "{lock}: {told:?}"
+        );
+        let (mean, most) = (told["overtaken by, mean"], told["overtaken by, most"]);
+        assert!((0..=most).contains(&mean), "{lock}: {told:?}");
+    }
+}
+
+#[test]
+fn every_lock_tells_of_its_readers_and_writers() {
+    for lock in 0..=2 {
+        let told = metrics("rw-phases", &[("lock", lock)]);
+        assert!(told["reader phases"] >= 1_000, "{lock}: {told:?}");
+        assert!(told["writes in a row, most"] >= 1_000, "{lock}: {told:?}");
+        let (mean, most) = (
+            told["reads in a phase, mean"],
+            told["reads in a phase, most"],
+        );
+        assert!((1_000..=most).contains(&mean), "{lock}: {told:?}");
+    }
+}
+
+#[test]
+fn an_embrace_happens_and_ends() {
+    let told = metrics("embrace", &[("threads", 4), ("hold", 100), ("timeout", 2)]);
+    assert!(told["embraces ended by a time-out"] > 0, "{told:?}");
+}
+
+#[test]
+fn the_dpcs_of_a_periodic_timer_overlap_if_they_take_longer_than_its_period() {
+    let short = metrics("timer-periodic", &[("period", 20)]);
+    assert_eq!(short["overlapping runs"], 0, "{short:?}");
+    assert!(
+        short["periodic runs"] + short["missed runs"] >= 60_000,
+        "{short:?}"
+    );
+    let long = metrics("timer-periodic", &[("period", 1), ("busy", 3_000)]);
+    assert!(long["overlapping runs"] > 0, "{long:?}");
+    assert!(long["most runs at once"] >= 2_000, "{long:?}");
+}
+
+#[test]
+fn thousands_of_timers() {
+    let engine = engine();
+    let client = Client::new(&engine);
+    let settings = [("seconds", 1), ("timers", 4_096), ("think", 0)];
+    let result = client.run("timer", &settings).expect(Verdict::Passed);
+    let dpcs = result.workers.iter();
+    let dpcs = dpcs.filter(|worker| worker.role == Role::Dpc.to_wire());
+    let ran: u64 = dpcs.clone().map(|dpc| dpc.acquisitions).sum();
+    assert_eq!(dpcs.count(), 64);
+    assert!(ran > 1_000, "{ran}");
+}
+
+#[test]
+fn a_time_out_is_as_long_as_asked_for() {
+    let engine = engine();
+    let client = Client::new(&engine);
+    let timeouts = |timeout| {
+        let settings = [
+            ("seconds", 1),
+            ("threads", 4),
+            ("hold", 1_000),
+            ("try", 0),
+            ("timed-wait", 100),
+            ("timeout", timeout),
+        ];
+        let result = client.run("mutex", &settings).expect(Verdict::Passed);
+        let timeouts: u64 = result.workers.iter().map(|it| it.timeouts).sum();
+        timeouts
+    };
+    assert!(timeouts(1) > 0);
+    assert_eq!(timeouts(1_000), 0);
+}
+
+#[test]
+fn workers_that_are_shuffled_and_boosted_work_on() {
+    for (shuffle, boost) in [(10, 0), (0, 10), (5, 7)] {
+        let settings = [("threads", 4), ("shuffle", shuffle), ("boost", boost)];
+        metrics("mutex", &settings);
+        metrics("spinlock", &settings);
+    }
 }
 
 /// Every negative control, with what its log has to say.
@@ -312,6 +440,10 @@ fn sixty_four_workers_of_every_kind() {
     let engine = engine();
     let client = Client::new(&engine);
     for scenario in client.working_scenarios() {
+        let parameters = client.parameters(scenario.id);
+        if !parameters.iter().any(|it| it.name.as_str() == "threads") {
+            continue;
+        }
         let settings = [("seconds", 1), ("threads", 64), ("readers", 64)];
         let result = client
             .run(scenario.name.as_str(), &settings)

@@ -62,11 +62,23 @@ impl Histogram {
     /// Counts a value.
     #[inline]
     pub fn record(&self, ticks: u64) {
-        self.add(FIRST + bucket_of(ticks), 1);
-        self.add(TOTAL, ticks);
+        self.record_times(ticks, 1);
+    }
+
+    /// Counts a value that stands for so many like it.
+    #[inline]
+    pub fn record_times(&self, ticks: u64, times: u64) {
+        self.add(FIRST + bucket_of(ticks), times);
+        self.add(TOTAL, ticks.saturating_mul(times));
         if ticks > self.get(MAXIMUM) {
             self.set(MAXIMUM, ticks);
         }
+    }
+
+    /// How many values were counted.
+    pub fn count(&self) -> u64 {
+        let counts = self.ranges(0).map(|(_, range)| range.count);
+        counts.fold(0, u64::saturating_add)
     }
 
     /// The sum of all values.
@@ -191,8 +203,7 @@ mod tests {
     fn ten_billion_are_counted() {
         let histogram = Histogram::new().unwrap();
         // As if it had been recorded so often, since that takes minutes.
-        histogram.add(FIRST + bucket_of(3_000), 10_000_000_000);
-        histogram.add(TOTAL, 10_000_000_000 * 3_000);
+        histogram.record_times(3_000, 10_000_000_000);
         histogram.record(3_000);
         let (_, range) = histogram.ranges(0).next().unwrap();
         assert_eq!(range.count, 10_000_000_001);

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use syncstress_protocol::{Metric, Text, Unit};
 
+use super::{Count, Tally};
 use crate::measure::Clock;
 
 /// Figures that a run tells about itself, a few.
@@ -39,6 +40,15 @@ impl Metrics {
         );
         let cost = i64::try_from(clock.cost_milli()).unwrap_or(i64::MAX);
         self.put("clock cost", Unit::Nanoseconds, cost);
+    }
+
+    /// Adds how many waits and holds were timed; the others are told of by these.
+    pub fn of_times(&mut self, tallies: &[Tally]) {
+        let sum = |times: fn(&Tally) -> u64| tallies.iter().map(times).fold(0, u64::saturating_add);
+        let waits = sum(|tally| tally.get(Count::TimedWaits));
+        self.count("waits timed", Unit::Count, waits);
+        let holds = sum(|tally| tally.holds().count());
+        self.count("holds timed", Unit::Count, holds);
     }
 
     /// All of them.

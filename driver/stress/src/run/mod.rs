@@ -1,5 +1,6 @@
 //! A run: what its threads share, and what is told about it while it goes on.
 
+mod beat;
 mod metrics;
 mod outcome;
 mod supervisor;
@@ -16,7 +17,9 @@ use pinned_init::{pin_data, pin_init};
 use syncstress_protocol::{Phase, Progress};
 use wdk_sync::{Event, Instant, Irql, NonPagedArc, Passive, Signal, Status, Timeout, WaitStatus};
 
+use self::beat::Drummer;
 pub use self::{
+    beat::{Beat, Beats},
     metrics::Metrics,
     outcome::Outcome,
     supervisor::supervise,
@@ -46,8 +49,8 @@ pub struct Run {
     stop_requested: AtomicBool,
     /// Its session has forgotten it.
     forgotten: AtomicBool,
-    /// The workers pause for a while.
-    pauses: AtomicBool,
+    /// What all workers do in turns.
+    beats: Beats,
     /// Worker threads alive.
     workers: AtomicU32,
     /// Signaled when the run is to end, for the supervisor.
@@ -95,7 +98,7 @@ impl Run {
             phase: AtomicU32::new(Phase::Running.to_wire()),
             stop_requested: AtomicBool::new(false),
             forgotten: AtomicBool::new(false),
-            pauses: AtomicBool::new(false),
+            beats: Beats::default(),
             workers: AtomicU32::new(0),
             end <- Event::new(Signal::Notification, false),
             gate <- Event::new(Signal::Notification, false),
@@ -194,21 +197,13 @@ impl Run {
     /// Waits until the run is asked to end or `duration` is over.
     pub fn wait_for_end(&self, irql: &mut Irql<'_, Passive>, duration: Duration) {
         let start = Instant::now();
-        let turn = match self.settings.get(ParameterId::Stutter) {
-            0 => Duration::MAX,
-            millis => Duration::from_millis(millis),
-        };
-        let mut turn_ends = turn;
+        let mut drummer = Drummer::new(&self.settings);
         while self.goes_on() {
             let elapsed = start.elapsed();
             let left = duration.saturating_sub(elapsed);
-            if elapsed >= turn_ends {
-                self.pauses.fetch_xor(true, Ordering::Relaxed);
-                turn_ends = elapsed.saturating_add(turn);
-            }
             let slice = left
                 .min(END_IS_SEEN_WITHIN)
-                .min(turn_ends.saturating_sub(elapsed));
+                .min(drummer.beat(&self.beats, elapsed));
             let slice = Timeout::After(slice);
             if left.is_zero() || self.end.wait(irql, slice) == WaitStatus::Acquired {
                 return;
@@ -220,9 +215,9 @@ impl Run {
         }
     }
 
-    /// Whether the workers pause.
-    pub fn pauses(&self) -> bool {
-        self.pauses.load(Ordering::Relaxed)
+    /// What all workers do in turns.
+    pub const fn beats(&self) -> &Beats {
+        &self.beats
     }
 
     /// Says that nothing of the run goes on any more but the end of its supervisor.

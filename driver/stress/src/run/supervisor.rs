@@ -28,6 +28,7 @@ pub fn supervise(
     let mut outcome = conclude(run, log, result);
     if matches!(run.item, Item::Scenario(_)) {
         metrics.of_clock(run.clock());
+        metrics.of_times(run.tallies());
         outcome.metrics = metrics.into_vec();
     }
     run.finish();

@@ -29,9 +29,11 @@ pub enum Count {
     IrqlViolations,
     /// Violations of the APC state.
     ApcViolations,
+    /// Waits that were timed.
+    TimedWaits,
 }
 
-const COUNTS: usize = Count::ApcViolations as usize + 1;
+const COUNTS: usize = Count::TimedWaits as usize + 1;
 
 /// The counters of one worker.
 ///
@@ -145,12 +147,36 @@ impl Tally {
         }
     }
 
-    fn add(&self, count: Count, amount: u64) {
+    /// Adds so many. By one thread, or under a lock, at a time.
+    pub fn add(&self, count: Count, amount: u64) {
         let sum = self.get(count).saturating_add(amount);
         self.slot(count).store(sum, Ordering::Relaxed);
     }
 
     const fn slot(&self, count: Count) -> &AtomicU64 {
         &self.counts[count as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_billion_are_counted_and_the_last_count_stays() {
+        let tally = Tally::new(Role::Writer).unwrap();
+        // As if it had been counted so often, since that takes minutes.
+        tally.add(Count::Acquisitions, 10_000_000_000);
+        tally.count(Count::Acquisitions);
+        tally.waits().record_times(1_000_000, 10_000_000_000);
+        let clock = crate::measure::Clock::start();
+        clock.settle();
+        let report = tally.report(0, clock.scale());
+        assert_eq!(report.acquisitions, 10_000_000_001);
+        assert_eq!(tally.detail(0).acquisitions, 10_000_000_001);
+        assert_eq!(tally.waits().count(), 10_000_000_000);
+        assert!(report.longest_wait_ns <= report.total_wait_ns);
+        tally.add(Count::Acquisitions, u64::MAX);
+        assert_eq!(tally.get(Count::Acquisitions), u64::MAX);
     }
 }

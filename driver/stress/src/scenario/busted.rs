@@ -150,7 +150,7 @@ impl Forgetful {
         expected: crate::thread_state::ThreadState,
     ) {
         let expected = expected.without_normal_apcs();
-        let since = worker.waits();
+        let since = worker.waits_untried();
         match self.mutex.lock(irql) {
             Ok(mut guard) => {
                 worker.waited_untried(since);

@@ -80,7 +80,7 @@ impl Embrace {
 
 impl Torture for Embrace {
     fn pass(&self, irql: &mut Irql<'_, Passive>, worker: &mut Worker<'_>) {
-        let since = worker.waits();
+        let since = worker.waits_untried();
         if self.turn.wait(irql, END_IS_SEEN_WITHIN) != WaitStatus::Acquired {
             worker.gave_up();
             return;

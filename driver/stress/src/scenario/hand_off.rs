@@ -124,7 +124,7 @@ impl Seat {
     /// Waits for the token. A wake-up that was lost counts as one all the same, so that the token
     /// goes on.
     fn wait(&self, irql: &mut Irql<'_, Passive>, worker: &mut Worker<'_>) -> bool {
-        let since = worker.waits();
+        let since = worker.waits_untried();
         while worker.goes_on() {
             if self.woken.wait(irql, END_IS_SEEN_WITHIN) == WaitStatus::Acquired {
                 worker.waited_untried(since);

@@ -17,11 +17,17 @@ mod busted;
 mod contenders;
 #[cfg(feature = "lockdep")]
 mod deadly_embrace;
+#[cfg(not(feature = "lockdep"))]
+mod embrace;
 mod hand_off;
 mod harness;
 mod ledger;
 mod mutex;
 mod mutex_multiple;
+mod next_owner;
+mod phases;
+mod polling;
+mod priority_inversion;
 mod push_lock;
 mod queued_spin_lock;
 mod recursive_mutex;
@@ -31,8 +37,10 @@ mod rw_spin_lock;
 mod semaphore;
 mod spin_lock;
 mod stage;
+mod stint;
 mod timer;
 mod timer_accuracy;
+mod timer_periodic;
 mod violation;
 mod wait_multiple;
 mod worker;
@@ -61,6 +69,13 @@ pub static TABLE: &[&Scenario] = &[
     &wait_multiple::SCENARIO,
     &mutex_multiple::SCENARIO,
     &timer_accuracy::SCENARIO,
+    &priority_inversion::SCENARIO,
+    #[cfg(not(feature = "lockdep"))]
+    &embrace::SCENARIO,
+    &timer_periodic::SCENARIO,
+    &next_owner::SCENARIO,
+    &phases::SCENARIO,
+    &polling::SCENARIO,
     &broken_lock::SCENARIO,
     &busted::READER,
     &hand_off::BUSTED,

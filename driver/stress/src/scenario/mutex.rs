@@ -1,7 +1,5 @@
 //! KMUTEX under contention, with tries and time-outs.
 
-use core::time::Duration;
-
 use syncstress_protocol::{Primitive, Role};
 use wdk_sync::{Irql, Mutex, MutexGuard, NonPagedArc, Passive, Status, Timeout, Wait};
 
@@ -24,13 +22,11 @@ pub static SCENARIO: Scenario = Scenario {
         Parameter::threads(1, 8),
         Parameter::percent(ParameterId::Try, 10),
         Parameter::percent(ParameterId::TimedWait, 20),
+        Parameter::timeout(1),
     ],
     crew: |settings| Crew::of(Role::Writer, settings.count(ParameterId::Threads)),
     run,
 };
-
-/// Short enough to run out under contention.
-pub const SHORT: Timeout = Timeout::After(Duration::from_millis(1));
 
 fn run(stage: &mut Stage<'_>, irql: &mut Irql<'_, Passive>) -> Result<u64, Status> {
     let subject = NonPagedArc::pin_init(Mutex::new(Ledger::new()))?;
@@ -48,7 +44,7 @@ impl Torture for Mutex<Ledger> {
             }
         }
         let timeout = if worker.happens(ParameterId::TimedWait) {
-            SHORT
+            Timeout::After(worker.settings().millis(ParameterId::Timeout))
         } else {
             Timeout::Never
         };
@@ -58,7 +54,7 @@ impl Torture for Mutex<Ledger> {
                 worker.waited(since);
                 work(guard, worker);
             }
-            Wait::TimedOut if timeout == SHORT => worker.gave_up(),
+            Wait::TimedOut if timeout != Timeout::Never => worker.gave_up(),
             // No thread ends, is alerted or owns the mutex twice.
             _ => worker.found(Violation::WrongOwner),
         }

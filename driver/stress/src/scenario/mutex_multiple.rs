@@ -52,7 +52,7 @@ impl Torture for Three {
     fn pass(&self, irql: &mut Irql<'_, Passive>, worker: &mut Worker<'_>) {
         let mutexes = [&self.first, &self.second, &self.third];
         let expected = worker.before().without_normal_apcs();
-        let since = worker.waits();
+        let since = worker.waits_untried();
         if worker.happens(ParameterId::All) {
             match lock_all(irql, mutexes, [], Timeout::Never) {
                 Wait::Acquired(mut guards) => {

@@ -33,7 +33,7 @@ fn run(stage: &mut Stage<'_>, irql: &mut Irql<'_, Passive>) -> Result<u64, Statu
 impl Torture for PushLock<Ledger> {
     fn pass(&self, irql: &mut Irql<'_, Passive>, worker: &mut Worker<'_>) {
         let expected = worker.before().without_normal_apcs();
-        let since = worker.waits();
+        let since = worker.waits_untried();
         if worker.role() == Role::Writer {
             self.with_exclusive(irql, |ledger, irql| {
                 worker.waited_untried(since);

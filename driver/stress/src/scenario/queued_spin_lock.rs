@@ -36,7 +36,7 @@ struct Subject(QueuedSpinLock<Ledger>);
 impl Torture for Subject {
     fn pass(&self, irql: &mut Irql<'_, Passive>, worker: &mut Worker<'_>) {
         let raises = worker.below(2) == 0;
-        let since = worker.waits();
+        let since = worker.waits_untried();
         let work = |ledger: &mut Ledger, irql: &mut Irql<'_, Dispatch>| {
             worker.waited_untried(since);
             let expected = worker.before().raised_to(Dispatch::IRQL);

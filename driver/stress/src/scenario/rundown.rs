@@ -40,7 +40,7 @@ impl Torture for Rundown<Ledger> {
             }
             return;
         }
-        let since = worker.waits();
+        let since = worker.waits_untried();
         match self.run_down(irql) {
             Some(mut ledger) => {
                 worker.waited_untried(since);

@@ -42,7 +42,7 @@ struct Subject(RwSpinLock<Ledger>);
 impl Torture for Subject {
     fn pass(&self, irql: &mut Irql<'_, Passive>, worker: &mut Worker<'_>) {
         let raises = worker.below(2) == 0;
-        let since = worker.waits();
+        let since = worker.waits_untried();
         if worker.role() == Role::Writer {
             let mut work = |ledger: &mut Ledger, irql: &mut Irql<'_, Dispatch>| {
                 worker.waited_untried(since);

@@ -38,7 +38,7 @@ pub static SCENARIO: Scenario = Scenario {
     summary: "Threads set and cancel KTIMERs whose DPCs contend for a spin lock.",
     parameters: &[
         Parameter::threads(1, 4),
-        Parameter::new(ParameterId::Timers, 1, 64, 8),
+        Parameter::new(ParameterId::Timers, 1, 4_096, 8),
         Parameter::seconds(),
         Parameter::hold(),
         Parameter::think(10),
@@ -51,13 +51,16 @@ pub static SCENARIO: Scenario = Scenario {
     run,
 };
 
+/// How many DPCs count for themselves; with more timers, several count together.
+const COUNTED_DPCS: u32 = 64;
+
 /// Every second thread cancels.
 fn crew(settings: &Settings) -> Crew {
     let threads = settings.count(ParameterId::Threads);
     let cancellers = threads / 2;
     Crew::of(Role::Setter, threads.saturating_sub(cancellers))
         .with(Role::Canceller, cancellers)
-        .with_dpcs(settings.count(ParameterId::Timers))
+        .with_dpcs(settings.count(ParameterId::Timers).min(COUNTED_DPCS))
 }
 
 fn run(stage: &mut Stage<'_>, irql: &mut Irql<'_, Passive>) -> Result<u64, Status> {
@@ -185,8 +188,8 @@ struct Protected {
 
 impl Dpcs {
     fn new(run: &NonPagedArc<Run>) -> Result<Self, Status> {
-        let is_dpc = |tally: &&Tally| tally.role() == Role::Dpc;
-        let count = run.tallies().iter().filter(is_dpc).count();
+        let is_thread = |tally: &&Tally| tally.role() != Role::Dpc;
+        let count = run.settings().count(ParameterId::Timers) as usize;
         let mut accounts = Vec::new();
         accounts
             .try_reserve_exact(count)
@@ -194,7 +197,7 @@ impl Dpcs {
         accounts.resize_with(count, Account::default);
         Ok(Self {
             run: run.clone(),
-            threads: run.tallies().len().saturating_sub(count),
+            threads: run.tallies().iter().filter(is_thread).count(),
             hold: run.settings().micros(ParameterId::Hold),
             accounts,
             protected: SpinLock::new(Protected {
@@ -206,10 +209,9 @@ impl Dpcs {
 
     /// The DPC of timer `index`.
     fn expired(&self, irql: &mut Irql<'_, Dispatch>, index: usize) {
-        let (Some(account), Some(tally)) = (
-            self.accounts.get(index),
-            self.run.tallies().get(self.threads.saturating_add(index)),
-        ) else {
+        let dpc = self.threads.saturating_add(index % COUNTED_DPCS as usize);
+        let (Some(account), Some(tally)) = (self.accounts.get(index), self.run.tallies().get(dpc))
+        else {
             return;
         };
         account.ran.fetch_add(1, Ordering::Relaxed);

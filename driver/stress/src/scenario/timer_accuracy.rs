@@ -35,6 +35,7 @@ pub static SCENARIO: Scenario = Scenario {
         Parameter::new(ParameterId::Threads, 1, 128, 4),
         Parameter::seconds(),
         Parameter::new(ParameterId::Due, 0, 1_000_000, 2_000),
+        Parameter::tolerance(),
         Parameter::think(0),
         Parameter::stutter(),
         Parameter::limit(),
@@ -121,7 +122,11 @@ impl<F: TimerCallback> Torture for Clocks<F> {
         let due = Duration::from_micros(micros);
         *clock.ran.lock(irql) = None;
         let set = Ticks::now();
-        clock.timer.set(irql, DueTime::After(due), None);
+        let tolerance = worker.settings().millis(ParameterId::Tolerance);
+        // Without a tolerance it is set as by KeSetTimerEx.
+        clock
+            .timer
+            .set_coalescable(irql, DueTime::After(due), None, tolerance);
         worker.acted();
         // The timer is signaled before its DPC runs, perhaps on another processor.
         let patience = Timeout::After(due.saturating_add(Duration::from_secs(10)));

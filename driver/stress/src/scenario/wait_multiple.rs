@@ -107,7 +107,7 @@ impl Table {
 impl Torture for Table {
     fn pass(&self, irql: &mut Irql<'_, Passive>, worker: &mut Worker<'_>) {
         let forks = self.forks();
-        let since = worker.waits();
+        let since = worker.waits_untried();
         if worker.happens(ParameterId::All) {
             let left = usize::try_from(worker.below(FORKS as u64)).unwrap_or(0);
             let right = (left + 1) % FORKS;

@@ -1,13 +1,13 @@
 //! One worker: what it decides by chance, counts, and finds wrong.
 
-use core::time::Duration;
+use core::{mem, time::Duration};
 
 use wdk_sync::{AtMost, Dispatch, Instant, Irql, Passive, Status, sleep};
 
-use super::violation::Violation;
+use super::{stint::Stint, violation::Violation};
 use crate::{
     measure::{Overhead, Ticks},
-    run::{Count, Run, Tally},
+    run::{Beat, Count, Run, Tally},
     settings::{Measure, ParameterId, Settings, Spread},
     thread_state::ThreadState,
 };
@@ -30,16 +30,23 @@ pub struct Worker<'run> {
     hold: Duration,
     spread: Spread,
     index: usize,
+    /// Acquisitions after which it ends.
+    limit: u64,
     /// Ticks from which on a wait for a lock that cannot be tried is one that found it taken.
     contended_from: u64,
     /// Whether this pass is measured.
     measures: bool,
-    /// Holds until the next one that is timed.
-    until_timed: u64,
-    sample: u64,
-    /// Since when the worker has the lock, after a wait.
+    /// Which holds are timed.
+    holds: Sampler,
+    /// Which waits are timed of those that nobody tried to avoid.
+    untried: Sampler,
+    /// Whether the worker has the lock by a wait, which was counted if it was to be.
+    has_waited: bool,
+    /// Since when the worker has the lock, after a wait that was timed.
     since: Option<Ticks>,
     overhead: Option<Overhead>,
+    /// The turn in which it had a real-time priority.
+    boosted_in: Option<u32>,
     first: Option<(u64, Violation)>,
 }
 
@@ -68,12 +75,18 @@ impl<'run> Worker<'run> {
             hold: run.settings().micros(ParameterId::Hold),
             spread: run.settings().spread(),
             index,
+            limit: match run.settings().get(ParameterId::Limit) {
+                0 => u64::MAX,
+                limit => limit,
+            },
             contended_from: run.clock().scale().ticks(CONTENDED_FROM_NANOS),
             measures: measure != Measure::Never,
-            until_timed: 0,
-            sample: run.settings().get(ParameterId::Sample).saturating_sub(1),
+            holds: Sampler::new(run.settings()),
+            untried: Sampler::new(run.settings()),
+            has_waited: false,
             since: None,
             overhead,
+            boosted_in: None,
             first: None,
         })
     }
@@ -88,24 +101,43 @@ impl<'run> Worker<'run> {
         self.tally.role()
     }
 
-    /// Makes passes until the run is to end.
+    /// Makes passes until the run is to end: where, and how urgently, changes from stint to stint.
     pub fn work(
         mut self,
         irql: &mut Irql<'_, Passive>,
         mut pass: impl FnMut(&mut Irql<'_, Passive>, &mut Self),
     ) -> Leaves {
+        while self.has_more_to_do() {
+            let stint = Stint::next(&mut self);
+            stint.at_its_priority(irql, |irql| {
+                self.passes(irql, &stint, &mut pass);
+            });
+        }
+        Leaves {
+            first: self.first,
+            overhead: self.overhead,
+        }
+    }
+
+    fn has_more_to_do(&self) -> bool {
+        self.run.goes_on() && self.tally.get(Count::Acquisitions) < self.limit
+    }
+
+    /// Makes passes until the stint is over.
+    fn passes(
+        &mut self,
+        irql: &mut Irql<'_, Passive>,
+        stint: &Stint,
+        mut pass: impl FnMut(&mut Irql<'_, Passive>, &mut Self),
+    ) {
         let think = self.settings().micros(ParameterId::Think);
-        let limit = match self.settings().get(ParameterId::Limit) {
-            0 => u64::MAX,
-            limit => limit,
-        };
-        while self.run.goes_on() && self.tally.get(Count::Acquisitions) < limit {
-            if self.run.pauses() {
+        while self.has_more_to_do() && stint.goes_on(self.run.beats()) {
+            if self.run.beats().pause() {
                 sleep(irql, Duration::from_millis(1));
                 continue;
             }
             self.before = ThreadState::now(irql);
-            pass(irql, &mut self);
+            pass(irql, self);
             self.has_released(irql);
             self.tally.count(Count::Passes);
             if let Some(overhead) = &mut self.overhead {
@@ -113,10 +145,21 @@ impl<'run> Worker<'run> {
             }
             pause(irql, think);
         }
-        Leaves {
-            first: self.first,
-            overhead: self.overhead,
-        }
+    }
+
+    /// How many turns of this sort are over.
+    pub fn beat(&self, beat: Beat) -> u32 {
+        self.run.beats().get(beat)
+    }
+
+    /// Whether the worker gets its real-time priority in this turn: once.
+    pub fn begins_boost(&mut self, turn: u32) -> bool {
+        self.boosted_in.replace(turn) != Some(turn)
+    }
+
+    /// How many workers the run has; one that is told apart from the others is one of so many.
+    pub fn workers(&self) -> usize {
+        self.run.tallies().len()
     }
 
     /// Whether the run goes on.
@@ -173,28 +216,45 @@ impl<'run> Worker<'run> {
         self.tally.count(Count::Timeouts);
     }
 
-    /// Begins to wait, where that is measured.
+    /// Begins to wait after a try that did not acquire, or where one in eight goes without a try. All
+    /// such waits are timed where times are measured.
     pub fn waits(&self) -> Option<Ticks> {
         self.measures.then(Ticks::now)
     }
 
     /// Counts a wait that began at `since`; the worker has the lock from now on.
     pub fn waited(&mut self, since: Option<Ticks>) {
-        if let Some(since) = since {
-            let now = Ticks::now();
-            self.tally.waits().record(now.since(since));
-            self.since = Some(now);
-        }
+        self.waited_for(since, 1);
     }
 
-    /// As [`waited`](Self::waited), for a lock that cannot be tried: a wait that took longer than a
-    /// release and an acquisition do is one that found it taken.
+    /// Begins to wait for a lock that cannot be tried. Most such waits are none, and to read the clock
+    /// twice takes longer than they do, so one in [`ParameterId::Sample`] is timed.
+    pub fn waits_untried(&mut self) -> Option<Ticks> {
+        (self.measures && self.untried.takes()).then(Ticks::now)
+    }
+
+    /// As [`waited`](Self::waited), for [`waits_untried`](Self::waits_untried): a wait that was timed
+    /// stands for all those that were not. One that took longer than a release and an acquisition do
+    /// is one that found the lock taken.
     pub fn waited_untried(&mut self, since: Option<Ticks>) {
-        self.waited(since);
+        let stands_for = self.untried.every;
+        self.waited_for(since, stands_for);
         if let (Some(asked), Some(got)) = (since, self.since)
             && got.since(asked) > self.contended_from
         {
-            self.tally.count(Count::Contended);
+            self.tally.add(Count::Contended, stands_for);
+        }
+    }
+
+    fn waited_for(&mut self, since: Option<Ticks>, stands_for: u64) {
+        self.has_waited = true;
+        if let Some(since) = since {
+            let now = Ticks::now();
+            self.tally
+                .waits()
+                .record_times(now.since(since), stands_for);
+            self.tally.count(Count::TimedWaits);
+            self.since = Some(now);
         }
     }
 
@@ -251,19 +311,16 @@ impl<'run> Worker<'run> {
     /// Since when the worker has the lock, if this hold is one that is timed. Whether it waited makes
     /// no difference to that, so the holds that are timed are like all the others.
     fn begins_hold(&mut self) -> Option<Ticks> {
+        let (has_waited, waited) = (mem::take(&mut self.has_waited), self.since.take());
         if !self.measures {
             return None;
         }
-        let waited = self.since.take();
-        if waited.is_none() {
+        if !has_waited {
             self.tally.waits().record_zero();
         }
-        if self.until_timed > 0 {
-            self.until_timed -= 1;
-            return None;
-        }
-        self.until_timed = self.sample;
-        waited.or_else(|| Some(Ticks::now()))
+        self.holds
+            .takes()
+            .then(|| waited.unwrap_or_else(Ticks::now))
     }
 
     /// Counts a violation and keeps the first one.
@@ -274,6 +331,32 @@ impl<'run> Worker<'run> {
         }
         let pass = self.tally.get(Count::Passes);
         self.first.get_or_insert((pass, violation));
+    }
+}
+
+/// Takes the first of something and then one in so many.
+struct Sampler {
+    every: u64,
+    left: u64,
+}
+
+impl Sampler {
+    fn new(settings: &Settings) -> Self {
+        Self {
+            every: settings.get(ParameterId::Sample).max(1),
+            left: 0,
+        }
+    }
+
+    /// Whether this one is taken.
+    #[inline]
+    const fn takes(&mut self) -> bool {
+        if self.left > 0 {
+            self.left -= 1;
+            return false;
+        }
+        self.left = self.every - 1;
+        true
     }
 }
 
