@@ -45,8 +45,8 @@ pub struct WorkerDetail {
 wire_enum! {
     /// What a histogram is of.
     pub enum HistogramKind {
-        /// Waits of all acquisitions; one that a try got at once waited 0. Of a lock that cannot be tried
-        /// a part of the waits is timed, and each of them counts for those that follow it untimed.
+        /// Waits of all acquisitions; one that a try got at once waited 0. Of
+        /// those without a try a part is timed, and each of them counts for those that follow it untimed.
         Wait = 1,
         /// How long the lock was held, of those passes that were timed.
         Hold = 2,

@@ -63,7 +63,7 @@ parameter_ids! {
     /// Whether times are measured.
     Measure = 15, "measure", Count, "Times are measured: 0 never, 1 always, 2 by turns, to see the cost.";
     /// How many holds are timed.
-    Sample = 16, "sample", Count, "One hold in so many is timed, and one wait for a lock that cannot be tried.";
+    Sample = 16, "sample", Count, "One hold in so many is timed, and one wait without a try before it.";
     /// How hold times differ.
     Spread = 17, "spread", Count, "Hold times: 0 all the same, 1 evenly up to twice, 2 exponential.";
     /// How long a long hold is.

@@ -32,7 +32,12 @@ fn every_acquisition_has_a_wait_and_every_timed_one_a_hold() {
         for worker in client.details(run).unwrap() {
             let histogram = |kind| client.histogram(run, worker.index, kind, 4).unwrap();
             let (waits, buckets) = histogram(HistogramKind::Wait);
-            assert_eq!(counted(&buckets), worker.acquisitions);
+            // A wait that was timed stands for up to so many without a try before them.
+            let (waited, acquired) = (counted(&buckets), worker.acquisitions);
+            assert!(
+                (acquired..acquired + sample).contains(&waited),
+                "{waited} {acquired}"
+            );
             assert!(waits.maximum_ns <= waits.total_ns);
             assert!(waits.total_ns < 3_000_000_000, "no more than the run took");
             let (holds, buckets) = histogram(HistogramKind::Hold);

@@ -68,7 +68,7 @@ impl<F: Functions + 'static> Torture for ApcMutex<F, Ledger> {
                 return;
             }
         }
-        let since = worker.waits();
+        let since = worker.waits_tried();
         let acquired = if worker.below(2) == 0 {
             self.lock(irql).map(|guard| {
                 worker.waited(since);

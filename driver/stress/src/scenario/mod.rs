@@ -5,8 +5,9 @@
 //! and the APC state are those that the primitive documents, that the [`Ledger`](ledger::Ledger) is
 //! whole, and, halfway through changing it, that nobody else is there. Afterwards IRQL and APC state
 //! must be what they were before. One pass in eight takes the lock without a try, so that the
-//! uncontended path of the waiting function runs as well; these are not counted as contended. Where
-//! no function tries, a wait of more than a microsecond counts as one that found the lock taken.
+//! uncontended path of the waiting function runs as well; these are not counted as contended, and a
+//! part of them is timed and stands for the others. Where no function tries, a wait of more than a
+//! microsecond counts as one that found the lock taken.
 //!
 //! A violation is counted where it was seen, and the first one of each worker is described in the
 //! log.

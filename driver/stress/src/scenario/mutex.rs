@@ -48,7 +48,7 @@ impl Torture for Mutex<Ledger> {
         } else {
             Timeout::Never
         };
-        let since = worker.waits();
+        let since = worker.waits_tried();
         match self.wait(irql, timeout) {
             Wait::Acquired(guard) => {
                 worker.waited(since);

@@ -49,7 +49,7 @@ impl Torture for Subject {
                 return;
             }
         }
-        let since = worker.waits();
+        let since = worker.waits_tried();
         match self.lock(irql) {
             Ok(guard) => {
                 worker.waited(since);
@@ -73,10 +73,15 @@ fn work(
     }
     let expected = worker.before().without_normal_apcs();
     let (ledger, irql) = guard.parts();
-    worker.owns(irql, expected, |halfway| {
+    let change = |halfway: &dyn Fn()| {
         let mut ledger = ledger.try_borrow_mut().map_err(|_| Violation::TwoWriters)?;
         ledger.change(halfway)
-    });
+    };
+    if level == 1 {
+        worker.owns(irql, expected, change);
+    } else {
+        worker.owns_again(irql, expected, change);
+    }
     if level < depth {
         match mutex.lock(irql) {
             Ok(inner) => work(mutex, inner, worker, level + 1, depth),

@@ -69,7 +69,7 @@ fn write(
             return Ok(());
         }
     }
-    let since = worker.waits();
+    let since = worker.waits_tried();
     let guard = resource.exclusive(irql)?;
     worker.waited(since);
     change(resource, guard, worker);
@@ -135,7 +135,7 @@ fn read(
             return Ok(());
         }
     }
-    let since = worker.waits();
+    let since = worker.waits_tried();
     let guard = match manners {
         Manners::Usual => resource.shared(irql),
         Manners::Starve => resource.shared_starve_exclusive(irql),

@@ -166,7 +166,7 @@ pub fn take(from: &Semaphore, irql: &mut Irql<'_, Passive>, worker: &mut Worker<
             return false;
         }
     }
-    let since = worker.waits();
+    let since = worker.waits_tried();
     while worker.goes_on() {
         if from.wait(irql, END_IS_SEEN_WITHIN) == WaitStatus::Acquired {
             worker.waited(since);

@@ -45,7 +45,7 @@ impl Torture for Subject {
                 return;
             }
         }
-        let since = worker.waits();
+        let since = worker.waits_tried();
         if worker.below(2) == 0 {
             let mut ledger = self.0.lock(irql);
             worker.waited(since);

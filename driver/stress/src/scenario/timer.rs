@@ -54,6 +54,14 @@ pub static SCENARIO: Scenario = Scenario {
 /// How many DPCs count for themselves; with more timers, several count together.
 const COUNTED_DPCS: u32 = 64;
 
+/// How long a DPC has the lock: with more timers a part of what was asked for, so that thousands of
+/// them keep the processors no longer from everything else than a few do.
+fn hold(settings: &Settings) -> Duration {
+    let timers = settings.count(ParameterId::Timers).max(1);
+    let hold = settings.micros(ParameterId::Hold);
+    hold * COUNTED_DPCS.min(timers) / timers
+}
+
 /// Every second thread cancels.
 fn crew(settings: &Settings) -> Crew {
     let threads = settings.count(ParameterId::Threads);
@@ -198,7 +206,7 @@ impl Dpcs {
         Ok(Self {
             run: run.clone(),
             threads: run.tallies().iter().filter(is_thread).count(),
-            hold: run.settings().micros(ParameterId::Hold),
+            hold: hold(run.settings()),
             accounts,
             protected: SpinLock::new(Protected {
                 ledger: Ledger::new(),

@@ -38,8 +38,12 @@ pub struct Worker<'run> {
     measures: bool,
     /// Which holds are timed.
     holds: Sampler,
-    /// Which waits are timed of those that nobody tried to avoid.
+    /// Which waits are timed of those without a try before them.
     untried: Sampler,
+    /// Whether a try found the lock taken.
+    has_tried: bool,
+    /// How many waits the current one stands for.
+    stands_for: u64,
     /// Whether the worker has the lock by a wait, which was counted if it was to be.
     has_waited: bool,
     /// Since when the worker has the lock, after a wait that was timed.
@@ -83,6 +87,8 @@ impl<'run> Worker<'run> {
             measures: measure != Measure::Never,
             holds: Sampler::new(run.settings()),
             untried: Sampler::new(run.settings()),
+            has_tried: false,
+            stands_for: 1,
             has_waited: false,
             since: None,
             overhead,
@@ -205,6 +211,7 @@ impl<'run> Worker<'run> {
     pub fn found_taken(&mut self) -> bool {
         self.tally.count(Count::Contended);
         let gives_up = self.happens(ParameterId::Try);
+        self.has_tried = !gives_up;
         if gives_up {
             self.gave_up();
         }
@@ -216,45 +223,48 @@ impl<'run> Worker<'run> {
         self.tally.count(Count::Timeouts);
     }
 
-    /// Begins to wait after a try that did not acquire, or where one in eight goes without a try. All
-    /// such waits are timed where times are measured.
-    pub fn waits(&self) -> Option<Ticks> {
+    /// Begins to wait, and times that where times are measured: where waits are seldom none.
+    pub fn waits(&mut self) -> Option<Ticks> {
+        self.stands_for = 1;
         self.measures.then(Ticks::now)
+    }
+
+    /// Begins to wait without a try. Most such waits are none, and to read the clock twice takes longer
+    /// than they do, so one in [`ParameterId::Sample`] is timed, and stands for those that are not.
+    pub fn waits_untried(&mut self) -> Option<Ticks> {
+        self.stands_for = self.untried.every;
+        (self.measures && self.untried.takes()).then(Ticks::now)
+    }
+
+    /// Begins to wait for a lock that was tried, or not, in this pass.
+    pub fn waits_tried(&mut self) -> Option<Ticks> {
+        if mem::take(&mut self.has_tried) {
+            self.waits()
+        } else {
+            self.waits_untried()
+        }
     }
 
     /// Counts a wait that began at `since`; the worker has the lock from now on.
     pub fn waited(&mut self, since: Option<Ticks>) {
-        self.waited_for(since, 1);
-    }
-
-    /// Begins to wait for a lock that cannot be tried. Most such waits are none, and to read the clock
-    /// twice takes longer than they do, so one in [`ParameterId::Sample`] is timed.
-    pub fn waits_untried(&mut self) -> Option<Ticks> {
-        (self.measures && self.untried.takes()).then(Ticks::now)
-    }
-
-    /// As [`waited`](Self::waited), for [`waits_untried`](Self::waits_untried): a wait that was timed
-    /// stands for all those that were not. One that took longer than a release and an acquisition do
-    /// is one that found the lock taken.
-    pub fn waited_untried(&mut self, since: Option<Ticks>) {
-        let stands_for = self.untried.every;
-        self.waited_for(since, stands_for);
-        if let (Some(asked), Some(got)) = (since, self.since)
-            && got.since(asked) > self.contended_from
-        {
-            self.tally.add(Count::Contended, stands_for);
-        }
-    }
-
-    fn waited_for(&mut self, since: Option<Ticks>, stands_for: u64) {
         self.has_waited = true;
         if let Some(since) = since {
             let now = Ticks::now();
-            self.tally
-                .waits()
-                .record_times(now.since(since), stands_for);
+            let waits = self.tally.waits();
+            waits.record_times(now.since(since), self.stands_for);
             self.tally.count(Count::TimedWaits);
             self.since = Some(now);
+        }
+    }
+
+    /// As [`waited`](Self::waited), for a lock that cannot be tried: a wait that took longer than a
+    /// release and an acquisition do is one that found it taken.
+    pub fn waited_untried(&mut self, since: Option<Ticks>) {
+        self.waited(since);
+        if let (Some(asked), Some(got)) = (since, self.since)
+            && got.since(asked) > self.contended_from
+        {
+            self.tally.add(Count::Contended, self.stands_for);
         }
     }
 
@@ -271,8 +281,22 @@ impl<'run> Worker<'run> {
         expected: ThreadState,
         use_data: impl FnOnce(&dyn Fn()) -> Result<(), Violation>,
     ) {
-        self.tally.count(Count::Acquisitions);
         let since = self.begins_hold();
+        self.owns_again(irql, expected, use_data);
+        if let Some(since) = since {
+            self.tally.holds().record(Ticks::now().since(since));
+        }
+    }
+
+    /// As [`owns`](Self::owns), for one that had the lock before: there is no wait or hold to measure
+    /// but those of the first acquisition.
+    pub fn owns_again<L: AtMost<Dispatch>>(
+        &mut self,
+        irql: &Irql<'_, L>,
+        expected: ThreadState,
+        use_data: impl FnOnce(&dyn Fn()) -> Result<(), Violation>,
+    ) {
+        self.tally.count(Count::Acquisitions);
         let actual = ThreadState::now(irql);
         if actual != expected {
             self.found(Violation::StateWhileOwned { expected, actual });
@@ -280,9 +304,6 @@ impl<'run> Worker<'run> {
         let hold = self.next_hold();
         if let Err(violation) = use_data(&|| stay_busy(hold)) {
             self.found(violation);
-        }
-        if let Some(since) = since {
-            self.tally.holds().record(Ticks::now().since(since));
         }
     }
 
