@@ -58,8 +58,10 @@ impl Torture for Three {
                 Wait::Acquired(mut guards) => {
                     worker.waited_untried(since);
                     let (ledgers, irql) = guards.parts();
-                    for ledger in ledgers {
-                        worker.owns(irql, expected, |halfway| ledger.change(halfway));
+                    let [first, others @ ..] = ledgers;
+                    worker.owns(irql, expected, |halfway| first.change(halfway));
+                    for ledger in others {
+                        worker.owns_again(irql, expected, |halfway| ledger.change(halfway));
                     }
                 }
                 _ => worker.found(Violation::WrongOwner),

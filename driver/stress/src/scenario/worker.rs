@@ -288,8 +288,8 @@ impl<'run> Worker<'run> {
         }
     }
 
-    /// As [`owns`](Self::owns), for one that had the lock before: there is no wait or hold to measure
-    /// but those of the first acquisition.
+    /// As [`owns`](Self::owns), for one that had the lock before, or got it with another one by the same
+    /// wait: there is no wait or hold to measure but those of the first acquisition.
     pub fn owns_again<L: AtMost<Dispatch>>(
         &mut self,
         irql: &Irql<'_, L>,
