@@ -24,7 +24,8 @@ impl Definition {
         Self::parse(&text).with_context(|| format!("{} has no LIBRARY line", path.display()))
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads the text of a definition; none if it does not name its image.
+    pub fn parse(text: &str) -> Option<Self> {
         let lines = text
             .lines()
             .map(str::trim)

@@ -18,6 +18,7 @@ mod rust;
 mod setup;
 mod stress;
 mod test;
+mod wine;
 mod workspace;
 mod wrapper;
 
@@ -55,6 +56,8 @@ enum Command {
     Test,
     /// Measure and disassemble the locks of wdk-sync beside the raw calls
     Bench(bench::Arguments),
+    /// Install the package under Wine, drive it there, and remove it
+    Wine,
     /// Build everything, then run every behaviour test and one stress scenario per primitive
     Stress(stress::Arguments),
 }
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Command::Doc => lint::doc(),
         Command::Test => test::run(),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Wine => wine::run(),
         Command::Stress(arguments) => stress::run(&arguments),
     };
     match outcome {

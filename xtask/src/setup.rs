@@ -17,6 +17,7 @@ use crate::{
     package::SIGNING_TOOLS,
     process::{run_quietly, showing_progress},
     rust::Rust,
+    wine,
 };
 
 /// What is to be possible afterwards.
@@ -32,17 +33,20 @@ pub enum Purpose {
     Signing,
     /// Look at a report.
     Browser,
+    /// Install a package under Wine.
+    Wine,
 }
 
 impl Purpose {
     /// Everything that there is.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Images(Arch::X64),
         Self::Images(Arch::Arm64),
         Self::Clippy,
         Self::Program,
         Self::Signing,
         Self::Browser,
+        Self::Wine,
     ];
 }
 
@@ -106,7 +110,7 @@ fn targets(purposes: &[Purpose]) -> Vec<&'static str> {
     let target = |purpose: &Purpose| match purpose {
         Purpose::Images(arch) => Some(arch.target()),
         Purpose::Program => Some(exe::TARGET),
-        Purpose::Clippy | Purpose::Signing | Purpose::Browser => None,
+        Purpose::Clippy | Purpose::Signing | Purpose::Browser | Purpose::Wine => None,
     };
     purposes.iter().filter_map(target).collect()
 }
@@ -162,6 +166,12 @@ fn missing(purposes: &[Purpose]) -> Vec<Need> {
         needs.push(Need {
             what: "the browser Chromium".into(),
             packages: &[BROWSER],
+        });
+    }
+    if purposes.contains(&Purpose::Wine) && !wine::is_installed() {
+        needs.push(Need {
+            what: "Wine".into(),
+            packages: &["wine64"],
         });
     }
     needs

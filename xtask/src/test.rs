@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every test there is.
 
 use std::{
+    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
@@ -15,7 +16,7 @@ use crate::{
     package::{self, Sign},
     process,
     process::outer_cargo,
-    setup,
+    setup, wine,
 };
 
 /// The steps so far, and how each ended.
@@ -85,9 +86,9 @@ pub fn run() -> Result<()> {
     steps.take("syncstress.exe", || exe::build(true));
     steps.take("tests, driver in C", c_driver_tests);
     steps.take("tests, faults", || fault_tests(images.as_ref()));
-    for (name, arch) in [("package, x64", Arch::X64), ("package, ARM64", Arch::Arm64)] {
-        steps.take(name, || package::make(arch, Sign::Test));
-    }
+    let package = steps.take("package, x64", || package::make(Arch::X64, Sign::Test));
+    steps.take("package, ARM64", || package::make(Arch::Arm64, Sign::Test));
+    steps.take("Wine", || under_wine(package.as_deref(), images.as_ref()));
     steps.take("instructions of the locks", bench::asm);
     steps.take("tests, end to end", || {
         end_to_end(images.as_ref(), watched.as_ref())
@@ -171,6 +172,14 @@ fn fault_tests(images: Option<&Images>) -> Result<()> {
     ];
     let mut command = with_images(images)?;
     process::run("tests of what fails", command.args(arguments))
+}
+
+fn under_wine(package: Option<&Path>, images: Option<&Images>) -> Result<()> {
+    let wdfldr = images.and_then(|images| images.wdfldr.as_deref());
+    let (Some(package), Some(wdfldr)) = (package, wdfldr) else {
+        bail!("there is no package to install");
+    };
+    wine::end_to_end(package, wdfldr)
 }
 
 fn end_to_end(images: Option<&Images>, watched: Option<&WatchedImages>) -> Result<()> {

@@ -50,7 +50,7 @@ impl Package {
     /// Looks at the package of this INF, if there is one.
     pub fn at(inf: &Path) -> Option<Self> {
         let text = fs::read_to_string(inf).ok()?.to_lowercase();
-        let arch = [("ntamd64.", Arch::Amd64), ("ntarm64.", Arch::Arm64)]
+        let arch = [("ntamd64", Arch::Amd64), ("ntarm64", Arch::Arm64)]
             .into_iter()
             .find(|(decoration, _)| text.contains(decoration));
         let certificate = inf.with_file_name("syncstress-test.cer");

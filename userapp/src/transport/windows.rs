@@ -1,14 +1,12 @@
 //! The installed driver on Windows, through its device.
 
+mod interfaces;
+
 use std::borrow::Cow;
 
-use syncstress_protocol::{DEVICE_INTERFACE_GUID, DOS_DEVICE_NAME};
+use syncstress_protocol::DOS_DEVICE_NAME;
 use windows::{
     Win32::{
-        Devices::DeviceAndDriverInstallation::{
-            CM_GET_DEVICE_INTERFACE_LIST_PRESENT, CM_Get_Device_Interface_List_SizeW,
-            CM_Get_Device_Interface_ListW, CR_SUCCESS,
-        },
         Foundation::{
             CloseHandle, ERROR_ACCESS_DENIED, ERROR_BUSY, ERROR_FILE_NOT_FOUND,
             ERROR_INSUFFICIENT_BUFFER, ERROR_INVALID_FUNCTION, ERROR_INVALID_PARAMETER,
@@ -19,23 +17,17 @@ use windows::{
             CreateFileW, FILE_FLAGS_AND_ATTRIBUTES, FILE_SHARE_READ, FILE_SHARE_WRITE,
             OPEN_EXISTING,
         },
-        System::IO::DeviceIoControl,
+        System::{
+            IO::DeviceIoControl,
+            LibraryLoader::{GetModuleHandleW, GetProcAddress},
+        },
     },
-    core::{Error as WindowsError, GUID, PCWSTR},
+    core::{Error as WindowsError, PCWSTR, s, w},
 };
 
+pub use self::interfaces::device_interfaces;
 use super::{Handle, HostDescription, Leak, Transport, TransportError};
 use crate::status::NtStatus;
-
-static INTERFACE: GUID = {
-    let (data1, data2, data3, data4) = DEVICE_INTERFACE_GUID;
-    GUID {
-        data1,
-        data2,
-        data3,
-        data4,
-    }
-};
 
 /// The driver that the system has loaded.
 pub struct Installed {
@@ -44,12 +36,14 @@ pub struct Installed {
 
 impl Installed {
     /// Takes it for granted that there is one; [`Transport::open`] finds out.
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
+        let is_windows = !is_wine();
+        let name = if is_windows { "Windows" } else { "Wine" };
         Self {
             host: HostDescription {
-                name: Cow::Borrowed("Windows"),
-                phrase: Cow::Borrowed("Windows"),
-                is_windows: true,
+                name: Cow::Borrowed(name),
+                phrase: Cow::Borrowed(name),
+                is_windows,
                 driver: None,
                 missing_imports: Vec::new(),
             },
@@ -82,42 +76,14 @@ impl Transport for Installed {
     }
 }
 
-/// The paths of the device interfaces that are there now, each with its terminating zero.
-#[must_use]
-pub fn device_interfaces() -> Vec<Vec<u16>> {
-    let mut length = 0;
-    // SAFETY: The length and the GUID live across the call, and no device is named.
-    let sized = unsafe {
-        CM_Get_Device_Interface_List_SizeW(
-            &raw mut length,
-            &raw const INTERFACE,
-            PCWSTR::null(),
-            CM_GET_DEVICE_INTERFACE_LIST_PRESENT,
-        )
+/// Whether this is Wine, which its `ntdll.dll` tells by a function that Windows does not have.
+fn is_wine() -> bool {
+    // SAFETY: The name is a constant.
+    let Ok(module) = (unsafe { GetModuleHandleW(w!("ntdll.dll")) }) else {
+        return false;
     };
-    if sized != CR_SUCCESS {
-        return Vec::new();
-    }
-    let mut list = vec![0; length as usize];
-    // SAFETY: The GUID lives across the call, no device is named, and the slice carries its length.
-    let listed = unsafe {
-        CM_Get_Device_Interface_ListW(
-            &raw const INTERFACE,
-            PCWSTR::null(),
-            &mut list,
-            CM_GET_DEVICE_INTERFACE_LIST_PRESENT,
-        )
-    };
-    if listed != CR_SUCCESS {
-        return Vec::new();
-    }
-    let paths = list
-        .split_inclusive(|&unit| unit == 0)
-        .filter(|path| path.len() > 1);
-    paths
-        .filter(|path| path.ends_with(&[0]))
-        .map(<[u16]>::to_vec)
-        .collect()
+    // SAFETY: The module is never unloaded, and the name is a constant.
+    unsafe { GetProcAddress(module, s!("wine_get_version")) }.is_some()
 }
 
 fn open_device(name: &[u16]) -> windows::core::Result<Device> {

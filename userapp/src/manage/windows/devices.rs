@@ -3,24 +3,20 @@
 use std::path::Path;
 
 use windows::{
-    Win32::{
-        Devices::{
-            DeviceAndDriverInstallation::{
-                CM_DEVNODE_STATUS_FLAGS, CM_DISABLE_PERSIST, CM_DISABLE_UI_NOT_OK,
-                CM_Disable_DevNode, CM_Enable_DevNode, CM_Get_DevNode_PropertyW,
-                CM_Get_DevNode_Status, CM_PROB, CONFIGRET, CR_SUCCESS, DICD_GENERATE_ID,
-                DIF_REGISTERDEVICE, DIGCF_ALLCLASSES, DN_HAS_PROBLEM, DN_STARTED,
-                DiUninstallDevice, GUID_DEVCLASS_SYSTEM, HDEVINFO, INSTALLFLAG_FORCE,
-                SP_DEVINFO_DATA, SPDRP_HARDWAREID, SUOI_FORCEDELETE, SetupDiCallClassInstaller,
-                SetupDiCreateDeviceInfoList, SetupDiCreateDeviceInfoW,
-                SetupDiDestroyDeviceInfoList, SetupDiEnumDeviceInfo, SetupDiGetClassDevsW,
-                SetupDiGetDeviceInstanceIdW, SetupDiGetDeviceRegistryPropertyW,
-                SetupDiSetDeviceRegistryPropertyW, SetupUninstallOEMInfW,
-                UpdateDriverForPlugAndPlayDevicesW,
-            },
-            Properties::{DEVPKEY_Device_DriverInfPath, DEVPROPTYPE},
+    Win32::Devices::{
+        DeviceAndDriverInstallation::{
+            CM_DEVNODE_STATUS_FLAGS, CM_DISABLE_PERSIST, CM_DISABLE_UI_NOT_OK, CM_Disable_DevNode,
+            CM_Enable_DevNode, CM_Get_DevNode_PropertyW, CM_Get_DevNode_Status, CM_PROB, CONFIGRET,
+            CR_SUCCESS, DI_NEEDREBOOT, DI_NEEDRESTART, DICD_GENERATE_ID, DIF_REGISTERDEVICE,
+            DIF_REMOVE, DIGCF_ALLCLASSES, DN_HAS_PROBLEM, DN_STARTED, GUID_DEVCLASS_SYSTEM,
+            HDEVINFO, INSTALLFLAG_FORCE, SP_DEVINFO_DATA, SP_DEVINSTALL_PARAMS_W, SPDRP_HARDWAREID,
+            SUOI_FORCEDELETE, SetupDiCallClassInstaller, SetupDiCreateDeviceInfoList,
+            SetupDiCreateDeviceInfoW, SetupDiDestroyDeviceInfoList, SetupDiEnumDeviceInfo,
+            SetupDiGetClassDevsW, SetupDiGetDeviceInstallParamsW, SetupDiGetDeviceInstanceIdW,
+            SetupDiGetDeviceRegistryPropertyW, SetupDiSetDeviceRegistryPropertyW,
+            SetupUninstallOEMInfW, UpdateDriverForPlugAndPlayDevicesW,
         },
-        Foundation::HWND,
+        Properties::{DEVPKEY_Device_DriverInfPath, DEVPROPTYPE},
     },
     core::{BOOL, PCWSTR, w},
 };
@@ -226,23 +222,26 @@ pub fn install(hardware_id: &str, inf: &Path) -> Result<bool, SystemError> {
     Ok(restart.as_bool())
 }
 
-/// Removes a device.
+/// Removes a device, by the request that `devcon remove` makes. Page: `DIF_REMOVE`.
 pub fn remove(instance: &str) -> Result<bool, SystemError> {
+    let what = format!("cannot remove the device {instance}");
     let set = Set::of_root_devices()?;
     let element = set.element(instance)?;
-    let mut restart = BOOL::default();
-    // SAFETY: The element is of this set, and the answer lives across the call.
-    unsafe {
-        DiUninstallDevice(
-            HWND::default(),
-            set.0,
-            &raw const element,
-            0,
-            Some(&raw mut restart),
-        )
-    }
-    .map_err(trying(format!("cannot remove the device {instance}")))?;
-    Ok(restart.as_bool())
+    // Without parameters of its own it is removed from the system as a whole.
+    // SAFETY: The element is of this set.
+    unsafe { SetupDiCallClassInstaller(DIF_REMOVE, set.0, Some(&raw const element)) }
+        .map_err(trying(what))?;
+    let mut outcome = SP_DEVINSTALL_PARAMS_W {
+        cbSize: length::<SP_DEVINSTALL_PARAMS_W>(),
+        ..SP_DEVINSTALL_PARAMS_W::default()
+    };
+    // SAFETY: The element is of this set, and the result tells its own length.
+    let told = unsafe {
+        SetupDiGetDeviceInstallParamsW(set.0, Some(&raw const element), &raw mut outcome)
+    };
+    // The device is gone by now, and need not have parameters any more.
+    let restart = |flag| told.is_ok() && outcome.Flags.contains(flag);
+    Ok(restart(DI_NEEDREBOOT) || restart(DI_NEEDRESTART))
 }
 
 /// Removes a package from the driver store, even if some device that is not there uses it.

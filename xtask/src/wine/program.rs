@@ -1,0 +1,128 @@
+//! `syncstress.exe` in the prefix, and what it answers.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::prefix::{Finished, Prefix, Started};
+
+/// No command takes so many seconds, unless it does not end.
+const SECONDS: u32 = 45;
+
+/// The program, in a prefix.
+pub struct Program<'a> {
+    /// The prefix.
+    pub prefix: &'a Prefix,
+    /// Its path.
+    pub path: PathBuf,
+}
+
+/// A test or scenario.
+#[derive(Debug)]
+pub struct Item {
+    /// Its name.
+    pub name: String,
+    /// It is a scenario.
+    pub is_scenario: bool,
+    /// Failing is what it is for.
+    pub is_negative_control: bool,
+}
+
+/// How an item came out.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The item's name.
+    pub name: String,
+    /// The program's word for it.
+    pub word: String,
+    /// What the run wrote.
+    pub log: String,
+}
+
+impl Program<'_> {
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Result<Finished> {
+        self.prefix.run(&self.path, arguments, SECONDS)
+    }
+
+    /// Runs a command that has to succeed.
+    pub fn succeed(&self, arguments: &[&str]) -> Result<Finished> {
+        let finished = self.run(arguments)?;
+        ensure!(
+            finished.code == Some(0),
+            "syncstress.exe {}: {finished}",
+            arguments.join(" ")
+        );
+        Ok(finished)
+    }
+
+    /// Everything that the driver can run.
+    pub fn items(&self) -> Result<Vec<Item>> {
+        let answer = json(&self.succeed(&["--json", "list"])?)?;
+        let items = answer["items"].as_array().context("a list has items")?;
+        Ok(items
+            .iter()
+            .map(|item| Item {
+                name: text(&item["name"]),
+                is_scenario: item["kind"] == "stress scenario",
+                is_negative_control: item["negative_control"] == true,
+            })
+            .collect())
+    }
+
+    /// Runs items, tests or scenarios, one after the other.
+    pub fn outcomes(&self, items: &[&Item]) -> Result<Vec<Outcome>> {
+        let Some(first) = items.first() else {
+            return Ok(Vec::new());
+        };
+        let mut arguments = command(first);
+        arguments.extend(items[1..].iter().map(|item| &*item.name));
+        let mut finished = self.run(&arguments)?;
+        if finished.code.is_none() {
+            // Wine's timers deadlock at times, on their own. What hangs by itself does so again.
+            println!(
+                "it did not end, and is run once more: {}",
+                arguments.join(" ")
+            );
+            self.prefix.end_server();
+            finished = self.run(&arguments)?;
+        }
+        let answer =
+            json(&finished).with_context(|| format!("{}: {finished}", arguments.join(" ")))?;
+        let runs = answer["runs"].as_array().context("a result has runs")?;
+        Ok(runs
+            .iter()
+            .map(|run| Outcome {
+                name: text(&run["name"]),
+                word: text(&run["outcome"]),
+                log: text(&run["log"]),
+            })
+            .collect())
+    }
+
+    /// Starts to run an item, and does not wait for its end.
+    pub fn start(&self, item: &Item) -> Result<Started> {
+        self.prefix.start(&self.path, &command(item), SECONDS)
+    }
+}
+
+/// Scenarios run for a second, with two threads where they take that parameter: a spin lock is no place
+/// to wait at on a machine that has fewer processors than it has threads.
+fn command(item: &Item) -> Vec<&str> {
+    let mut arguments = if item.is_scenario {
+        vec!["--json", "stress", "--seconds", "1", "--threads", "2"]
+    } else {
+        vec!["--json", "test"]
+    };
+    arguments.push(&item.name);
+    arguments
+}
+
+fn json(finished: &Finished) -> Result<Value> {
+    serde_json::from_str(&finished.stdout).context("the program printed no JSON")
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
