@@ -105,6 +105,12 @@ impl Items {
         self.names(|item| item["negative_control"] == true)
     }
 
+    /// The names of the hold patterns.
+    #[must_use]
+    pub fn hold_patterns(&self) -> Vec<&str> {
+        self.names(|item| item["kind"] == "hold pattern")
+    }
+
     /// The names of the scenarios whose parameter `name` goes up to `value`.
     #[must_use]
     pub fn scenarios_that_take(&self, name: &str, value: u64) -> Vec<&str> {

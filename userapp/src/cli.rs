@@ -16,6 +16,7 @@ Examples:
   syncstress test resource 'mutex.*'                those of two primitives
   syncstress stress                                 every behaviour test, then every scenario
   syncstress stress resource --threads 8 --readers 24 --seconds 30
+  syncstress hold resource.waiters                  for `!locks` in WinDbg; `hold list` has more
   syncstress lockdep '*' --seconds 1                the order of the driver's locks, after that
   syncstress stress --profile smoke --save result.html --save result.json
   syncstress sweep spinlock queued-spinlock --threads 1..8 --save sweep.html
@@ -72,6 +73,9 @@ pub enum Command {
     },
     /// Run stress scenarios: many threads on one primitive, its invariant checked on every pass
     Stress(Stress),
+    /// Hold locks and timers in known states, for whoever looks at them in a kernel debugger, and show
+    /// what it must show. With --json, that is a document of its own, printed when they are held
+    Hold(Hold),
     /// Show the order in which the driver takes its locks, and what is wrong with it: exit code 1 if
     /// something is. Needs a driver of `cargo xtask build --lockdep`
     Lockdep(Watched),
@@ -134,6 +138,7 @@ impl Command {
             Self::List => "list",
             Self::Test { .. } => "test",
             Self::Stress(_) => "stress",
+            Self::Hold(_) => "hold",
             Self::Lockdep(_) => "lockdep",
             Self::LockStat(_) => "lock-stat",
             Self::Locks(_) => "locks",
@@ -150,6 +155,17 @@ impl Command {
             Self::Manage(_) => "manage",
         }
     }
+}
+
+/// What to hold.
+#[derive(Debug, Args)]
+pub struct Hold {
+    /// Names, beginnings of names, or globs, of patterns; `list` lists them
+    #[arg(value_name = "PATTERN", required = true)]
+    pub names: Vec<String>,
+    /// For how long [default: until Ctrl-C, a day at most]
+    #[arg(long, value_name = "N")]
+    pub seconds: Option<u64>,
 }
 
 /// What to measure of the measurement.

@@ -16,6 +16,7 @@ use crate::{
     transport::{Handle, TransportError},
 };
 
+mod held;
 mod locks;
 #[cfg(test)]
 mod tests;

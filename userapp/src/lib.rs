@@ -16,6 +16,7 @@ mod environment;
 mod error;
 mod exit;
 mod fairness;
+pub mod held;
 mod interrupt;
 mod latency;
 mod live;

@@ -96,6 +96,20 @@ impl<'a> Runner<'a> {
                 return Ok(RunRecord::refused(item, values, status));
             }
         };
+        self.finish(item, values, reference, look)
+    }
+
+    /// Waits for the end of a run that was started, as [`run`](Self::run) does.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run).
+    pub fn finish(
+        &self,
+        item: &Item,
+        values: &Values,
+        reference: RunReference,
+        look: &mut dyn FnMut(&Sight<'_>),
+    ) -> Result<RunRecord, Error> {
         let watch = Watch {
             runner: self,
             item,

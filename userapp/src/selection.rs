@@ -76,17 +76,20 @@ fn matching<'c>(items: &[&'c Item], pattern: &str) -> Vec<&'c Item> {
 }
 
 fn unknown(catalog: &[Item], kind: ItemKind, pattern: &str) -> Error {
-    let (what, other_command) = match kind {
-        ItemKind::BehaviourTest => ("behaviour test", "stress"),
-        ItemKind::Scenario => ("stress scenario", "test"),
-    };
+    let what = wire::kind(kind.to_wire());
     let others: Vec<&Item> = catalog.iter().filter(|it| it.kind != Some(kind)).collect();
     if let [other, ..] = matching(&others, pattern)[..] {
         return Error::usage(
             format!("no {what} is named `{pattern}`"),
             format!(
-                "`{}` is a {}: try `syncstress {other_command}`",
-                other.name, other.kind_name
+                "`{}` is a {}: try `syncstress {}`",
+                other.name,
+                other.kind_name,
+                match other.kind {
+                    Some(ItemKind::Scenario) => "stress",
+                    Some(ItemKind::HoldPattern) => "hold",
+                    Some(ItemKind::BehaviourTest) | None => "test",
+                }
             ),
         );
     }

@@ -19,6 +19,7 @@ pub fn kind(number: u32) -> Word {
         |kind| match kind {
             ItemKind::BehaviourTest => "behaviour test",
             ItemKind::Scenario => "stress scenario",
+            ItemKind::HoldPattern => "hold pattern",
         },
     )
 }

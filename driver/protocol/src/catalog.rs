@@ -11,6 +11,9 @@ wire_enum! {
         BehaviourTest = 1,
         /// Many threads on one primitive for some seconds, its invariant checked on every pass.
         Scenario = 2,
+        /// A lock or timer, held in a known state for the debugger until the run ends; takes the
+        /// parameter `seconds`. Since protocol 1.2.
+        HoldPattern = 3,
     }
 }
 

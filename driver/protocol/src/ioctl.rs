@@ -95,6 +95,12 @@ pub const LIST_LOCK_REPORT_LINKS: u32 = code(20);
 /// [`LockStatistics`](crate::LockStatistics) as fit. Since protocol 1.1.
 pub const LIST_LOCK_STATISTICS: u32 = code(21);
 
+/// In: [`RunReference`](crate::RunReference). Out: [`HeldObject`](crate::HeldObject).
+///
+/// `STATUS_INVALID_DEVICE_STATE` while nothing is held: before the pattern is there, after it was
+/// released, and of a run of another kind. Since protocol 1.2.
+pub const QUERY_HELD: u32 = code(22);
+
 /// In: [`ListRequest`](crate::ListRequest). Out: [`ListReply`](crate::ListReply) and as many
 /// [`LockHolder`](crate::LockHolder)s as fit.
 ///
@@ -122,5 +128,6 @@ pub const ALL: &[u32] = &[
     LIST_LOCK_REPORTS,
     LIST_LOCK_REPORT_LINKS,
     LIST_LOCK_STATISTICS,
+    QUERY_HELD,
     LIST_LOCK_HOLDERS,
 ];

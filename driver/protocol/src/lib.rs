@@ -12,6 +12,10 @@
 //!    measures, page by page.
 //!
 //! [`ioctl::LIST_RUNS`] and [`ioctl::LIST_RUN_WORKERS`] show every handle how far the runs of all are.
+//!
+//! A run of a hold pattern keeps a lock or timer in a known state until it ends;
+//! [`ioctl::QUERY_HELD`] tells which, and in what state.
+//!
 //! [`ioctl::QUERY_LOCK_WATCH`] tells what the driver knows of its own locks; lists follow from there.
 //!
 //! A run belongs to the file handle that started it, which alone can stop and collect it. Each handle has one run at a time, and a run
@@ -22,6 +26,7 @@
 compile_error!("the structures of the protocol are little-endian in memory");
 
 mod catalog;
+mod hold;
 pub mod ioctl;
 mod locks;
 mod measure;
@@ -33,6 +38,7 @@ pub use catalog::{
     ItemDescriptor, ItemFlags, ItemKind, ListReply, ListRequest, ParameterDescriptor, Primitive,
     Unit,
 };
+pub use hold::{HeldFlags, HeldKind, HeldObject, HeldRole, HeldThread, MAX_HELD_THREADS};
 pub use locks::{
     LockClass, LockFeatures, LockHolder, LockHolderFlags, LockOrder, LockProblem, LockReport,
     LockStatistics, LockTimes, LockWatch, SourceLine, TableUse,

@@ -4,6 +4,7 @@ use syncstress_protocol::{ItemDescriptor, ItemKind, Text};
 
 use crate::{
     behaviour::{self, Test},
+    hold::{self, Pattern},
     limits,
     scenario::{self, Scenario},
     settings::Parameter,
@@ -16,12 +17,17 @@ pub enum Item {
     Test(&'static Test),
     /// Many threads on one primitive.
     Scenario(&'static Scenario),
+    /// A lock or timer in a known state.
+    Hold(&'static Pattern),
 }
 
-/// All items, in the order in which they are listed: tests by primitive, then scenarios.
+/// All items, in the order in which they are listed: tests by primitive, scenarios, then patterns.
 pub fn items() -> impl Iterator<Item = Item> {
     let tests = behaviour::TABLES.iter().copied().flatten().map(Item::Test);
-    tests.chain(scenario::TABLE.iter().copied().map(Item::Scenario))
+    let patterns = hold::TABLES.iter().copied().flatten().map(Item::Hold);
+    tests
+        .chain(scenario::TABLE.iter().copied().map(Item::Scenario))
+        .chain(patterns)
 }
 
 /// How many items there are.
@@ -40,6 +46,7 @@ impl Item {
         match self {
             Self::Test(test) => test.id,
             Self::Scenario(scenario) => scenario.id,
+            Self::Hold(pattern) => pattern.id,
         }
     }
 
@@ -48,6 +55,7 @@ impl Item {
         match self {
             Self::Test(_) => &[],
             Self::Scenario(scenario) => scenario.parameters,
+            Self::Hold(_) => hold::PARAMETERS,
         }
     }
 
@@ -68,6 +76,7 @@ impl Item {
                 it.name,
                 it.summary,
             ),
+            Self::Hold(it) => (ItemKind::HoldPattern, it.primitive, 0, it.name, it.summary),
         };
         ItemDescriptor {
             id: self.id(),

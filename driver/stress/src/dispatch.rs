@@ -38,7 +38,7 @@ impl Session {
     /// | [`Status::INVALID_PARAMETER`] | a value is out of range, unknown or given twice |
     /// | [`Status::DEVICE_BUSY`] | the handle has a run already, or the run goes on |
     /// | [`Status::QUOTA_EXCEEDED`] | a published limit would be passed |
-    /// | [`Status::INVALID_DEVICE_STATE`] | the session was closed |
+    /// | [`Status::INVALID_DEVICE_STATE`] | the session was closed, or the run holds nothing |
     /// | [`Status::INSUFFICIENT_RESOURCES`] | the pool is exhausted |
     pub fn dispatch(
         &self,
@@ -62,6 +62,7 @@ impl Session {
             ioctl::METRICS => self.list_metrics(irql, message),
             ioctl::LIST_RUNS => self.list_runs(irql, message),
             ioctl::LIST_RUN_WORKERS => self.list_run_workers(irql, message),
+            ioctl::QUERY_HELD => self.query_held(irql, message),
             ioctl::QUERY_LOCK_WATCH => locks::watch(message),
             ioctl::LIST_LOCK_CLASSES => locks::list_classes(message),
             ioctl::LIST_LOCK_ORDERS => locks::list_orders(message),

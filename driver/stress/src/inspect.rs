@@ -1,16 +1,16 @@
-//! The control codes that ask what a run has measured, and which runs there are.
+//! The control codes that ask what a run has measured or holds, and which runs there are.
 
 use alloc::vec::Vec;
 
 use syncstress_protocol::{
-    Bucket, HistogramKind, HistogramReply, HistogramRequest, ListRequest, Metric, PageRequest,
-    RunInfo, WorkerDetail,
+    Bucket, HeldObject, HistogramKind, HistogramReply, HistogramRequest, ListRequest, Metric,
+    PageRequest, RunInfo, RunReference, WorkerDetail,
 };
 use wdk_sync::{Irql, Passive, Status};
 
 use crate::{
     Session,
-    dispatch::list,
+    dispatch::{answer, list},
     limits::RUNS,
     measure::{Histogram, Scale},
     message::{Message, Reply},
@@ -80,6 +80,17 @@ impl Session {
             let entries = metrics.iter().copied();
             list::<Metric>(message, request.first, length(metrics), entries)
         })
+    }
+
+    pub(crate) fn query_held(
+        &self,
+        irql: &mut Irql<'_, Passive>,
+        message: Message<'_>,
+    ) -> Result<usize, Status> {
+        let RunReference { run } = message.input()?;
+        message.require_room_for::<HeldObject>()?;
+        let held = self.held(irql, run)?;
+        answer(message, &held)
     }
 
     pub(crate) fn show_histogram(

@@ -14,6 +14,7 @@
 //! | `measure` | histograms, the clock, and what measuring costs |
 //! | `behaviour` | one function per documented behaviour of a primitive |
 //! | `scenario` | many threads on one primitive, its invariant checked on every pass |
+//! | `hold` | locks and timers in known states, for whoever looks at them in a debugger |
 //!
 //! Nothing here panics on a request, whatever is in it; memory that cannot be had is a status.
 #![no_std]
@@ -28,6 +29,7 @@ mod behaviour;
 mod catalog;
 mod dispatch;
 mod engine;
+mod hold;
 mod inspect;
 mod limits;
 mod locks;

@@ -1,6 +1,6 @@
 //! What each file handle has: one run at a time.
 
-use syncstress_protocol::{Metric, Phase, Progress};
+use syncstress_protocol::{HeldObject, Metric, Phase, Progress};
 use wdk_sync::{AlreadyOwned, Irql, Mutex, NonPaged, NonPagedArc, Passive, Status, Thread};
 
 use crate::{
@@ -126,6 +126,15 @@ impl Session {
             };
             f(&current.run, metrics)
         })
+    }
+
+    /// What run `number` holds.
+    pub(crate) fn held(
+        &self,
+        irql: &mut Irql<'_, Passive>,
+        number: u64,
+    ) -> Result<HeldObject, Status> {
+        self.with_run(irql, number, |current, irql| current.run.held(irql))
     }
 
     /// Asks run `number` to end.

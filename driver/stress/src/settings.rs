@@ -140,6 +140,12 @@ impl Parameter {
         Self::new(ParameterId::Seconds, 1, SECONDS_PER_RUN as u64, 5)
     }
 
+    /// [`ParameterId::Seconds`] of what goes on until it is stopped, if no other end is asked for.
+    pub const fn seconds_until_stopped() -> Self {
+        let most = SECONDS_PER_RUN as u64;
+        Self::new(ParameterId::Seconds, 1, most, most)
+    }
+
     /// [`ParameterId::Hold`]. The largest hold keeps a processor at `DISPATCH_LEVEL` for less than
     /// the hundredth part of what the DPC watchdog allows.
     pub const fn hold() -> Self {

@@ -5,7 +5,7 @@ mod common;
 use std::{thread::sleep, time::Duration};
 
 use common::{Client, engine};
-use syncstress_protocol::{Phase, Verdict, ioctl};
+use syncstress_protocol::{HeldObject, ItemKind, Phase, RunReference, Verdict, ioctl};
 use wdk_sync::{Status, testing::at_passive_level};
 use zerocopy::IntoBytes;
 
@@ -276,5 +276,60 @@ fn numbers_are_never_given_twice() {
         client.collect(run);
         let gone = client.send(ioctl::COLLECT, run.as_bytes(), 4096);
         assert_eq!(gone, Err(Status::NOT_FOUND));
+    }
+}
+
+#[test]
+fn every_pattern_is_held_until_it_is_stopped_or_its_handle_closed() {
+    let engine = engine();
+    let client = Client::new(&engine);
+    let patterns = client.items().into_iter();
+    for pattern in patterns.filter(|item| item.kind == ItemKind::HoldPattern.to_wire()) {
+        let name = pattern.name.as_str();
+        let run = client.start(name, &[]).unwrap();
+        let held = held(&client, run);
+        assert_eq!(held.pattern.as_str(), name);
+        assert_ne!(held.address, 0);
+        client.stop(run).unwrap();
+        client.collect(run).expect(Verdict::Passed);
+
+        let other = Client::new(&engine);
+        let run = other.start(name, &[]).unwrap();
+        self::held(&other, run);
+        at_passive_level(|irql| other.0.close(irql));
+    }
+}
+
+#[test]
+fn what_holds_nothing_says_so() {
+    let engine = engine();
+    let client = Client::new(&engine);
+    let ask = |run| client.ask::<HeldObject>(ioctl::QUERY_HELD, &run);
+    assert_eq!(ask(RunReference { run: 1 }).err(), Some(Status::NOT_FOUND));
+    let run = client.start("resource", &[LONG]).unwrap();
+    assert_eq!(ask(run).err(), Some(Status::INVALID_DEVICE_STATE));
+    client.stop(run).unwrap();
+    client.collect(run).expect(Verdict::Stopped);
+    let run = client.start("mutex.owned", &[LONG]).unwrap();
+    held(&client, run);
+    let short = size_of::<HeldObject>() - 1;
+    let refused = client.send(ioctl::QUERY_HELD, run.as_bytes(), short);
+    assert_eq!(refused, Err(Status::BUFFER_TOO_SMALL));
+    let refused = client.send(ioctl::QUERY_HELD, &[], short + 1);
+    assert_eq!(refused, Err(Status::INFO_LENGTH_MISMATCH));
+    client.stop(run).unwrap();
+    client.finished(run);
+    assert_eq!(ask(run).err(), Some(Status::INVALID_DEVICE_STATE));
+}
+
+/// What a run holds, once it does.
+fn held(client: &Client, run: RunReference) -> HeldObject {
+    loop {
+        match client.ask(ioctl::QUERY_HELD, &run) {
+            Err(Status::INVALID_DEVICE_STATE) => sleep(Duration::from_millis(1)),
+            held => return held.unwrap(),
+        }
+        let phase = client.progress(run).unwrap().phase;
+        assert_eq!(phase, Phase::Running.to_wire(), "it is not there");
     }
 }

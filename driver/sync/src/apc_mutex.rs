@@ -7,10 +7,10 @@ use pinned_init::{PinInit, pin_data, pin_init, pinned_drop};
 
 use crate::{
     AlreadyOwned, Before, Irql, RaisedUnder, Rank, Unranked,
-    dispatcher::KernelObject,
+    dispatcher::{KernelObject, is_waited_for},
     guard::{Exclusive, Guard, Lock, Release, sealed::Sealed},
     held::{self, Held},
-    irql::{Apc, At, AtMost},
+    irql::{Apc, At, AtMost, Dispatch},
     nt,
     track::{Class, How, Kind},
 };
@@ -209,6 +209,26 @@ impl<F: Functions, T: ?Sized, K: Rank> ApcMutex<F, T, K> {
         let mut guard = self.lock(irql)?;
         let (data, irql) = guard.parts();
         Ok(f(data, irql))
+    }
+
+    /// The address of the `FAST_MUTEX`, for whoever looks at it in a debugger: what
+    /// `dt nt!_FAST_MUTEX` takes.
+    #[must_use]
+    pub fn address(&self) -> usize {
+        self.raw.get().addr()
+    }
+
+    /// Whether a thread waits for the mutex; an estimate by the time that it is read.
+    ///
+    /// The kernel has no function that tells: this looks whether the list of those who wait for the
+    /// mutex's event, members that `wdm.h` declares, has an entry.
+    ///
+    /// IRQL: `<= DISPATCH_LEVEL`.
+    pub fn is_waited_for<L: AtMost<Dispatch>>(&self, _irql: &Irql<'_, L>) -> bool {
+        // SAFETY: `Event.Header` is a member of the mutex.
+        let header = unsafe { &raw const (*self.raw.get()).Event.Header };
+        // SAFETY: It is that of an event that is initialised and resident where its mutex is.
+        unsafe { is_waited_for(header) }
     }
 
     #[inline]

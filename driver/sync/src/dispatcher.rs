@@ -58,6 +58,21 @@ impl<T> KernelObject<T> {
     }
 }
 
+/// Whether a thread waits for the dispatcher object with this header.
+///
+/// # Safety
+///
+/// The object is initialised and resident.
+pub unsafe fn is_waited_for(header: *const nt::DISPATCHER_HEADER) -> bool {
+    // SAFETY: `WaitListHead` is a member of the header.
+    let head = unsafe { &raw const (*header).WaitListHead };
+    // SAFETY: `Flink` is a member of the head of the list.
+    let first = unsafe { &raw const (*head).Flink };
+    // SAFETY: It holds a pointer, which is read whole while others change it, and points back to the
+    // head if nobody waits.
+    !core::ptr::eq(unsafe { first.read_volatile() }, head)
+}
+
 /// A type that is, or stands for, a dispatcher object. Private to the crate, so that
 /// [`Waitable`](crate::Waitable) can be implemented here alone.
 ///

@@ -12,7 +12,7 @@ use pinned_init::{PinInit, pin_data, pin_init, pinned_drop};
 
 use crate::{
     Alertable, Before, Irql, Level, Rank, Timeout, Under, Unranked, WaitStatus,
-    dispatcher::KernelObject,
+    dispatcher::{KernelObject, is_waited_for},
     guard::{Exclusive, Guard, Lock, Release, sealed::Sealed},
     held::{self, Held},
     irql::{Apc, AtMost, Dispatch},
@@ -229,6 +229,25 @@ impl<T: ?Sized, K: Rank> Mutex<T, K> {
     /// IRQL: `<= DISPATCH_LEVEL`. Page: `KeReadStateMutex`.
     pub fn is_free<L: AtMost<Dispatch>>(&self, _irql: &Irql<'_, L>) -> bool {
         self.raw.is_free()
+    }
+
+    /// The address of the `KMUTEX`, for whoever looks at it in a debugger: what `dt nt!_KMUTANT` takes.
+    #[must_use]
+    pub fn address(&self) -> usize {
+        self.raw.get().addr()
+    }
+
+    /// Whether a thread waits for the mutex; an estimate by the time that it is read.
+    ///
+    /// The kernel has no function that tells: this looks whether the list of those who wait, a member
+    /// that `wdm.h` declares, has an entry.
+    ///
+    /// IRQL: `<= DISPATCH_LEVEL`.
+    pub fn is_waited_for<L: AtMost<Dispatch>>(&self, _irql: &Irql<'_, L>) -> bool {
+        // SAFETY: `Header` is a member of the mutex.
+        let header = unsafe { &raw const (*self.raw.get()).Header };
+        // SAFETY: The mutex is initialised and resident.
+        unsafe { is_waited_for(header) }
     }
 
     /// Runs `f` with the data. Unlike a guard, this cannot be forgotten.

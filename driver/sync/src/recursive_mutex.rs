@@ -178,6 +178,12 @@ impl<T: ?Sized, K: Rank> RecursiveMutex<T, K> {
         self.raw.is_free()
     }
 
+    /// The address of the `KMUTEX`, for whoever looks at it in a debugger: what `dt nt!_KMUTANT` takes.
+    #[must_use]
+    pub fn address(&self) -> usize {
+        self.raw.get().addr()
+    }
+
     #[inline]
     fn guard<'a, L: Level>(
         &'a self,

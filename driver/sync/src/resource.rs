@@ -425,6 +425,13 @@ impl<T: ?Sized, K: Rank> Resource<T, K> {
         unsafe { nt::ExIsResourceAcquiredExclusiveLite(self.raw.get()) != 0 }
     }
 
+    /// The address of the `ERESOURCE`, for whoever looks at it in a debugger: what `!locks` and
+    /// `dt nt!_ERESOURCE` take.
+    #[must_use]
+    pub fn address(&self) -> usize {
+        self.raw.get().addr()
+    }
+
     /// How often someone had to wait for the resource, as the kernel counts it: `Contention Count`
     /// of `!locks`.
     #[must_use]

@@ -104,6 +104,12 @@ impl<R: Send + 'static> Thread<R> {
 }
 
 impl<R> Thread<R> {
+    /// The address of the thread's object, for whoever looks at it in a debugger: what `!thread` takes.
+    #[must_use]
+    pub fn address(&self) -> usize {
+        self.object.addr()
+    }
+
     /// Waits for the end of the thread until the time-out.
     ///
     /// IRQL: `<= APC_LEVEL`. Page: `KeWaitForSingleObject`.

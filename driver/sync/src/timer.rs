@@ -165,6 +165,13 @@ impl WaitableTimer {
         unsafe { nt::KeReadStateTimer(self.timer.get()) != 0 }
     }
 
+    /// The address of the `KTIMER`, for whoever looks at it in a debugger: what `!timer` lists and
+    /// `dt nt!_KTIMER` takes.
+    #[must_use]
+    pub fn address(&self) -> usize {
+        self.timer.get().addr()
+    }
+
     /// Waits until the timer is signaled or the time-out.
     ///
     /// IRQL: `<= APC_LEVEL`. Page: `KeWaitForSingleObject`.

@@ -1,6 +1,7 @@
 //! The commands: from a parsed command line to a verdict.
 
 mod bench;
+mod hold;
 mod locks;
 mod runs;
 mod soak;
@@ -137,6 +138,13 @@ impl<'a> Conduct<'a> {
                 runs()?.stress(stress, &mut self.report)?;
                 self.report.lock_stat = LockStat::read_if_there(client)?;
             }
+            Command::Hold(hold) => hold::carry_out(
+                hold,
+                (transport, client),
+                self.screen,
+                self.interrupt,
+                &mut self.report,
+            )?,
             Command::Lockdep(watched) => {
                 // Asked before anything runs: a driver without it is told of at once.
                 Lockdep::read(client)?;

@@ -2,6 +2,7 @@
 
 mod bars;
 mod driver;
+mod held;
 mod locks;
 mod report;
 mod runs;

@@ -9,6 +9,7 @@ use crate::{
     environment::Environment,
     error::Error,
     exit::Exit,
+    held::Held,
     locks::{HeldLock, LockStat, Lockdep},
     record::RunRecord,
     transport::{BugCheck, HostDescription, Leak},
@@ -42,6 +43,9 @@ pub struct Report {
     /// The locks that were held when it was asked, of a driver that knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_locks: Option<Vec<HeldLock>>,
+    /// Locks and timers that were held, where that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<Held>,
     /// What ran, in that order.
     pub runs: Vec<RunRecord>,
     /// Runs of other handles that were watched, as they were last seen.
@@ -201,6 +205,7 @@ impl Default for Report {
             lockdep: None,
             lock_stat: None,
             held_locks: None,
+            held: Vec::new(),
             runs: Vec::new(),
             watched: Vec::new(),
             overheads: Vec::new(),

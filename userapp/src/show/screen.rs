@@ -46,6 +46,11 @@ impl Screen {
     pub fn json(report: &Report) {
         let _ = writeln!(std::io::stdout(), "{}", report.to_json());
     }
+
+    /// A JSON document that comes before that one.
+    pub(super) fn document(document: &serde_json::Value) {
+        let _ = writeln!(std::io::stdout(), "{document:#}");
+    }
 }
 
 /// Says on standard error what went wrong, and what helps.

@@ -1,5 +1,7 @@
 //! How it all came out.
 
+use syncstress_protocol::ItemKind;
+
 use super::{
     report::Report,
     screen::{GREEN, RED, Screen},
@@ -8,6 +10,7 @@ use crate::{
     exit::Exit,
     record::{Outcome, RunRecord},
     transport::BugCheck,
+    wire,
 };
 
 /// How many names of failed runs the verdict has.
@@ -56,7 +59,14 @@ fn summary(report: &Report) -> String {
     let mut parts = Vec::new();
     let (scenarios, tests): (Vec<&RunRecord>, Vec<&RunRecord>) =
         report.runs.iter().partition(|run| run.is_scenario);
-    for (runs, what) in [(tests, "behaviour tests"), (scenarios, "stress scenarios")] {
+    let is_pattern = |run: &&RunRecord| run.kind == wire::kind(ItemKind::HoldPattern.to_wire());
+    let (patterns, tests): (Vec<&RunRecord>, Vec<&RunRecord>) =
+        tests.into_iter().partition(is_pattern);
+    for (runs, what) in [
+        (tests, "behaviour tests"),
+        (scenarios, "stress scenarios"),
+        (patterns, "hold patterns"),
+    ] {
         if !runs.is_empty() {
             parts.push(counted(&runs, what));
         }

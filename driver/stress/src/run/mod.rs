@@ -14,8 +14,11 @@ use core::{
 };
 
 use pinned_init::{pin_data, pin_init};
-use syncstress_protocol::{Phase, Progress};
-use wdk_sync::{Event, Instant, Irql, NonPagedArc, Passive, Signal, Status, Timeout, WaitStatus};
+use syncstress_protocol::{HeldObject, MAX_HELD_THREADS, Phase, Progress};
+use wdk_sync::{
+    AlreadyOwned, Event, Instant, Irql, Mutex, NonPagedArc, Passive, Signal, Status, Timeout,
+    WaitStatus,
+};
 
 use self::beat::Drummer;
 pub use self::{
@@ -59,6 +62,9 @@ pub struct Run {
     /// Signaled when every worker is there and they may begin.
     #[pin]
     gate: Event,
+    /// What a hold pattern holds at the moment.
+    #[pin]
+    held: Mutex<Option<HeldObject>>,
     /// Given back when the run is forgotten.
     _place: Share,
 }
@@ -67,6 +73,7 @@ pub struct Run {
 pub fn threads_of(item: Item, settings: &Settings) -> u32 {
     match item {
         Item::Test(_) => Item::TEST_THREADS,
+        Item::Hold(_) => MAX_HELD_THREADS,
         Item::Scenario(scenario) => (scenario.crew)(settings).threads(),
     }
 }
@@ -84,7 +91,7 @@ impl Run {
         place: Share,
     ) -> Result<NonPagedArc<Self>, Status> {
         let crew = match item {
-            Item::Test(_) => Crew::default(),
+            Item::Test(_) | Item::Hold(_) => Crew::default(),
             Item::Scenario(scenario) => (scenario.crew)(&settings),
         };
         let tallies = tally::for_crew(&crew)?;
@@ -102,6 +109,7 @@ impl Run {
             workers: AtomicU32::new(0),
             end <- Event::new(Signal::Notification, false),
             gate <- Event::new(Signal::Notification, false),
+            held <- Mutex::new(None),
             _place: place,
         }))
     }
@@ -213,6 +221,23 @@ impl Run {
                 return;
             }
         }
+    }
+
+    /// Tells what a hold pattern holds from now on.
+    pub fn show_held(
+        &self,
+        irql: &mut Irql<'_, Passive>,
+        object: Option<HeldObject>,
+    ) -> Result<(), Status> {
+        self.held
+            .with(irql, |held, _irql| *held = object)
+            .map_err(|AlreadyOwned| Status::INVALID_DEVICE_STATE)
+    }
+
+    /// What a hold pattern holds.
+    pub fn held(&self, irql: &mut Irql<'_, Passive>) -> Result<HeldObject, Status> {
+        let held = self.held.with(irql, |held, _irql| *held);
+        held.ok().flatten().ok_or(Status::INVALID_DEVICE_STATE)
     }
 
     /// What all workers do in turns.

@@ -5,7 +5,7 @@ use syncstress_protocol::Verdict;
 use wdk_sync::{Irql, NonPagedArc, Passive, Status};
 
 use super::{Count, Metrics, Outcome, Run, in_100ns};
-use crate::{catalog::Item, engine::Share, log::Log, scenario::Stage};
+use crate::{catalog::Item, engine::Share, hold, log::Log, scenario::Stage};
 
 /// Carries `run` through. Afterwards none of its threads is left but this one, and `threads` of the
 /// limit are free again.
@@ -22,6 +22,7 @@ pub fn supervise(
             let mut stage = Stage::new(run, &mut log, &mut metrics);
             (scenario.run)(&mut stage, irql)
         }
+        Item::Hold(pattern) => (pattern.run)(&mut hold::Stage::new(run, pattern), irql).map(|()| 0),
     };
     drop(threads);
     run.clock().settle();
