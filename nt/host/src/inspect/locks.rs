@@ -125,20 +125,36 @@ fn owner(id: u64, count: u32) -> String {
     }
 }
 
+const ENTRY: u64 = size_of::<OWNER_ENTRY>() as u64;
+
+/// The table of a resource's owners, and how many entries it has; none if that is 0.
+fn owner_table(resource: u64) -> Option<(u64, u64)> {
+    let table = memory::u64_at(resource + offset_of!(ERESOURCE, OwnerTable) as u64)?;
+    if table == 0 {
+        return Some((0, 0));
+    }
+    // The first entry of a table holds its size.
+    let size = memory::u32_at(table + offset_of!(OWNER_ENTRY, OwnerCount) as u64)?;
+    Some((table, u64::from(size)))
+}
+
+/// Where the tables of all resources begin and end.
+pub fn owner_tables() -> Vec<(u64, u64)> {
+    let tables = addresses().filter_map(owner_table);
+    tables
+        .map(|(table, size)| (table, table + size * ENTRY))
+        .collect()
+}
+
 /// The entries of the resource and of its table that have an owner.
 pub fn owners(resource: u64) -> Option<Vec<(u64, u32)>> {
-    const SIZE: u64 = size_of::<OWNER_ENTRY>() as u64;
     /// `OwnerCount` begins at this bit.
     const SHIFT: u32 = 3;
     let count_at = offset_of!(OWNER_ENTRY, OwnerCount) as u64;
     let first = resource + offset_of!(ERESOURCE, OwnerEntry) as u64;
-    let table = memory::u64_at(resource + offset_of!(ERESOURCE, OwnerTable) as u64)?;
-    // The first entry of a table holds its size.
-    let size = match table {
-        0 => 0,
-        table => u64::from(memory::u32_at(table + count_at)?),
-    };
-    let entries = core::iter::once(first).chain((1..size).map(|index| table + index * SIZE));
+    let (table, size) = owner_table(resource)?;
+    let table = (1..size).map(|index| table + index * ENTRY);
+    let entries = core::iter::once(first).chain(table);
     entries
         .filter_map(|entry| {
             let owner = memory::u64_at(entry)?;

@@ -10,20 +10,31 @@ const LONGEST_LIST: usize = 100_000;
 /// The bytes at an address, as far as a page fault does not say otherwise.
 fn bytes<const N: usize>(address: u64) -> Option<[u8; N]> {
     let mut buffer = [0; N];
+    read_into(address, &mut buffer).then_some(buffer)
+}
+
+/// Reads all of a buffer, or says that it could not.
+fn read_into(address: u64, buffer: &mut [u8]) -> bool {
     let local = libc::iovec {
         iov_base: buffer.as_mut_ptr().cast(),
-        iov_len: N,
+        iov_len: buffer.len(),
     };
     let remote = libc::iovec {
         iov_base: crate::address::pointer(address),
-        iov_len: N,
+        iov_len: buffer.len(),
     };
     // SAFETY: It has no precondition.
     let process = unsafe { libc::getpid() };
     // SAFETY: The local part is the buffer; what cannot be read of the other is an error, and no fault.
     let read =
         unsafe { libc::process_vm_readv(process, &raw const local, 1, &raw const remote, 1, 0) };
-    (usize::try_from(read) == Ok(N)).then_some(buffer)
+    usize::try_from(read) == Ok(buffer.len())
+}
+
+/// So many bytes at an address, as far as a page fault does not say otherwise.
+pub fn read(address: u64, length: u64) -> Option<Vec<u8>> {
+    let mut buffer = vec![0; usize::try_from(length).ok()?];
+    read_into(address, &mut buffer).then_some(buffer)
 }
 
 pub fn u64_at(address: u64) -> Option<u64> {

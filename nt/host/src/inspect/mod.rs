@@ -4,12 +4,15 @@
 //! A bug check takes a snapshot before any thread leaves the kernel, so what is shown afterwards is what was
 //! there then.
 
+mod image;
 mod locks;
 pub mod memory;
 mod mutexes;
 mod timers;
 
 use std::sync::OnceLock;
+
+pub use image::{MemoryImage, Module, Region};
 
 use crate::{
     dispatcher::{self, State},
@@ -59,6 +62,11 @@ pub fn show(view: View) -> String {
         let kept = LAST.get().filter(|_| kernel::is_dead());
         kept.map_or_else(|| view.of(state), |texts| texts[view as usize].clone())
     })
+}
+
+/// The memory of the kernel and its drivers.
+pub fn memory_image() -> MemoryImage {
+    image::take()
 }
 
 /// The addresses of the ERESOURCEs that are initialised.

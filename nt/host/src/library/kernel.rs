@@ -13,7 +13,7 @@ use crate::{
     exceptions::debugger,
     explore::{self, Policy},
     fault, hang,
-    inspect::{self, View},
+    inspect::{self, MemoryImage, View},
     io,
     ke::interrupt,
     kernel,
@@ -244,6 +244,21 @@ impl Kernel {
     #[must_use]
     pub fn show(self, view: View) -> String {
         inspect::show(view)
+    }
+
+    /// The memory of the kernel and its drivers at this moment, for a debugger that reads it later.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nthost::Kernel;
+    ///
+    /// let memory = Kernel::get().memory_image();
+    /// assert!(memory.regions.iter().all(|region| !region.bytes.is_empty()));
+    /// ```
+    #[must_use]
+    pub fn memory_image(self) -> MemoryImage {
+        inspect::memory_image()
     }
 
     /// Has the allocation with this number fail, counted from 1 and from the boot of the kernel.
