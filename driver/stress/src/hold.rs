@@ -7,6 +7,7 @@
 mod cast;
 mod fast_mutex;
 mod mutex;
+mod registry;
 mod resource;
 mod stage;
 mod timer;
@@ -14,7 +15,7 @@ mod timer;
 use syncstress_protocol::Primitive;
 use wdk_sync::{Irql, Passive, Status};
 
-pub use self::stage::Stage;
+pub use self::{registry::Entry, stage::Stage};
 use crate::settings::Parameter;
 
 /// All patterns, by file.

@@ -36,7 +36,10 @@
 //! more than its class needs. Without the feature, locks and guards have no field and no instruction
 //! of this.
 
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::{
+    mem::offset_of,
+    sync::atomic::{AtomicPtr, AtomicU64, Ordering},
+};
 
 pub use crate::track::{Fill, Kind, LockClass};
 use crate::{
@@ -136,6 +139,11 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Where a debugger finds how many acquisitions were contended.
+    pub(crate) const CONTENTIONS: usize = offset_of!(Self, contentions);
+    /// Where it finds how many there were.
+    pub(crate) const ACQUISITIONS: usize = offset_of!(Self, acquisitions);
+
     pub(crate) const fn new() -> Self {
         Self {
             acquisitions: AtomicU64::new(0),

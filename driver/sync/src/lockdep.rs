@@ -67,6 +67,7 @@ mod report;
 mod search;
 
 pub use ask::{Ask, Held, nested, thread_ends};
+pub(crate) use context::{HOLDER_MEMBERS, holders};
 pub use edges::{Link, edges};
 pub use holding::{Holding, held};
 pub use map::Map;

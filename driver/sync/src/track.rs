@@ -24,6 +24,8 @@ mod off;
 #[cfg(feature = "_track")]
 mod on;
 #[cfg(feature = "_track")]
+mod registry;
+#[cfg(feature = "_track")]
 mod serial;
 #[cfg(feature = "_track")]
 mod table;
@@ -36,6 +38,8 @@ pub use classes::{MAX_CLASSES, nested};
 pub use off::{Acquired, Acquiring, Class};
 #[cfg(feature = "_track")]
 pub use on::{Acquired, Acquiring, Class};
+#[cfg(feature = "_track")]
+pub use registry::{TableAt, offset};
 #[cfg(feature = "_track")]
 pub use serial::{Writer, alone};
 #[cfg(feature = "_track")]
@@ -51,6 +55,7 @@ pub const fn thread_ends() {}
 
 /// The kind of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Kind {
     /// `KSPIN_LOCK`.
     SpinLock,
@@ -105,6 +110,21 @@ impl How {
 
 #[cfg(feature = "_track")]
 impl Kind {
+    /// Every kind, by its number in memory.
+    pub(crate) const ALL: &[Self] = &[
+        Self::SpinLock,
+        Self::QueuedSpinLock,
+        Self::RwSpinLock,
+        Self::Mutex,
+        Self::RecursiveMutex,
+        Self::FastMutex,
+        Self::GuardedMutex,
+        Self::PushLock,
+        Self::Resource,
+        #[cfg(feature = "lockdep")]
+        Self::Own,
+    ];
+
     /// What NT calls it.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -6,7 +6,7 @@ use syncstress_protocol::{HeldKind, HeldObject, HeldRole, HeldThread, MAX_HELD_T
 use wdk_sync::{Irql, NonPagedArc, Passive, Status};
 use zerocopy::FromZeros;
 
-use super::{Pattern, cast::Cast};
+use super::{Pattern, cast::Cast, registry::Entry};
 use crate::{run::Run, settings::ParameterId};
 
 /// A run of a pattern, as its supervisor has it.
@@ -44,7 +44,7 @@ impl<'a> Stage<'a> {
         cast: &mut Cast,
     ) -> Result<(), Status> {
         let alive = Run::with_worker(self.run);
-        self.run.show_held(irql, Some(object))?;
+        self.run.show_held(irql, Some(Entry::new(object)?))?;
         self.run.wait_for_end(irql, self.duration());
         self.run.show_held(irql, None)?;
         cast.release(irql);

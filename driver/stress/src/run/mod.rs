@@ -31,6 +31,7 @@ pub use self::{
 use crate::{
     catalog::Item,
     engine::Share,
+    hold::Entry,
     measure::Clock,
     scenario::Crew,
     settings::{ParameterId, Settings},
@@ -64,7 +65,7 @@ pub struct Run {
     gate: Event,
     /// What a hold pattern holds at the moment.
     #[pin]
-    held: Mutex<Option<HeldObject>>,
+    held: Mutex<Option<Entry>>,
     /// Given back when the run is forgotten.
     _place: Share,
 }
@@ -227,16 +228,17 @@ impl Run {
     pub fn show_held(
         &self,
         irql: &mut Irql<'_, Passive>,
-        object: Option<HeldObject>,
+        held: Option<Entry>,
     ) -> Result<(), Status> {
         self.held
-            .with(irql, |held, _irql| *held = object)
+            .with(irql, |place, _irql| *place = held)
             .map_err(|AlreadyOwned| Status::INVALID_DEVICE_STATE)
     }
 
     /// What a hold pattern holds.
     pub fn held(&self, irql: &mut Irql<'_, Passive>) -> Result<HeldObject, Status> {
-        let held = self.held.with(irql, |held, _irql| *held);
+        let object = |held: &Option<Entry>| held.as_ref().map(Entry::object);
+        let held = self.held.with(irql, |held, _irql| object(held));
         held.ok().flatten().ok_or(Status::INVALID_DEVICE_STATE)
     }
 

@@ -1,12 +1,16 @@
 //! What is held by whom: a stack of locks per thread, and per processor for its DPCs.
 
 use core::{
+    mem::offset_of,
     panic::Location,
     ptr,
     sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering},
 };
 
-use crate::{Dispatch, Level, current_irql, nt, track::ClassId};
+use crate::{
+    Dispatch, Level, current_irql, nt,
+    track::{ClassId, TableAt, offset},
+};
 
 /// How many threads and DPCs can hold locks at a time.
 pub const CONTEXTS: usize = 512;
@@ -18,6 +22,30 @@ pub const DEPTH: usize = 24;
 const WINDOW: usize = 32;
 
 static CONTEXTS_TABLE: [Context; CONTEXTS] = [const { Context::new() }; CONTEXTS];
+
+/// Where the contexts are, for a debugger.
+pub const fn holders() -> TableAt {
+    TableAt {
+        used: ptr::null(),
+        first: CONTEXTS_TABLE.as_ptr().cast(),
+        stride: offset(size_of::<Context>()),
+        capacity: offset(CONTEXTS),
+    }
+}
+
+/// Where their members are.
+pub const HOLDER_MEMBERS: [u32; 10] = [
+    offset(offset_of!(Context, owner)),
+    offset(offset_of!(Context, depth)),
+    offset(offset_of!(Context, places)),
+    offset(size_of::<Place>()),
+    offset(DEPTH),
+    offset(offset_of!(Place, object)),
+    offset(offset_of!(Place, class)),
+    offset(offset_of!(Place, shared)),
+    offset(offset_of!(Place, site)),
+    0,
+];
 
 /// Holds that were not recorded for want of a context, or of depth.
 static LOST: AtomicU32 = AtomicU32::new(0);

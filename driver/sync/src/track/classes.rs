@@ -1,13 +1,16 @@
 //! The classes of locks: all locks that one line of source makes are one class.
 
-use core::{fmt, panic::Location};
+use core::{fmt, mem::offset_of, panic::Location};
 #[cfg(feature = "lockdep")]
 use core::{
     ptr,
     sync::atomic::{AtomicPtr, AtomicU8, AtomicU16},
 };
 
-use super::{Fill, Kind, Table, Writer, alone};
+use super::{
+    Fill, Kind, Table, TableAt, Writer, alone, offset,
+    registry::{self, Text},
+};
 #[cfg(feature = "lock_stat")]
 use crate::lock_stat::Counters;
 
@@ -27,6 +30,15 @@ pub enum Name {
 }
 
 impl Name {
+    /// What its author called it, or else the type of its data.
+    fn text(self) -> &'static str {
+        match self {
+            Self::OfType(name) => name(),
+            #[cfg(feature = "lockdep")]
+            Self::Given(name) => name,
+        }
+    }
+
     /// What its author called it.
     const fn given(self) -> Option<&'static str> {
         match self {
@@ -74,6 +86,11 @@ pub struct Entry {
     name: Name,
     kind: Kind,
     site: &'static Location<'static>,
+    /// What a debugger reads of name and line.
+    text: Text,
+    file: Text,
+    line: u32,
+    column: u32,
     /// How deep in others of its class: [`nested`](crate::lockdep::nested).
     nest: u8,
     /// Index, plus 1, of the newest edge that leaves here.
@@ -93,11 +110,15 @@ pub struct Entry {
 }
 
 impl Entry {
-    const fn new(name: Name, kind: Kind, site: &'static Location<'static>, nest: u8) -> Self {
+    fn new(name: Name, kind: Kind, site: &'static Location<'static>, nest: u8) -> Self {
         Self {
             name,
             kind,
             site,
+            text: Text::new(name.text()),
+            file: Text::new(site.file()),
+            line: site.line(),
+            column: site.column(),
             nest,
             #[cfg(feature = "lockdep")]
             edges: AtomicU16::new(0),
@@ -143,6 +164,7 @@ pub fn register(
             .position(|entry| entry.is(name, kind, site, nest))
     };
     let add = |writer: &mut Writer| {
+        registry::keep();
         // Another thread may have been first.
         known().or_else(|| CLASSES.push(writer, Entry::new(name, kind, site, nest)))
     };
@@ -157,6 +179,29 @@ pub fn nested(class: ClassId, nest: u8) -> Option<ClassId> {
     let entry = class.entry()?;
     register(entry.name, entry.kind, entry.site, nest)
 }
+
+/// Where the classes are, for a debugger.
+pub const fn table() -> TableAt {
+    CLASSES.place()
+}
+
+/// Where their members are.
+pub const MEMBERS: [u32; 8] = [
+    offset(offset_of!(Entry, kind)),
+    offset(offset_of!(Entry, nest)),
+    offset(offset_of!(Entry, text)),
+    offset(offset_of!(Entry, file)),
+    offset(offset_of!(Entry, line)),
+    offset(offset_of!(Entry, column)),
+    #[cfg(feature = "lock_stat")]
+    offset(offset_of!(Entry, counters) + Counters::CONTENTIONS),
+    #[cfg(feature = "lock_stat")]
+    offset(offset_of!(Entry, counters) + Counters::ACQUISITIONS),
+    #[cfg(not(feature = "lock_stat"))]
+    registry::NOWHERE,
+    #[cfg(not(feature = "lock_stat"))]
+    registry::NOWHERE,
+];
 
 /// All classes, with what is known of each.
 pub fn entries() -> impl Iterator<Item = (LockClass, &'static Entry)> {
@@ -188,11 +233,7 @@ impl LockClass {
     /// The name that its author gave it, or else the type of its data.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self.entry.name {
-            Name::OfType(name) => name(),
-            #[cfg(feature = "lockdep")]
-            Name::Given(name) => name,
-        }
+        self.entry.name.text()
     }
 
     /// The kind of its locks.

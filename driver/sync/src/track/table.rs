@@ -6,7 +6,7 @@ use core::{
     sync::atomic::{AtomicU32, AtomicUsize, Ordering},
 };
 
-use super::Writer;
+use super::{TableAt, Writer, offset};
 
 /// Up to `N` entries. One that was added stays where it is and is never changed but by itself.
 pub struct Table<T, const N: usize> {
@@ -26,6 +26,16 @@ impl<T, const N: usize> Table<T, N> {
             used: AtomicUsize::new(0),
             lost: AtomicU32::new(0),
             slots: [const { UnsafeCell::new(MaybeUninit::uninit()) }; N],
+        }
+    }
+
+    /// Where it is, for a debugger.
+    pub const fn place(&'static self) -> TableAt {
+        TableAt {
+            used: (&raw const self.used).cast(),
+            first: self.slots.as_ptr().cast(),
+            stride: offset(size_of::<T>()),
+            capacity: offset(N),
         }
     }
 

@@ -1,0 +1,155 @@
+//! What is known of locks, for a debugger: a table that is found in the driver's image by the bytes that
+//! it begins with, and that tells where everything else is.
+//!
+//! Nothing here costs anything while the driver runs: the table is constant.
+//!
+//! | offset | what |
+//! |---|---|
+//! | 00 | `wdk-sync locks 1` |
+//! | 10 | the size of the table, in bytes |
+//! | 14 | features: 1 `lockdep`, 2 `lock_stat` |
+//! | 18 | the names of the kinds, each an address and a length |
+//! | 20 | how many kinds there are |
+//! | 28 | the classes, a [`TableAt`] |
+//! | 40 | where the members of a class are: kind, nest, name, file, line, column, contentions, acquisitions |
+//! | 60 | the holders of locks, a [`TableAt`] |
+//! | 78 | where the members of a holder are: owner, depth, holds; stride and number of these; and of one of these: object, class, shared, line of source |
+//!
+//! A member that there is not, for want of a feature, is at [`NOWHERE`].
+
+use core::panic::Location;
+
+use super::{Kind, classes};
+#[cfg(feature = "lockdep")]
+use crate::lockdep as holders;
+
+/// The offset of a member that there is not.
+pub const NOWHERE: u32 = u32::MAX;
+
+/// The offset of a member, or the size of something, as the table has it.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "of structures of a few hundred bytes"
+)]
+pub const fn offset(bytes: usize) -> u32 {
+    assert!(bytes < NOWHERE as usize);
+    bytes as u32
+}
+
+/// Text, as a debugger reads it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Text {
+    at: *const u8,
+    length: usize,
+}
+
+// SAFETY: It is made of text that is there as long as the driver and is never changed.
+unsafe impl Send for Text {}
+// SAFETY: As above.
+unsafe impl Sync for Text {}
+
+impl Text {
+    /// This text.
+    pub const fn new(text: &'static str) -> Self {
+        Self {
+            at: text.as_ptr(),
+            length: text.len(),
+        }
+    }
+}
+
+/// Where a table is.
+#[repr(C)]
+pub struct TableAt {
+    /// How many entries there are; null: as many as there can be.
+    pub used: *const (),
+    /// The first entry.
+    pub first: *const (),
+    /// From one entry to the next.
+    pub stride: u32,
+    /// How many entries there can be.
+    pub capacity: u32,
+}
+
+#[repr(C)]
+struct Registry {
+    magic: [u8; 16],
+    size: u32,
+    features: u32,
+    kinds: *const Text,
+    kind_count: u32,
+    reserved: u32,
+    classes: TableAt,
+    class: [u32; 8],
+    holders: TableAt,
+    holder: [u32; 10],
+}
+
+// SAFETY: It is constant, and what it points to is there as long as the driver.
+unsafe impl Sync for Registry {}
+
+static KINDS: [Text; Kind::ALL.len()] = {
+    let mut kinds = [Text::new(""); Kind::ALL.len()];
+    let mut number = 0;
+    while number < kinds.len() {
+        assert!(Kind::ALL[number] as usize == number);
+        kinds[number] = Text::new(Kind::ALL[number].name());
+        number += 1;
+    }
+    kinds
+};
+
+static REGISTRY: Registry = Registry {
+    magic: *b"wdk-sync locks 1",
+    size: offset(size_of::<Registry>()),
+    features: (cfg!(feature = "lockdep") as u32) | ((cfg!(feature = "lock_stat") as u32) << 1),
+    kinds: KINDS.as_ptr(),
+    kind_count: offset(KINDS.len()),
+    reserved: 0,
+    classes: classes::table(),
+    class: classes::MEMBERS,
+    holders: holders::holders(),
+    holder: holders::HOLDER_MEMBERS,
+};
+
+/// There are no holders.
+#[cfg(not(feature = "lockdep"))]
+mod holders {
+    use super::{NOWHERE, TableAt};
+
+    pub const fn holders() -> TableAt {
+        TableAt {
+            used: core::ptr::null(),
+            first: core::ptr::null(),
+            stride: 0,
+            capacity: 0,
+        }
+    }
+
+    pub const HOLDER_MEMBERS: [u32; 10] = [NOWHERE; 10];
+}
+
+/// Keeps the table in the image, for whoever has something to tell by it: nobody else refers to it.
+pub fn keep() {
+    core::hint::black_box(&raw const REGISTRY);
+}
+
+/// A [`Location`] as a debugger reads it: where a hold was asked for is kept as its address.
+#[repr(C)]
+struct RawLocation {
+    file: Text,
+    line: u32,
+    column: u32,
+}
+
+/// That this is how the compiler lays it out, checked where it does.
+const _: () = {
+    let here = Location::caller();
+    assert!(size_of::<Location<'_>>() >= size_of::<RawLocation>());
+    // SAFETY: The place is as large as what is read, which is checked above, and holds a pointer and
+    // numbers at these offsets, or this evaluation, which is the compiler's, fails.
+    let raw = unsafe { core::ptr::from_ref(here).cast::<RawLocation>().read() };
+    assert!(raw.line == here.line() && raw.column == here.column());
+    assert!(raw.file.length == here.file().len() || raw.file.length == here.file().len() + 1);
+};
