@@ -35,11 +35,13 @@ pub enum Purpose {
     Browser,
     /// Install a package under Wine.
     Wine,
+    /// Test the debugger's extension.
+    Scripts,
 }
 
 impl Purpose {
     /// Everything that there is.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Images(Arch::X64),
         Self::Images(Arch::Arm64),
         Self::Clippy,
@@ -47,6 +49,7 @@ impl Purpose {
         Self::Signing,
         Self::Browser,
         Self::Wine,
+        Self::Scripts,
     ];
 }
 
@@ -56,6 +59,9 @@ struct Need {
     /// The Debian packages that have it.
     packages: &'static [&'static str],
 }
+
+/// The program that runs JavaScript.
+pub const NODE: &str = "node";
 
 /// The browser, as Debian calls the package and the program.
 const BROWSER: &str = "chromium";
@@ -110,7 +116,11 @@ fn targets(purposes: &[Purpose]) -> Vec<&'static str> {
     let target = |purpose: &Purpose| match purpose {
         Purpose::Images(arch) => Some(arch.target()),
         Purpose::Program => Some(exe::TARGET),
-        Purpose::Clippy | Purpose::Signing | Purpose::Browser | Purpose::Wine => None,
+        Purpose::Clippy
+        | Purpose::Signing
+        | Purpose::Browser
+        | Purpose::Wine
+        | Purpose::Scripts => None,
     };
     purposes.iter().filter_map(target).collect()
 }
@@ -172,6 +182,12 @@ fn missing(purposes: &[Purpose]) -> Vec<Need> {
         needs.push(Need {
             what: "Wine".into(),
             packages: &["wine64"],
+        });
+    }
+    if purposes.contains(&Purpose::Scripts) && on_path(NODE).is_none() {
+        needs.push(Need {
+            what: "Node.js, in which the debugger's extension is tested".into(),
+            packages: &["nodejs"],
         });
     }
     needs

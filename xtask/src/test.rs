@@ -17,6 +17,7 @@ use crate::{
     process,
     process::outer_cargo,
     setup, wine,
+    workspace::{generated, root},
 };
 
 /// The steps so far, and how each ended.
@@ -92,6 +93,9 @@ pub fn run() -> Result<()> {
     steps.take("instructions of the locks", bench::asm);
     steps.take("tests, end to end", || {
         end_to_end(images.as_ref(), watched.as_ref())
+    });
+    steps.take("tests, debugger extension", || {
+        extension_tests(images.as_ref(), watched.as_ref())
     });
 
     println!("\n{}", steps.table());
@@ -198,6 +202,35 @@ fn end_to_end(images: Option<&Images>, watched: Option<&WatchedImages>) -> Resul
     // What cannot be installed is told by the first step; the test of reports is ignored then.
     command.envs(setup::browser().map(|browser| ("SYNCSTRESS_BROWSER", browser)));
     process::run("tests end to end", command.args(arguments))
+}
+
+/// The debugger's extension, in Node.js, on memory of nthost while each driver holds every pattern.
+fn extension_tests(images: Option<&Images>, watched: Option<&WatchedImages>) -> Result<()> {
+    let Some((images, watched)) = images.zip(watched) else {
+        bail!("there are no images whose memory could be looked at");
+    };
+    let memory = generated().join("memory");
+    for (name, driver) in [("plain", &images.driver), ("lockdep", &watched.driver)] {
+        let mut command = with_images(Some(images))?;
+        command
+            .args(["run", "--locked", "--release"])
+            .args([
+                "--package",
+                "syncstress-tests",
+                "--bin",
+                "held-memory",
+                "--",
+            ])
+            .args([driver, &watched.wdfldr, &memory.join(name)])
+            .env("SYNCSTRESS_LOCKDEP_SYS", &watched.driver);
+        process::run("memory of nthost", &mut command)?;
+    }
+    let mut command = Command::new(setup::NODE);
+    command
+        .args(["--test", "tests/windbg/syncstress.test.mjs"])
+        .env("SYNCSTRESS_MEMORY", &memory)
+        .current_dir(root());
+    process::run("tests of the debugger's extension", &mut command)
 }
 
 /// Cargo, with the images named in its environment.
