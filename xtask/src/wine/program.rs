@@ -57,12 +57,13 @@ impl Program<'_> {
         Ok(finished)
     }
 
-    /// Everything that the driver can run.
+    /// Everything that the driver can run but hold patterns, which are for a debugger of the kernel.
     pub fn items(&self) -> Result<Vec<Item>> {
         let answer = json(&self.succeed(&["--json", "list"])?)?;
         let items = answer["items"].as_array().context("a list has items")?;
         Ok(items
             .iter()
+            .filter(|item| item["kind"] != "hold pattern")
             .map(|item| Item {
                 name: text(&item["name"]),
                 is_scenario: item["kind"] == "stress scenario",
