@@ -16,6 +16,11 @@ pub struct IoTarget {
 }
 
 impl IoTarget {
+    /// The device whose target it is.
+    pub fn device(&self) -> Typed<Device> {
+        lookup(self.device)
+    }
+
     /// The device that requests are sent to.
     pub const fn lower(&self) -> Ptr<DEVICE_OBJECT> {
         self.lower

@@ -1,7 +1,7 @@
 //! Queues, requests and memory.
 
 use super::{WDFCONTEXT, WDFDRIVER, WDFIOTARGET, WDFQUEUE, WDFREQUEST};
-use nt_abi::{BOOLEAN, IO_STATUS_BLOCK, PVOID, UCHAR, ULONG, USHORT};
+use nt_abi::{BOOLEAN, IO_STATUS_BLOCK, IRP, NTSTATUS, PVOID, UCHAR, ULONG, USHORT};
 
 pub type PFN_WDF_IO_QUEUE_IO_REQUEST = Option<unsafe extern "win64" fn(WDFQUEUE, WDFREQUEST)>;
 pub type PFN_WDF_IO_QUEUE_IO_STOP = Option<unsafe extern "win64" fn(WDFQUEUE, WDFREQUEST, ULONG)>;
@@ -127,6 +127,35 @@ impl SendFlags {
     pub const SYNCHRONOUS: ULONG = 0x2;
     pub const SEND_AND_FORGET: ULONG = 0x8;
 }
+
+/// `WDF_REQUEST_REUSE_PARAMS`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct WDF_REQUEST_REUSE_PARAMS {
+    pub Size: ULONG,
+    pub Flags: ULONG,
+    pub Status: NTSTATUS,
+    pub NewIrp: *mut IRP,
+}
+layout!(WDF_REQUEST_REUSE_PARAMS, 0x18, Status: 8, NewIrp: 0x10);
+
+/// `WDF_REQUEST_REUSE_FLAGS`.
+pub const WDF_REQUEST_REUSE_SET_NEW_IRP: ULONG = 1;
+
+/// `WDF_MEMORY_DESCRIPTOR`, its union kept as the two words that each member begins with: buffer and length,
+/// MDL and length, memory and offset.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct WDF_MEMORY_DESCRIPTOR {
+    pub Type: i32,
+    pub First: PVOID,
+    pub Second: usize,
+}
+layout!(WDF_MEMORY_DESCRIPTOR, 0x18, First: 8, Second: 0x10);
+
+/// `WDF_MEMORY_DESCRIPTOR_TYPE`.
+pub const WdfMemoryDescriptorTypeBuffer: i32 = 1;
+pub const WdfMemoryDescriptorTypeHandle: i32 = 3;
 
 /// `WDF_IO_TARGET_STATE`.
 pub const WdfIoTargetStarted: i32 = 1;

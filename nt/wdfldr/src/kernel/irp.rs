@@ -1,10 +1,14 @@
 //! IRPs: what the headers of the kernel do inline.
 
-use super::{Event, IO_NO_INCREMENT, IofCallDriver, IofCompleteRequest, Ptr};
+use super::{
+    Event, IO_NO_INCREMENT, IoAllocateIrp, IoFreeIrp, IoReuseIrp, IofCallDriver,
+    IofCompleteRequest, Outcome, Ptr,
+};
 use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 use nt_abi::{
-    IO_STACK_LOCATION, IRP, NTSTATUS, PDEVICE_OBJECT, PDRIVER_CANCEL, PVOID, SL_INVOKE_ON_CANCEL,
-    SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS, SL_PENDING_RETURNED, STATUS_MORE_PROCESSING_REQUIRED,
+    DEVICE_OBJECT, FALSE, IO_STACK_LOCATION, IRP, NTSTATUS, PDEVICE_OBJECT, PDRIVER_CANCEL, PVOID,
+    SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS, SL_PENDING_RETURNED,
+    STATUS_INSUFFICIENT_RESOURCES, STATUS_MORE_PROCESSING_REQUIRED,
 };
 
 /// The IRP that a dispatch routine was given, or that a request stands for.
@@ -191,4 +195,41 @@ unsafe extern "win64" fn forwarded(_: PDEVICE_OBJECT, _: *mut IRP, context: PVOI
     // SAFETY: The context is the event of the thread that waits for exactly this.
     unsafe { Event::signal(context) };
     STATUS_MORE_PROCESSING_REQUIRED
+}
+
+/// An IRP of this driver's own, freed when dropped.
+pub struct OwnedIrp(Irp);
+
+impl OwnedIrp {
+    /// An IRP for a device. IRQL <= `DISPATCH_LEVEL`.
+    ///
+    /// # Errors
+    /// `STATUS_INSUFFICIENT_RESOURCES`.
+    pub fn new(device: Ptr<DEVICE_OBJECT>) -> Outcome<Self> {
+        // SAFETY: The device is one that this driver is attached to, which stays as long.
+        let size = unsafe { (*device.0).StackSize };
+        // SAFETY: The function fails by returning null.
+        let irp = unsafe { IoAllocateIrp(size, FALSE) };
+        if irp.is_null() {
+            return Err(STATUS_INSUFFICIENT_RESOURCES);
+        }
+        Ok(Self(Ptr(irp)))
+    }
+
+    pub const fn irp(&self) -> Irp {
+        self.0
+    }
+
+    /// Makes it as new, with a status. IRQL <= `DISPATCH_LEVEL`.
+    pub fn reuse(&self, status: NTSTATUS) {
+        // SAFETY: The IRP is this driver's; the callers see to it that it is with no lower driver.
+        unsafe { IoReuseIrp(self.0.0, status) };
+    }
+}
+
+impl Drop for OwnedIrp {
+    fn drop(&mut self) {
+        // SAFETY: The IRP was allocated and is this driver's: one that is sent is kept until it is back.
+        unsafe { IoFreeIrp(self.0.0) };
+    }
 }

@@ -6,14 +6,15 @@
 #[cfg(not(windows))]
 pub use nthost::ntddk::{
     DbgPrint, ExAcquireFastMutexUnsafe, ExAllocatePoolWithTag, ExFreePoolWithTag,
-    ExReleaseFastMutexUnsafe, IoAllocateMdl, IoAllocateWorkItem, IoAttachDeviceToDeviceStack,
-    IoCancelIrp, IoCreateDevice, IoCreateSymbolicLink, IoDeleteDevice, IoDeleteSymbolicLink,
-    IoDetachDevice, IoFreeMdl, IoFreeWorkItem, IoGetDeviceProperty, IoQueueWorkItem,
-    IoRegisterDeviceInterface, IoReleaseCancelSpinLock, IoSetDeviceInterfaceState, IofCallDriver,
-    IofCompleteRequest, KeAcquireSpinLockRaiseToDpc, KeBugCheckEx, KeCancelTimer,
-    KeDelayExecutionThread, KeEnterCriticalRegion, KeFlushQueuedDpcs, KeInitializeDpc,
-    KeInitializeEvent, KeInitializeTimerEx, KeInsertQueueDpc, KeLeaveCriticalRegion,
-    KeReleaseSpinLock, KeRemoveQueueDpc, KeSetEvent, KeSetTimerEx, KeWaitForSingleObject,
+    ExReleaseFastMutexUnsafe, IoAllocateIrp, IoAllocateMdl, IoAllocateWorkItem,
+    IoAttachDeviceToDeviceStack, IoCancelIrp, IoCreateDevice, IoCreateSymbolicLink, IoDeleteDevice,
+    IoDeleteSymbolicLink, IoDetachDevice, IoFreeIrp, IoFreeMdl, IoFreeWorkItem,
+    IoGetDeviceProperty, IoQueueWorkItem, IoRegisterDeviceInterface, IoReleaseCancelSpinLock,
+    IoReuseIrp, IoSetDeviceInterfaceState, IofCallDriver, IofCompleteRequest,
+    KeAcquireSpinLockRaiseToDpc, KeBugCheckEx, KeCancelTimer, KeDelayExecutionThread,
+    KeEnterCriticalRegion, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeEvent,
+    KeInitializeTimerEx, KeInsertQueueDpc, KeLeaveCriticalRegion, KeReleaseSpinLock,
+    KeRemoveQueueDpc, KeSetEvent, KeSetTimerEx, KeWaitForSingleObject,
     MmMapLockedPagesSpecifyCache, MmProbeAndLockPages, MmUnlockPages, PoCallDriver,
     PoStartNextPowerIrp, PsGetCurrentThread, RtlFreeUnicodeString, ZwClose, ZwOpenKey,
     ZwQueryValueKey, ZwSetValueKey,
@@ -38,6 +39,7 @@ unsafe extern "win64" {
     pub fn ExAllocatePoolWithTag(PoolType: i32, NumberOfBytes: SIZE_T, Tag: ULONG) -> PVOID;
     pub fn ExFreePoolWithTag(P: PVOID, Tag: ULONG);
     pub fn ExReleaseFastMutexUnsafe(FastMutex: PFAST_MUTEX);
+    pub fn IoAllocateIrp(StackSize: CCHAR, ChargeQuota: BOOLEAN) -> *mut IRP;
     pub fn IoAllocateMdl(
         VirtualAddress: PVOID,
         Length: ULONG,
@@ -67,6 +69,7 @@ unsafe extern "win64" {
     pub fn IoDeleteDevice(DeviceObject: PDEVICE_OBJECT);
     pub fn IoDeleteSymbolicLink(SymbolicLinkName: PUNICODE_STRING) -> NTSTATUS;
     pub fn IoDetachDevice(TargetDevice: PDEVICE_OBJECT);
+    pub fn IoFreeIrp(Irp: *mut IRP);
     pub fn IoFreeMdl(Mdl: *mut nt_abi::MDL);
     pub fn IoFreeWorkItem(IoWorkItem: PVOID);
     pub fn IoGetDeviceProperty(
@@ -89,6 +92,7 @@ unsafe extern "win64" {
         SymbolicLinkName: PUNICODE_STRING,
     ) -> NTSTATUS;
     pub fn IoReleaseCancelSpinLock(Irql: KIRQL);
+    pub fn IoReuseIrp(Irp: *mut IRP, Iostatus: NTSTATUS);
     pub fn IoSetDeviceInterfaceState(
         SymbolicLinkName: PUNICODE_STRING,
         Enable: BOOLEAN,

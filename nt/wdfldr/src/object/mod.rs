@@ -41,6 +41,10 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use slots::Slot;
 
 /// What kind of object it is, with what that kind needs.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "requests come and go most often, and each is one block of memory"
+)]
 pub enum Body {
     Plain,
     Driver(Box<Driver>),

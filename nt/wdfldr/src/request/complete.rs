@@ -25,6 +25,12 @@ pub fn complete(
     information: Option<u64>,
     boost: CCHAR,
 ) {
+    if request.own.is_some() {
+        violation::invalid_handle(
+            request.handle(),
+            c"WDFREQUEST: the driver created it, so it is deleted, not completed",
+        );
+    }
     if request.is_cancelable() && request.unmark_cancelable().is_ok() {
         print(
             c"WDFLDR: request %p was completed while cancelable; it is unmarked\n",

@@ -4,19 +4,23 @@ mod api;
 mod buffers;
 mod cancel;
 mod complete;
+mod control;
+mod own;
 mod send;
 mod user_buffers;
 
 pub use api::*;
 pub use buffers::*;
 pub use complete::complete;
+pub use control::*;
+pub use own::*;
 pub use send::*;
 pub use user_buffers::*;
 
 use crate::abi::{PFN_WDF_REQUEST_CANCEL, WDF_REQUEST_PARAMETERS};
 use crate::device::Device;
 use crate::file::{self, File};
-use crate::kernel::{Irp, Outcome, Ptr, SpinLock, ushort};
+use crate::kernel::{Irp, Outcome, OwnedIrp, Ptr, SpinLock, ushort};
 use crate::object::{self, Body, ObjectRef, Typed};
 use crate::queue::Queue;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
@@ -31,6 +35,8 @@ pub struct Request {
     device: Typed<Device>,
     /// The IRP; null when it is completed.
     irp: AtomicPtr<IRP>,
+    /// The IRP of a request that the client created, which nobody completes.
+    own: Option<OwnedIrp>,
     location: Location,
     file: Option<Typed<File>>,
     /// Whether `EvtIoInCallerContext` has it.
@@ -71,29 +77,40 @@ pub fn create(
     irp: Irp,
     location: &IO_STACK_LOCATION,
 ) -> Outcome<Typed<Request>> {
-    let body = Body::Request(Request {
-        device: device.clone(),
-        irp: AtomicPtr::new(irp.0),
-        location: Location(*location),
-        file: file::find(device, location.FileObject),
-        in_caller_context: AtomicBool::new(false),
-        armed: AtomicBool::new(false),
-        cancelable: AtomicBool::new(false),
-        canceled: AtomicBool::new(false),
-        flight: Flight::new(),
-        state: SpinLock::new(State {
-            queue: None,
-            cancel: None,
-            sending: Sending::new(),
-            memory: [None, None],
-        }),
-    });
+    let file = file::find(device, location.FileObject);
+    let body = Body::Request(Request::new(device.clone(), irp, *location, file));
     let client = device.object().client();
     let object = object::create(client, body, device.request_attributes(), None)?;
     object.typed().ok_or(STATUS_INVALID_DEVICE_STATE)
 }
 
 impl Request {
+    fn new(
+        device: Typed<Device>,
+        irp: Irp,
+        location: IO_STACK_LOCATION,
+        file: Option<Typed<File>>,
+    ) -> Self {
+        Self {
+            device,
+            irp: AtomicPtr::new(irp.0),
+            own: None,
+            location: Location(location),
+            file,
+            in_caller_context: AtomicBool::new(false),
+            armed: AtomicBool::new(false),
+            cancelable: AtomicBool::new(false),
+            canceled: AtomicBool::new(false),
+            flight: Flight::new(),
+            state: SpinLock::new(State {
+                queue: None,
+                cancel: None,
+                sending: Sending::new(),
+                memory: [None, None],
+            }),
+        }
+    }
+
     pub const fn device(&self) -> &Typed<Device> {
         &self.device
     }

@@ -4,20 +4,21 @@
 //! cancels it and who completes it agree by [`Flight`] that the client hears of the end once, and not
 //! before the cancelling thread has let go of the IRP.
 
-use super::Request;
+use super::{Request, control::Transfer};
 use crate::abi::{
-    PFN_WDF_REQUEST_COMPLETION_ROUTINE, STATUS_REQUEST_NOT_ACCEPTED, SendFlags, WDF_DRIVER_GLOBALS,
-    WDF_REQUEST_COMPLETION_PARAMS, WDF_REQUEST_SEND_OPTIONS, WDFCONTEXT, WDFIOTARGET, WDFOBJECT,
-    WDFREQUEST,
+    PFN_WDF_REQUEST_COMPLETION_ROUTINE, STATUS_IO_TIMEOUT, STATUS_REQUEST_NOT_ACCEPTED, SendFlags,
+    WDF_DRIVER_GLOBALS, WDF_REQUEST_COMPLETION_PARAMS, WDF_REQUEST_SEND_OPTIONS, WDFCONTEXT,
+    WDFIOTARGET, WDFOBJECT, WDFREQUEST,
 };
 use crate::io_target::IoTarget;
 use crate::kernel::{Event, IoCancelIrp, IofCallDriver, Irp, Outcome, Ptr, print, ulong};
 use crate::object::{self, ObjectRef, Typed, lookup};
 use crate::violation;
+use alloc::boxed::Box;
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicU32, Ordering};
 use nt_abi::{
-    BOOLEAN, FALSE, IO_STACK_LOCATION, IRP, NTSTATUS, PDEVICE_OBJECT, PVOID,
+    BOOLEAN, FALSE, IO_STACK_LOCATION, IRP, NTSTATUS, PDEVICE_OBJECT, PVOID, STATUS_CANCELLED,
     STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER, STATUS_MORE_PROCESSING_REQUIRED,
     STATUS_NOT_SUPPORTED, TRUE,
 };
@@ -34,6 +35,12 @@ impl Flight {
 
     pub const fn new() -> Self {
         Self(AtomicU32::new(0))
+    }
+
+    /// Whether the request is with a lower driver.
+    pub fn is_away(&self) -> bool {
+        let away = self.0.load(Ordering::Acquire);
+        away & Self::SENT != 0 && away & Self::DONE == 0
     }
 
     fn begin(&self) {
@@ -63,6 +70,11 @@ impl Flight {
 pub struct Sending {
     /// The stack location of the next driver, when the client formatted the request.
     next: Option<Next>,
+    /// The buffers that go with it, if they are not the request's own.
+    transfer: Option<Box<Transfer>>,
+    /// What it was formatted as: the `Type` and `Parameters` that the completion routine gets.
+    kind: u8,
+    parameters: [usize; 6],
     completion: PFN_WDF_REQUEST_COMPLETION_ROUTINE,
     context: Ptr<c_void>,
     target: WDFIOTARGET,
@@ -78,6 +90,9 @@ impl Sending {
     pub const fn new() -> Self {
         Self {
             next: None,
+            transfer: None,
+            kind: 0,
+            parameters: [0; 6],
             completion: None,
             context: Ptr::NULL,
             target: WDFOBJECT::NULL,
@@ -85,10 +100,38 @@ impl Sending {
     }
 }
 
+impl Request {
+    /// Takes note of what the lower driver is to get. Returns what went with an earlier format.
+    pub(super) fn format(
+        &self,
+        next: IO_STACK_LOCATION,
+        transfer: Option<Box<Transfer>>,
+        parameters: [usize; 6],
+    ) -> Option<Box<Transfer>> {
+        self.state.with(|state| {
+            let sending = &mut state.sending;
+            sending.next = Some(Next(next));
+            sending.kind = next.MajorFunction;
+            sending.parameters = parameters;
+            core::mem::replace(&mut sending.transfer, transfer)
+        })
+    }
+
+    /// Takes the buffers of a request that is back.
+    fn come_back(&self) {
+        let Some(irp) = self.irp() else { return };
+        if let Some(transfer) = self.state.with(|state| state.sending.transfer.take()) {
+            let written = transfer.end(irp);
+            self.state
+                .with(|state| state.sending.parameters[5] = written);
+        }
+    }
+}
+
 impl Typed<Request> {
     /// Gives the request up to a lower driver: it ends there.
     fn send_and_forget(&self, target: &IoTarget) -> Outcome {
-        if self.is_cancelable() {
+        if self.is_cancelable() || self.own.is_some() {
             return Err(STATUS_INVALID_DEVICE_REQUEST);
         }
         let irp = self.irp.swap(core::ptr::null_mut(), Ordering::AcqRel);
@@ -108,12 +151,18 @@ impl Typed<Request> {
     /// What must be before the request goes out.
     fn prepare(&self, target: &Typed<IoTarget>) -> Outcome<(Irp, IO_STACK_LOCATION)> {
         let irp = self.irp().ok_or(STATUS_INVALID_DEVICE_REQUEST)?;
-        if self.is_cancelable() {
+        if self.is_cancelable() || self.flight.is_away() {
             return Err(STATUS_INVALID_DEVICE_REQUEST);
         }
         let next = self.state.with(|state| {
             state.sending.target = target.handle();
-            state.sending.next.take()
+            let next = state.sending.next.take();
+            if next.is_some()
+                && let Some(transfer) = &mut state.sending.transfer
+            {
+                transfer.begin(irp);
+            }
+            next
         });
         // Without a format there is nothing to be sent.
         let Next(next) = next.ok_or(STATUS_REQUEST_NOT_ACCEPTED)?;
@@ -132,8 +181,8 @@ impl Typed<Request> {
     }
 
     /// Sends the request and waits until it is back, or for as long as `timeout` says and then until
-    /// it is cancelled. IRQL `PASSIVE_LEVEL`.
-    fn send_and_wait(&self, target: &Typed<IoTarget>, timeout: Option<i64>) -> Outcome {
+    /// it is cancelled, which makes its status `STATUS_IO_TIMEOUT`. IRQL `PASSIVE_LEVEL`.
+    pub(super) fn send_and_wait(&self, target: &Typed<IoTarget>, timeout: Option<i64>) -> Outcome {
         let (irp, next) = self.prepare(target)?;
         let done = Event::new();
         done.init();
@@ -145,7 +194,13 @@ impl Typed<Request> {
             // SAFETY: The IRP is the request's, which nobody completes before it is back.
             unsafe { IoCancelIrp(irp.0) };
             done.wait();
+            // SAFETY: The request owns its IRP again.
+            if unsafe { (*irp.0).IoStatus.Status } == STATUS_CANCELLED {
+                // SAFETY: As above.
+                unsafe { irp.set_status(STATUS_IO_TIMEOUT) };
+            }
         }
+        self.come_back();
         self.flight.done();
         Ok(())
     }
@@ -180,12 +235,15 @@ impl Typed<Request> {
 
     fn completion_params(&self) -> Option<WDF_REQUEST_COMPLETION_PARAMS> {
         let irp = self.irp()?;
+        let (kind, parameters) = self
+            .state
+            .with(|state| (state.sending.kind, state.sending.parameters));
         Some(WDF_REQUEST_COMPLETION_PARAMS {
             Size: ulong(size_of::<WDF_REQUEST_COMPLETION_PARAMS>()),
-            Type: i32::from(self.major()),
+            Type: i32::from(kind),
             // SAFETY: The request owns the IRP.
             IoStatus: unsafe { (*irp.0).IoStatus },
-            Parameters: [0; 6],
+            Parameters: parameters,
         })
     }
 }
@@ -194,10 +252,11 @@ impl Typed<Request> {
 unsafe extern "win64" fn completed(_: PDEVICE_OBJECT, _: *mut IRP, context: PVOID) -> NTSTATUS {
     // SAFETY: The context is the reference that was kept for this routine, which is called once.
     let object = unsafe { ObjectRef::from_raw(context) };
-    if let Some(request) = object.typed::<Request>()
-        && request.flight.done()
-    {
-        request.call_completion();
+    if let Some(request) = object.typed::<Request>() {
+        request.come_back();
+        if request.flight.done() {
+            request.call_completion();
+        }
     }
     STATUS_MORE_PROCESSING_REQUIRED
 }
@@ -262,10 +321,7 @@ pub unsafe extern "win64" fn WdfRequestFormatRequestUsingCurrentType(
     Request: WDFREQUEST,
 ) {
     let request = lookup::<self::Request>(Request);
-    let own = request.location.0;
-    request
-        .state
-        .with(|state| state.sending.next = Some(Next(own)));
+    request.format(request.location.0, None, [0; 6]);
 }
 
 /// `WdfRequestWdmFormatUsingStackLocation`: the lower driver gets these parameters.
@@ -280,9 +336,7 @@ pub unsafe extern "win64" fn WdfRequestWdmFormatUsingStackLocation(
     let Some(stack) = (unsafe { Stack.as_ref() }) else {
         violation::null_parameter(c"WdfRequestWdmFormatUsingStackLocation")
     };
-    request
-        .state
-        .with(|state| state.sending.next = Some(Next(*stack)));
+    request.format(*stack, None, [0; 6]);
 }
 
 /// `WdfRequestSetCompletionRoutine`; null takes it away. IRQL <= `DISPATCH_LEVEL`.

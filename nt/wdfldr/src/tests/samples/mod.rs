@@ -5,3 +5,4 @@ mod echo;
 mod filter;
 mod lower;
 mod nonpnp;
+mod requester;
