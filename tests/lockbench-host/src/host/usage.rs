@@ -70,8 +70,8 @@ pub fn memory(bench: &Bench) -> Result<Memory> {
     let in_order = peak()?;
     Ok(Memory {
         locks: LOCKS,
-        apart: (apart - start) / u64::from(LOCKS),
-        in_order: (in_order - apart) / u64::from(LOCKS),
+        apart: (apart - start).div_ceil(LOCKS.into()),
+        in_order: (in_order - apart).div_ceil(LOCKS.into()),
     })
 }
 
