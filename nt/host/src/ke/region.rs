@@ -1,6 +1,6 @@
 //! Critical and guarded regions: turning the delivery of APCs off.
 //!
-//! The counts that the regions keep are what the delivery of APCs ([`crate::apc`]) looks at, and so do other
+//! The counts that the regions keep are what the delivery of APCs (the module `apc`) looks at, and so do other
 //! rules, those of ERESOURCEs and fast mutexes first.
 
 use nt_abi::{APC_LEVEL, BOOLEAN};
