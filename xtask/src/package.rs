@@ -196,6 +196,7 @@ impl Package {
             .replace("$VERSION$", &format!("{major}.{minor}.{build}.{revision}"))
             .replace("$COMMIT$", &self.source.name)
             .replace("$SIGNED$", signed)
+            .replace("$PROGRAM$", program_note(self.arch))
             .replace("$FILES$", &self.listing()?);
         self.write_text("README.txt", &text)
     }
@@ -222,6 +223,23 @@ impl Package {
             listing.push('\n');
         }
         Ok(listing)
+    }
+}
+
+/// What has to be said of the program.
+const fn program_note(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X64 => "",
+        Arch::Arm64 => {
+            "\
+syncstress.exe is an x64 program here too, which Windows on ARM emulates: Debian
+has no C library for Windows on ARM to link one with. Whether Windows lets an
+emulated program install a driver was not tried. On Windows, with a target
+aarch64-pc-windows-msvc, `cargo build --release --bin syncstress` makes a native
+one.
+
+"
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 //! Every behaviour test, run as the tool runs them.
+#![cfg(not(windows))]
 
 mod common;
 

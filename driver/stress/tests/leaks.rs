@@ -1,4 +1,5 @@
 //! What an engine and its sessions leave behind: nothing, however their runs ended.
+#![cfg(not(windows))]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! What a run measures, and how it is told.
+#![cfg(not(windows))]
 
 mod common;
 

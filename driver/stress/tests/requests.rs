@@ -1,4 +1,5 @@
 //! Requests that are refused: with which status, and that nothing changed.
+#![cfg(not(windows))]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Every scenario, for a second: those that must pass, and the one that must not.
+#![cfg(not(windows))]
 
 mod common;
 

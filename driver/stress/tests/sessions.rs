@@ -1,4 +1,5 @@
 //! How runs live and end: stop, close, several handles, limits, both ends of every parameter.
+#![cfg(not(windows))]
 
 mod common;
 

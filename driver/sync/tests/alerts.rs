@@ -1,4 +1,5 @@
 //! Alertable waits that are alerted. On nthost.
+#![cfg(not(windows))]
 
 use core::{ptr, time::Duration};
 

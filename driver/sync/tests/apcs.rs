@@ -1,4 +1,5 @@
 //! What the guards turn off can be seen: an APC that is queued under one runs when it is dropped. On nthost.
+#![cfg(not(windows))]
 
 use core::{cell::UnsafeCell, ptr};
 use std::sync::{

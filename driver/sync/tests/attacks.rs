@@ -1,5 +1,6 @@
 //! Attempts to break the locks by means that safe code has: guards forgotten, kept in odd places or
 //! dropped by a panic, and a DPC that comes between. On nthost.
+#![cfg(not(windows))]
 
 use core::{
     cell::Cell,

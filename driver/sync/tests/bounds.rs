@@ -1,4 +1,5 @@
 //! Send and Sync, both ways: what may cross threads does, and what must not does not.
+#![cfg(not(windows))]
 
 use core::cell::Cell;
 

@@ -2,6 +2,7 @@
 //! what the compiler says. (That guards and
 //! tokens are not sent between threads is in their documentation: what the compiler says of that
 //! depends on whether the standard library's source is installed.)
+#![cfg(not(windows))]
 
 #[test]
 fn what_is_refused_does_not_compile() {

@@ -1,4 +1,5 @@
 //! Interlocked lists: values go in once and come out once. On nthost.
+#![cfg(not(windows))]
 
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! The interrupt spin lock: who reaches the data, at which level, and when it is refused. On nthost, where
 //! the tests interrupt in a device's place.
+#![cfg(not(windows))]
 
 use core::{
     ptr,

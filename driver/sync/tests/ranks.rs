@@ -1,5 +1,6 @@
 //! Orders of ranked locks that are allowed: they compile, and the locks work. (What is refused is in
 //! `tests/ui/rank_*.rs`.)
+#![cfg(not(windows))]
 
 use core::{cell::Cell, pin::pin};
 

@@ -1,4 +1,5 @@
 //! Rundown protection, and what ends under it: the data, DPCs, work items. On nthost.
+#![cfg(not(windows))]
 
 mod common;
 

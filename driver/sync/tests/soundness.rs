@@ -16,6 +16,7 @@
 //! | 9 | a timer freed while its DPC is queued or runs | here, `rundown.rs`; `ui/timer_outlives_data` |
 //! | 10 | `release` as a safe function; a double release | `ui/released_twice` |
 //! | 11 | no order, time-outs, conversion or rundown | `ranks.rs`, `lockdep.rs`, `waits.rs`, `thread_locks.rs`, `rundown.rs`; `ui/rank_*` |
+#![cfg(not(windows))]
 
 mod common;
 

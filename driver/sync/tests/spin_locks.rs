@@ -1,4 +1,5 @@
 //! Queued spin locks and reader-writer spin locks: what the types cannot refuse. On nthost.
+#![cfg(not(windows))]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Guarded mutexes, push locks, and what a resource can do beyond its guards. On nthost.
+#![cfg(not(windows))]
 
 mod common;
 

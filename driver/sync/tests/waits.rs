@@ -1,4 +1,5 @@
 //! Waits for one object and for several, and semaphores. On nthost.
+#![cfg(not(windows))]
 
 use core::{
     sync::atomic::{AtomicBool, AtomicU32, Ordering},

@@ -1,4 +1,5 @@
 //! Alerts: which waits they end, and when.
+#![cfg(not(windows))]
 
 mod support;
 

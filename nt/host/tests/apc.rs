@@ -1,4 +1,5 @@
 //! APCs: what holds each kind back, and in which order they run.
+#![cfg(not(windows))]
 
 mod support;
 

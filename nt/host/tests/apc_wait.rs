@@ -1,4 +1,5 @@
 //! APCs to other threads: those that wait, those that run, and those that end.
+#![cfg(not(windows))]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! What a bug check does to the threads that are in the kernel.
+#![cfg(not(windows))]
 
 mod support;
 

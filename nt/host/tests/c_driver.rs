@@ -1,6 +1,7 @@
 //! A WDM driver in C, as mingw-w64 builds it with what its headers have inline: `tests/c/sample.c`.
 //!
 //! `cargo xtask test` builds it and names it in `NTHOST_C_DRIVER`.
+#![cfg(not(windows))]
 
 use std::{
     env,

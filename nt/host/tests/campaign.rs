@@ -2,6 +2,7 @@
 //! answer requests and stop.
 //!
 //! `cargo xtask test` builds them and names them in the environment.
+#![cfg(not(windows))]
 
 use std::{env, process::Command};
 

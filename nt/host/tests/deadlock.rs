@@ -1,4 +1,5 @@
 //! Threads that wait for each other: every kind of lock, found while it happens.
+#![cfg(not(windows))]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Break instructions with a debugger attached.
+#![cfg(not(windows))]
 
 mod support;
 

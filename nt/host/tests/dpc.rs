@@ -1,4 +1,5 @@
 //! `KDPC`: where and when DPCs run, and what they must not do.
+#![cfg(not(windows))]
 
 mod support;
 

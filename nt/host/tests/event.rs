@@ -1,4 +1,5 @@
 //! `KEVENT` and the waits for it.
+#![cfg(not(windows))]
 
 mod support;
 

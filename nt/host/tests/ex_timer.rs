@@ -1,4 +1,5 @@
 //! `EX_TIMER`: when such timers expire, and how they are deleted.
+#![cfg(not(windows))]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Processor exceptions in a driver's code: which bug check each of them is.
+#![cfg(not(windows))]
 
 mod support;
 

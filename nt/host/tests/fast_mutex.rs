@@ -1,4 +1,5 @@
 //! Fast and guarded mutexes: the IRQL, exclusion, and what each misuse ends in.
+#![cfg(not(windows))]
 
 mod support;
 

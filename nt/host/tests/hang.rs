@@ -1,4 +1,5 @@
 //! Nothing can happen any more: what is taken for that, and what is not.
+#![cfg(not(windows))]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! A driver that is part of the test: named device, requests of each kind, cancellation, unload.
+#![cfg(not(windows))]
 
 mod support;
 

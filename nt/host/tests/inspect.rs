@@ -1,4 +1,5 @@
 //! What a kernel debugger would show: compared with the form that the documentation of `WinDbg` has.
+#![cfg(not(windows))]
 
 mod support;
 

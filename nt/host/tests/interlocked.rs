@@ -1,4 +1,5 @@
 //! `ExInterlockedXxxList`: what the functions return, and the lock that is theirs alone.
+#![cfg(not(windows))]
 
 mod support;
 

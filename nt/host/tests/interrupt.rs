@@ -1,4 +1,5 @@
 //! Interrupts: when service routines run, what their spin lock keeps apart, and what misuse ends in.
+#![cfg(not(windows))]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Functions of the I/O manager that drivers build on: IRPs of their own, work items, MDLs, names.
+#![cfg(not(windows))]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! What the I/O and object managers keep: driver extensions, stacks of devices, IRPs that are reused and
 //! cancelled, references.
+#![cfg(not(windows))]
 
 mod support;
 

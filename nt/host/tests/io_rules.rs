@@ -1,4 +1,5 @@
 //! What I/O Verification and the rules of the I/O manager answer with a bug check.
+#![cfg(not(windows))]
 
 mod support;
 

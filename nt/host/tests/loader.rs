@@ -1,4 +1,5 @@
 //! The PE loader: images that are well made, and images that are not.
+#![cfg(not(windows))]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Orders of locks that contradict each other, of which nothing came yet.
+#![cfg(not(windows))]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Lookaside lists: what they keep, by which routines entries come and go, and what is refused.
+#![cfg(not(windows))]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! `KMUTEX`: ownership, recursion, APCs, and what each misuse ends in.
+#![cfg(not(windows))]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Pageable memory: there below `DISPATCH_LEVEL`, and not at it.
+#![cfg(not(windows))]
 
 mod support;
 

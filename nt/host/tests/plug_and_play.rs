@@ -1,4 +1,5 @@
 //! A driver of a device that comes and goes: `AddDevice`, start, a device interface, removal.
+#![cfg(not(windows))]
 
 mod support;
 

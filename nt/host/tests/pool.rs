@@ -1,4 +1,5 @@
 //! Pool: what memory is given out, what must be true of a request, and what freeing finds.
+#![cfg(not(windows))]
 
 mod support;
 

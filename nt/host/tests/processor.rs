@@ -1,4 +1,5 @@
 //! Processors, affinity and clocks.
+#![cfg(not(windows))]
 
 mod support;
 

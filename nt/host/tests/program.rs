@@ -1,4 +1,5 @@
 //! The program `nthost`: its command line, and what it says.
+#![cfg(not(windows))]
 
 mod support;
 

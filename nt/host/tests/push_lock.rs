@@ -1,4 +1,5 @@
 //! Push locks: sharing, exclusion, and the critical region that they need.
+#![cfg(not(windows))]
 
 mod support;
 

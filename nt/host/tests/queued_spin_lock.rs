@@ -1,4 +1,5 @@
 //! In-stack queued spin locks, and how they and ordinary spin locks find each other out.
+#![cfg(not(windows))]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Critical and guarded regions: what they turn off, how they nest, and what each misuse ends in.
+#![cfg(not(windows))]
 
 mod support;
 

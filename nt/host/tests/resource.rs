@@ -1,4 +1,5 @@
 //! ERESOURCEs: who gets access when, what the structure shows, and what each misuse ends in.
+#![cfg(not(windows))]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Strings, numbers, output for the debugger, and the registry.
+#![cfg(not(windows))]
 
 mod support;
 

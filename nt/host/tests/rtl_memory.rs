@@ -1,4 +1,5 @@
 //! Memory, characters, conversions and what the C runtime of the kernel has.
+#![cfg(not(windows))]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Rundown protection: given until the rundown begins, and waited for.
+#![cfg(not(windows))]
 
 mod support;
 

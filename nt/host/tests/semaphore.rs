@@ -1,4 +1,5 @@
 //! `KSEMAPHORE`: counting, waking, and its limit.
+#![cfg(not(windows))]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! `EX_SPIN_LOCK`: sharing, exclusion, conversion, and what each misuse ends in.
+#![cfg(not(windows))]
 
 mod support;
 

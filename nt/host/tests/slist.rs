@@ -1,4 +1,5 @@
 //! `SLIST_HEADER`: order, depth, emptying, and many threads at once.
+#![cfg(not(windows))]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Special pool: what faults, and when.
+#![cfg(not(windows))]
 
 mod support;
 

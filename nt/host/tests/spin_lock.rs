@@ -1,4 +1,5 @@
 //! `KSPIN_LOCK`: what its functions do to the IRQL, that they exclude, and what each misuse ends in.
+#![cfg(not(windows))]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! A bug check comes back from the call in which it happens, and is the end of the kernel.
+#![cfg(not(windows))]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! System threads: how they begin, how they end, and what must not be left behind.
+#![cfg(not(windows))]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Threaded DPCs where they are turned on, as they are unless an administrator has turned them off.
+#![cfg(not(windows))]
 
 mod support;
 

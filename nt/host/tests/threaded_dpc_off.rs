@@ -1,4 +1,5 @@
 //! Threaded DPCs where they are turned off: ordinary ones.
+#![cfg(not(windows))]
 
 mod support;
 

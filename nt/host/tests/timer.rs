@@ -1,4 +1,5 @@
 //! `KTIMER`: when timers expire, what they signal and queue, and what cancelling does.
+#![cfg(not(windows))]
 
 mod support;
 

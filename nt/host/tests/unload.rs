@@ -1,4 +1,5 @@
 //! Drivers that are unloaded while something of them is still in use.
+#![cfg(not(windows))]
 
 mod support;
 

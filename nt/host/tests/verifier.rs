@@ -1,4 +1,5 @@
 //! Rules of Driver Verifier that belong to no single kind of lock, or that every kind has to obey.
+#![cfg(not(windows))]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Executive work items.
+#![cfg(not(windows))]
 
 mod support;
 
