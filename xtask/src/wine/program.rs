@@ -9,6 +9,8 @@ use super::prefix::{Finished, Prefix, Started};
 
 /// No command takes so many seconds, unless it does not end.
 const SECONDS: u32 = 45;
+/// The exit code for a command that the program does not understand.
+const USAGE: Option<i32> = Some(2);
 
 /// The program, in a prefix.
 pub struct Program<'a> {
@@ -25,6 +27,8 @@ pub struct Item {
     pub name: String,
     /// It is a scenario.
     pub is_scenario: bool,
+    /// It can be told how many threads to run.
+    pub takes_threads: bool,
     /// Failing is what it is for.
     pub is_negative_control: bool,
 }
@@ -67,6 +71,7 @@ impl Program<'_> {
             .map(|item| Item {
                 name: text(&item["name"]),
                 is_scenario: item["kind"] == "stress scenario",
+                takes_threads: parameters(item).any(|name| name == "threads"),
                 is_negative_control: item["negative_control"] == true,
             })
             .collect())
@@ -74,11 +79,10 @@ impl Program<'_> {
 
     /// Runs items, tests or scenarios, one after the other.
     pub fn outcomes(&self, items: &[&Item]) -> Result<Vec<Outcome>> {
-        let Some(first) = items.first() else {
+        if items.is_empty() {
             return Ok(Vec::new());
-        };
-        let mut arguments = command(first);
-        arguments.extend(items[1..].iter().map(|item| &*item.name));
+        }
+        let arguments = command(items);
         let mut finished = self.run(&arguments)?;
         if finished.code.is_none() {
             // Wine's timers deadlock at times, on their own. What hangs by itself does so again.
@@ -89,6 +93,11 @@ impl Program<'_> {
             self.prefix.end_server();
             finished = self.run(&arguments)?;
         }
+        ensure!(
+            finished.code != USAGE,
+            "{}: {finished}",
+            arguments.join(" ")
+        );
         let answer =
             json(&finished).with_context(|| format!("{}: {finished}", arguments.join(" ")))?;
         let runs = answer["runs"].as_array().context("a result has runs")?;
@@ -104,20 +113,31 @@ impl Program<'_> {
 
     /// Starts to run an item, and does not wait for its end.
     pub fn start(&self, item: &Item) -> Result<Started> {
-        self.prefix.start(&self.path, &command(item), SECONDS)
+        self.prefix.start(&self.path, &command(&[item]), SECONDS)
     }
 }
 
 /// Scenarios run for a second, with two threads where they take that parameter: a spin lock is no place
 /// to wait at on a machine that has fewer processors than it has threads.
-fn command(item: &Item) -> Vec<&str> {
-    let mut arguments = if item.is_scenario {
-        vec!["--json", "stress", "--seconds", "1", "--threads", "2"]
+fn command<'a>(items: &[&'a Item]) -> Vec<&'a str> {
+    let mut arguments = vec!["--json"];
+    if items.iter().any(|item| item.is_scenario) {
+        arguments.extend(["stress", "--seconds", "1"]);
     } else {
-        vec!["--json", "test"]
-    };
-    arguments.push(&item.name);
+        arguments.push("test");
+    }
+    if items.iter().any(|item| item.takes_threads) {
+        arguments.extend(["--threads", "2"]);
+    }
+    arguments.extend(items.iter().map(|item| &*item.name));
     arguments
+}
+
+fn parameters(item: &Value) -> impl Iterator<Item = &str> {
+    let list = item["parameters"].as_array();
+    list.into_iter()
+        .flatten()
+        .filter_map(|parameter| parameter["name"].as_str())
 }
 
 fn json(finished: &Finished) -> Result<Value> {
