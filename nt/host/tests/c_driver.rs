@@ -207,8 +207,8 @@ fn late_timers_and_threads_do_no_harm() {
     assert_eq!(document["exit_code"], 0, "{document:#}");
 }
 
-/// A planted bug of the driver, and what finding it says.
-fn is_found_by(policy: &str, number: u32, says: &str) {
+/// A planted bug of the driver, and what finding it says: one of these.
+fn is_found_by(policy: &str, number: u32, says: &[&str]) {
     let request = format!("{}", code(number));
     let explore = format!("--explore={policy}");
     // What the order of locks alone would tell is not asked for: the schedule is to show it.
@@ -224,7 +224,7 @@ fn is_found_by(policy: &str, number: u32, says: &str) {
     let search = run(&[&arguments[..], &["--schedules", "500"]].concat());
     assert_eq!(search["exit_code"], 1, "{search:#}");
     let what = search["what"].as_str().expect("a finding");
-    assert!(what.contains(says), "{what}");
+    assert!(says.iter().any(|words| what.contains(words)), "{what}");
 
     let seed = search["seed"].to_string();
     let again = [&arguments[..], &["--seed", &seed]].concat();
@@ -244,21 +244,24 @@ fn is_found_by(policy: &str, number: u32, says: &str) {
 #[test]
 #[ignore = "needs the C driver: cargo xtask test"]
 fn schedules_find_a_lost_wake_up() {
-    is_found_by("random", 8, "Nothing can run any more");
-    is_found_by("pct", 8, "Nothing can run any more");
+    is_found_by("random", 8, &["Nothing can run any more"]);
+    is_found_by("pct", 8, &["Nothing can run any more"]);
 }
 
 #[test]
 #[ignore = "needs the C driver: cargo xtask test"]
 fn schedules_find_two_locks_in_either_order() {
-    is_found_by("random", 9, "Threads wait for each other");
-    is_found_by("pct", 9, "Threads wait for each other");
+    is_found_by("random", 9, &["Threads wait for each other"]);
+    is_found_by("pct", 9, &["Threads wait for each other"]);
 }
 
 #[test]
 #[ignore = "needs the C driver: cargo xtask test"]
 fn schedules_find_what_is_freed_in_use() {
-    is_found_by("random", 10, "spin lock");
+    // What was freed looks like a lock that somebody holds, or like one that nobody does.
+    let says = ["Nothing can run any more", "spin lock"];
+    is_found_by("random", 10, &says);
+    is_found_by("pct", 10, &says);
 }
 
 #[test]

@@ -20,7 +20,7 @@ const CHANGES: usize = 3;
 pub struct Chooser {
     policy: Policy,
     random: Random,
-    /// The calls at which the thread that runs falls below all others.
+    /// The calls at which the thread that runs falls below all others, counted where others could run.
     changes: [u64; CHANGES],
     lowest: u64,
 }
@@ -28,8 +28,8 @@ pub struct Chooser {
 impl Chooser {
     pub fn new(policy: Policy, seed: u64) -> Self {
         let random = Random::new(seed);
-        // Nobody knows how many calls there will be: each schedule has another guess, from 64 to 4096.
-        let within = 64 << (2 * random.below(4));
+        // Nobody knows how many calls there will be: each schedule has another guess, from 8 to 1024.
+        let within = 8 << random.below(8);
         let changes = [(); CHANGES].map(|()| random.below(within));
         Self {
             policy,

@@ -49,6 +49,8 @@ pub struct Schedule {
     pub now: u64,
     /// How many calls there were.
     pub steps: u64,
+    /// At how many of them another thread could have gone on.
+    choices: u64,
     pub stopped: bool,
     chooser: Chooser,
 }
@@ -63,6 +65,7 @@ impl Schedule {
             running: 0,
             now: 0,
             steps: 0,
+            choices: 0,
             stopped: false,
             chooser: Chooser::new(policy, seed),
         }
@@ -83,8 +86,12 @@ impl Schedule {
     pub fn step(&mut self) {
         self.steps += 1;
         self.now += CALL;
-        if let Some(priority) = self.chooser.change(self.steps) {
-            self.places[self.running].priority = priority;
+        // Where nobody else could run, a change of priority would be wasted.
+        if self.candidates().len() > 1 {
+            self.choices += 1;
+            if let Some(priority) = self.chooser.change(self.choices) {
+                self.places[self.running].priority = priority;
+            }
         }
     }
 
