@@ -104,6 +104,37 @@ fn a_bug_check_is_reported_and_what_ran_before_is_kept() {
     not(driver_images),
     ignore = "needs the driver's images: cargo xtask test"
 )]
+fn the_stack_of_a_bug_check_has_names_and_lines_from_the_pdb() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let driver = with_unknown_import(folder.path());
+    let stack = || {
+        let document = run(&driver, &images().1, &["--json", "test"]).json();
+        let stack = &document["bug_check"]["report"]["thread"]["stack"];
+        stack.as_array().expect("a stack").clone()
+    };
+    let text = |frame: &serde_json::Value, key: &str| frame[key].as_str().unwrap_or("").to_owned();
+    // Without the .pdb there are distances from the beginning of the image.
+    for frame in stack() {
+        assert_eq!(text(&frame, "line"), "", "{frame}");
+        assert!(!text(&frame, "name").contains('!'), "{frame}");
+    }
+    let symbols = images().0.with_extension("pdb");
+    fs::copy(symbols, driver.with_extension("pdb")).expect("the .pdb");
+    let stack = stack();
+    assert!(!stack.is_empty());
+    for frame in &stack {
+        assert!(text(frame, "name").starts_with("syncstress!"), "{frame}");
+        assert!(text(frame, "line").contains(".rs:"), "{frame}");
+    }
+    // The innermost has called the import, which is one of the resource's.
+    assert!(text(&stack[0], "line").contains("resource"), "{}", stack[0]);
+}
+
+#[test]
+#[cfg_attr(
+    not(driver_images),
+    ignore = "needs the driver's images: cargo xtask test"
+)]
 fn a_damaged_image_is_refused_with_its_name() {
     let folder = tempfile::tempdir().expect("a folder");
     for keep in [0, 1, 63, 64, 0x200, 0x1000] {

@@ -111,6 +111,8 @@ fn a_missing_import_is_named_when_it_is_called() {
         report.rule.starts_with("ntoskrnl.exe!NtNoSuchFunction"),
         "{report}"
     );
+    let caller = report.thread.stack.first().expect("who called it");
+    assert_eq!(Some(&caller.name), report.driver.as_ref(), "{report}");
 }
 
 #[test]

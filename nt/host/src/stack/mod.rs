@@ -112,23 +112,45 @@ impl Snapshot {
 
 /// The places in drivers' code on a stack, innermost first.
 pub fn walk(snapshot: &Snapshot) -> Vec<Frame> {
-    let start = snapshot.registers;
+    let (start, is_return) = begin(snapshot);
     let unwinder = modules::unwinder();
     let mut cache = CacheX86_64::<_>::new();
     let mut read = |address| snapshot.word(address).ok_or(());
     let registers = UnwindRegsX86_64::new(start.instruction, start.stack, start.frame);
     let mut addresses = unwinder.iter_frames(start.instruction, registers, &mut cache, &mut read);
     let mut frames = Vec::new();
-    for _ in 0..LOOKED_AT {
-        let Ok(Some(address)) = addresses.next() else {
+    for number in 0..LOOKED_AT {
+        let Ok(Some(mut address)) = addresses.next() else {
             break;
         };
+        if number == 0 && is_return {
+            address = FrameAddress::from_return_address(start.instruction).unwrap_or(address);
+        }
         frames.extend(frame(address));
         if frames.len() == SHOWN {
             break;
         }
     }
     frames
+}
+
+/// What a walk begins with, and whether that is a return address: a call of what is not there, such as a function
+/// that this kernel lacks, has come no further than to leave it on the stack.
+fn begin(snapshot: &Snapshot) -> (Registers, bool) {
+    let start = snapshot.registers;
+    let is_there = memory::u8_at(start.instruction).is_some();
+    match snapshot.word(start.stack) {
+        Some(instruction) if !is_there => {
+            let stack = start.stack + 8;
+            let caller = Registers {
+                instruction,
+                stack,
+                ..start
+            };
+            (caller, true)
+        }
+        _ => (start, false),
+    }
 }
 
 /// The frame of an address, if it is one of a driver.
