@@ -31,6 +31,7 @@ on_every_host! {
         let finished = host.run(&arguments).exits_with(PASSED);
         assert!(finished.stdout.contains("not Windows"), "{finished:#?}");
         let document = json(&names[0]);
+        keeps_to_the_schema(&document);
         let runs = document["runs"].as_array().expect("runs");
         assert_eq!(runs.len(), 8, "two scenarios, two numbers of threads, two hold times");
         assert_eq!(document["command"], "sweep");
@@ -77,6 +78,21 @@ on_every_host! {
         assert_eq!(document["runs"].as_array().map(Vec::len), Some(scenarios));
         assert_eq!(document["exit_code"], PASSED);
     }
+}
+
+/// Holds a result against the schema that is published.
+fn keeps_to_the_schema(document: &serde_json::Value) {
+    let schema = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../userapp/result.schema.json"
+    );
+    let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
+    let schema = compiler.compile(schema, &mut schemas).expect("a schema");
+    if let Err(error) = schemas.validate(document, schema) {
+        panic!("{error:#}");
+    }
+    let no_result = serde_json::json!({ "runs": 1 });
+    assert!(schemas.validate(&no_result, schema).is_err());
 }
 
 /// The same result with half of the throughput.
