@@ -82,10 +82,7 @@ on_every_host! {
 
 /// Holds a result against the schema that is published.
 fn keeps_to_the_schema(document: &serde_json::Value) {
-    let schema = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../userapp/result.schema.json"
-    );
+    let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/../userapp/result.schema.json");
     let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
     let schema = compiler.compile(schema, &mut schemas).expect("a schema");
     if let Err(error) = schemas.validate(document, schema) {

@@ -263,9 +263,9 @@ impl FromStr for Values {
 /// How much to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Profile {
-    /// 20 seconds, over all scenarios
+    /// 20 seconds over all scenarios, but a second for each at least
     Smoke,
-    /// 3 minutes, over all scenarios
+    /// 3 minutes over all scenarios
     Standard,
 }
 

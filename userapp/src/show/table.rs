@@ -8,8 +8,7 @@ use super::units::{count, nanoseconds, percent, rate, seconds};
 use crate::{
     fairness::Fairness,
     latency::Latency,
-    record::{Outcome, RunRecord, Totals},
-    wire::Word,
+    record::{Outcome, RoleRecord, RunRecord, Totals},
 };
 
 const RULE: LineStyle = LineStyle::none().fill('─').junction('─');
@@ -63,12 +62,7 @@ pub fn scenarios<'r>(
         table.add_row(run_row(run));
         if roles && run.roles.len() > 1 {
             for role in &run.roles {
-                table.add_row(role_row(
-                    &role.role,
-                    &role.totals,
-                    role.fairness,
-                    role.failures,
-                ));
+                table.add_row(role_row(role));
             }
         }
     }
@@ -105,15 +99,20 @@ fn run_row(run: &RunRecord) -> Vec<Cell> {
     cells
 }
 
-fn role_row(role: &Word, totals: &Totals, fairness: Option<Fairness>, failures: u64) -> Vec<Cell> {
+fn role_row(role: &RoleRecord) -> Vec<Cell> {
     let mut cells = vec![
-        Cell::new(format!("  {role}")),
+        Cell::new(format!("  {}", role.role)),
         Cell::new(""),
-        Cell::new(totals.worker_count),
+        Cell::new(role.totals.worker_count),
         Cell::new(""),
     ];
-    cells.extend(counts(totals, None, String::new(), fairness));
-    cells.push(Cell::new(count(failures)));
+    cells.extend(counts(
+        &role.totals,
+        role.wait.as_ref(),
+        String::new(),
+        role.fairness,
+    ));
+    cells.push(Cell::new(count(role.failures)));
     cells
 }
 
