@@ -37,7 +37,11 @@ on_every_host! {
         assert_eq!(document["command"], "sweep");
         for run in runs {
             let wait = &run["wait"];
-            assert_eq!(wait["count"], run["acquisitions"], "{run:#}");
+            // A wait that is timed stands for the others of its sample, which the end may cut off.
+            let number = |value: &serde_json::Value| value.as_u64().expect("a number");
+            let off = number(&wait["count"]).abs_diff(number(&run["acquisitions"]));
+            let sample = number(&run["parameters"]["sample"]);
+            assert!(off <= sample * number(&run["worker_count"]), "{run:#}");
             assert!(wait["p50_ns"].as_u64() <= wait["p99_ns"].as_u64());
             assert!(wait["p99_99_ns"].as_u64() <= wait["maximum_ns"].as_u64());
         }
