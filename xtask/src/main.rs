@@ -4,6 +4,7 @@ mod arch;
 mod bench;
 mod build;
 mod c_driver;
+mod campaign;
 mod definition;
 mod exe;
 mod image;
@@ -58,6 +59,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Install the package under Wine, drive it there, and remove it
     Wine,
+    /// Send random requests to the driver's image in nthost: no bug check, no leak, no wrong success
+    Campaign(campaign::Arguments),
     /// Build everything, then run every behaviour test and one stress scenario per primitive
     Stress(stress::Arguments),
 }
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Command::Test => test::run(),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Wine => wine::run(),
+        Command::Campaign(arguments) => campaign::run(&arguments),
         Command::Stress(arguments) => stress::run(&arguments),
     };
     match outcome {

@@ -234,7 +234,7 @@ fn extension_tests(images: Option<&Images>, watched: Option<&WatchedImages>) -> 
 }
 
 /// Cargo, with the images named in its environment.
-fn with_images(images: Option<&Images>) -> Result<Command> {
+pub fn with_images(images: Option<&Images>) -> Result<Command> {
     let Some(Images {
         driver,
         wdfldr: Some(wdfldr),
