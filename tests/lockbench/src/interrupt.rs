@@ -29,7 +29,7 @@ unsafe extern "C" fn take(context: PVOID) -> BOOLEAN {
 }
 
 pair! { "interrupt_lock", differs(26, "it is refused where no interrupt is connected, and where the kernel would not run the closure"),
-    raw(lock: &mut Raw) -> Option<u64> {
+    raw(lock: &mut Raw) -> u64 {
         let mut taken = MaybeUninit::uninit();
         let mut context = Context {
             data: &raw mut lock.data,
@@ -40,7 +40,7 @@ pair! { "interrupt_lock", differs(26, "it is refused where no interrupt is conne
             KeSynchronizeExecution(lock.interrupt, Some(take), (&raw mut context).cast());
         }
         // SAFETY: The routine has written it.
-        Some(unsafe { taken.assume_init() })
+        unsafe { taken.assume_init() }
     }
     safe(lock: &InterruptLock<u64>, irql: &mut Irql<'_, Passive>) -> Option<u64> {
         lock.with(irql, |data, _irql| core::mem::take(data)).ok()
