@@ -115,11 +115,10 @@ impl Succession {
             4 => self
                 .push
                 .with_exclusive(irql, |owners, irql| visit.visit(owners, irql, in_region)),
-            _ => {
-                let mut guard = self.resource.exclusive(irql).ok()?;
-                let (owners, irql) = guard.parts();
-                visit.visit(owners, irql, in_region);
-            }
+            _ => self
+                .resource
+                .with_exclusive(irql, |owners, irql| visit.visit(owners, irql, in_region))
+                .ok()?,
         }
         Some(())
     }

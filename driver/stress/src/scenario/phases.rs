@@ -57,8 +57,7 @@ fn run(stage: &mut Stage<'_>, irql: &mut Irql<'_, Passive>) -> Result<u64, Statu
     let told = match which {
         0 => subject
             .resource
-            .exclusive(irql)
-            .map(|mut guard| guard.parts().0.told()),
+            .with_exclusive(irql, |phases, _| phases.told()),
         1 => Ok(subject.push.with_exclusive(irql, |phases, _| phases.told())),
         _ => Ok(subject.spin.with_exclusive(irql, |phases, _| phases.told())),
     };
@@ -87,20 +86,20 @@ impl Torture for Locks {
         let in_region = before.without_normal_apcs();
         let raised = before.raised_to(Dispatch::IRQL);
         match (self.which, worker.role()) {
-            (0, Role::Writer) => match self.resource.exclusive(irql) {
-                Ok(mut guard) => {
-                    let (phases, irql) = guard.parts();
-                    write(phases, irql, in_region, since, worker);
+            (0, role) => {
+                let done = if role == Role::Writer {
+                    self.resource.with_exclusive(irql, |phases, irql| {
+                        write(phases, irql, in_region, since, worker);
+                    })
+                } else {
+                    self.resource.with_shared(irql, |phases, irql| {
+                        read(phases, irql, in_region, since, worker);
+                    })
+                };
+                if done.is_err() {
+                    worker.found(Violation::WrongOwner);
                 }
-                Err(_) => worker.found(Violation::WrongOwner),
-            },
-            (0, _) => match self.resource.shared(irql) {
-                Ok(mut guard) => {
-                    let (phases, irql) = guard.parts();
-                    read(phases, irql, in_region, since, worker);
-                }
-                Err(_) => worker.found(Violation::WrongOwner),
-            },
+            }
             (1, Role::Writer) => self.push.with_exclusive(irql, |phases, irql| {
                 write(phases, irql, in_region, since, worker);
             }),
