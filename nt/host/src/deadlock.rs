@@ -2,8 +2,10 @@
 //!
 //! A thread that has waited for a while without a time-out looks who keeps it waiting, and who keeps those
 //! waiting, until it finds itself or one that is free to go on. Whoever waits last closes the circle, so it
-//! is enough that each looks once. Nothing is recorded while nobody waits: what a lock order that did not
-//! deadlock would show is not looked for here.
+//! is enough that each looks once; and timers, DPCs and other threads make no difference, since nobody but the
+//! owner ends such a wait. A thread that waits for any of several is stuck if each of them keeps it waiting; one that
+//! waits for a thread to end is kept waiting by that thread. Nothing is recorded while nobody waits: what a lock
+//! order that did not deadlock would show is not looked for here.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,25 +24,29 @@ use crate::{
 /// How long a thread waits before it looks.
 pub const PATIENCE: Duration = Duration::from_millis(200);
 
-/// A thread, and what is known of it while the dispatcher lock is held.
+/// A thread that waits for good, under the dispatcher lock.
 struct Node {
     name: String,
-    /// What it waits for; 0 if nothing or not for good.
     waits_for: u64,
-    /// The locks that it holds, but for mutexes and ERESOURCEs.
-    held: Vec<u64>,
-    /// The threads that own the mutexes or the ERESOURCE that it waits for.
+    /// The threads that keep it waiting.
     kept_by: Vec<u64>,
+    /// Whether it is enough that one of them goes on.
+    any: bool,
 }
+
+type Nodes = BTreeMap<u64, Node>;
 
 /// Stops the kernel if `thread`, which waits, is kept waiting by itself: bug check 0xC4 (0x1001).
 pub fn check(dispatcher: &mut Dispatcher, thread: &Thread, function: &'static str) {
     let me = thread.address();
-    // Those who spin do so without the dispatcher lock: a circle that is there twice was there in between.
-    if circle(&nodes(dispatcher), me).is_none() {
+    if thread.waits_for() == 0 && dispatcher::keepers(thread).is_none() {
         return;
     }
-    let nodes = nodes(dispatcher);
+    // Those who spin do so without the dispatcher lock: a circle that is there twice was there in between.
+    if circle(&stuck(dispatcher), me).is_none() {
+        return;
+    }
+    let nodes = stuck(dispatcher);
     let Some(path) = circle(&nodes, me) else {
         return;
     };
@@ -86,46 +92,73 @@ pub fn check_spinning(thread: &'static Thread, function: &'static str) {
     drop(dispatcher);
 }
 
-fn nodes(dispatcher: &mut Dispatcher) -> BTreeMap<u64, Node> {
+/// The threads that can go on no more, whatever happens.
+fn stuck(dispatcher: &mut Dispatcher) -> Nodes {
+    let mut nodes = waiting(dispatcher);
+    loop {
+        let free = nodes.iter().find_map(|(&address, node)| {
+            let mut keepers = node.kept_by.iter();
+            let is_stuck = if node.any {
+                keepers.all(|keeper| nodes.contains_key(keeper))
+            } else {
+                keepers.any(|keeper| nodes.contains_key(keeper))
+            };
+            (!is_stuck).then_some(address)
+        });
+        let Some(free) = free else {
+            return nodes;
+        };
+        nodes.remove(&free);
+    }
+}
+
+/// The threads that wait for good for what others hold.
+fn waiting(dispatcher: &mut Dispatcher) -> Nodes {
     let resources = &dispatcher.state().resources;
-    let mut nodes = BTreeMap::new();
+    let mut nodes = Nodes::new();
+    let mut holders = BTreeMap::<u64, Vec<u64>>::new();
     thread::each(|thread| {
+        for (lock, _) in thread.held.iter() {
+            holders.entry(lock).or_default().push(thread.address());
+        }
         let lock = thread.waits_for();
-        let (waits_for, kept_by) = if lock == 0 {
+        let found = if lock == 0 {
             dispatcher::keepers(thread)
         } else if resources.contains(&lock) {
-            (lock, ex::resource::owners(lock))
+            Some((lock, ex::resource::owners(lock), false))
         } else {
-            (lock, Vec::new())
+            Some((lock, Vec::new(), false))
         };
-        let node = Node {
-            name: thread.name().to_owned(),
-            waits_for,
-            held: thread.held.iter().map(|held| held.0).collect(),
-            kept_by,
-        };
-        nodes.insert(thread.address(), node);
+        if let Some((waits_for, kept_by, any)) = found {
+            let name = thread.name().to_owned();
+            let node = Node {
+                name,
+                waits_for,
+                kept_by,
+                any,
+            };
+            nodes.insert(thread.address(), node);
+        }
     });
+    for (address, node) in &mut nodes {
+        node.kept_by
+            .extend(holders.get(&node.waits_for).into_iter().flatten());
+        // One who shares an ERESOURCE may ask to wait until somebody else releases it.
+        node.kept_by.retain(|keeper| keeper != address);
+    }
     nodes
 }
 
 /// The threads of a circle of waits from `start` to `start`, in the order in which they wait.
-fn circle(nodes: &BTreeMap<u64, Node>, start: u64) -> Option<Vec<u64>> {
+fn circle(nodes: &Nodes, start: u64) -> Option<Vec<u64>> {
     let mut seen = BTreeSet::new();
     let mut path = vec![start];
     search(nodes, start, &mut seen, &mut path).then_some(path)
 }
 
-fn search(
-    nodes: &BTreeMap<u64, Node>,
-    start: u64,
-    seen: &mut BTreeSet<u64>,
-    path: &mut Vec<u64>,
-) -> bool {
-    let Some(&last) = path.last() else {
-        return false;
-    };
-    for keeper in keepers(nodes, last) {
+fn search(nodes: &Nodes, start: u64, seen: &mut BTreeSet<u64>, path: &mut Vec<u64>) -> bool {
+    let last = path.last().and_then(|last| nodes.get(last));
+    for &keeper in last.into_iter().flat_map(|node| &node.kept_by) {
         if keeper == start {
             return true;
         }
@@ -138,22 +171,4 @@ fn search(
         }
     }
     false
-}
-
-/// The threads that keep `waiter` waiting, without itself: one who shares an ERESOURCE may ask to wait until
-/// somebody else releases it.
-fn keepers(nodes: &BTreeMap<u64, Node>, waiter: u64) -> Vec<u64> {
-    let Some(node) = nodes.get(&waiter).filter(|node| node.waits_for != 0) else {
-        return Vec::new();
-    };
-    let holders = nodes
-        .iter()
-        .filter(|(_, other)| other.held.contains(&node.waits_for));
-    let holders = holders.map(|(&address, _)| address);
-    node.kept_by
-        .iter()
-        .copied()
-        .chain(holders)
-        .filter(|&keeper| keeper != waiter)
-        .collect()
 }

@@ -1,6 +1,6 @@
 //! Nothing can happen any more: everybody waits, and nobody is left who could end a wait.
 //!
-//! That is so when no timer is set, no processor and no worker thread has anything to do, and each thread waits
+//! That is so when no timer is set that queues a DPC or that a thread waits for, no processor and no worker thread has anything to do, and each thread waits
 //! without a time-out: those that drivers have started, and those of the host that are in a call of the library, or
 //! have said that they stand by. A thread of the host that is in no call may still make one, and so may one that has
 //! not used the kernel yet; hence it is for a program to say that it leaves none ([`crate::Config::find_hangs`]).
@@ -68,7 +68,7 @@ fn is_in_call(thread: &Thread) -> bool {
 }
 
 fn nothing_can_happen(dispatcher: &mut Dispatcher) -> bool {
-    if dispatcher.state().timers.addresses().next().is_some()
+    if dispatcher.state().timers.will_do_something()
         || EXPECTED.load(SeqCst) != 0
         || !processor::are_idle()
         || dpc::is_threaded_one_left()

@@ -138,6 +138,18 @@ impl TimerQueue {
         self.set.keys().map(|key| key.1)
     }
 
+    /// Whether one of them, when it expires, calls something or ends a wait.
+    ///
+    /// The caller holds the dispatcher lock.
+    pub fn will_do_something(&self) -> bool {
+        self.set.iter().any(|(key, armed)| {
+            // SAFETY: A timer that is set is alive, and the lock keeps it set.
+            let timer = unsafe { &*address::pointer::<Timer>(key.1) };
+            let calls = armed.queued.is_some() || !timer.dpc.load(Relaxed).is_null();
+            calls || !timer.header.waiters.is_empty()
+        })
+    }
+
     /// The routine in a range of memory that the DPC of a timer calls which is set.
     ///
     /// The caller holds the dispatcher lock.

@@ -66,6 +66,9 @@ fn a_notification_event_stays_signalled() {
     );
     assert_eq!(nt!(KeResetEvent(event.get())), 1);
     assert_eq!(event.read(), 0);
+    event.set();
+    nt!(KeClearEvent(event.get()));
+    assert_eq!(event.read(), 0, "without a word of the state before");
 }
 
 #[test]

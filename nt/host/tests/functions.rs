@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 const TABLE: &str = include_str!("../FUNCTIONS.md");
 
-/// What the table is of: the functions of these components.
-const PREFIXES: [&str; 6] = ["Io", "Ob", "Po", "Rtl", "Zw", "Mm"];
+/// What compilers call by themselves, with which the images of other tests are full.
+const COMPILERS: [&str; 2] = ["__C_specific_handler", "__chkstk"];
 
 /// The rows: a function and the files of its tests.
 fn rows() -> BTreeMap<&'static str, Vec<&'static str>> {
@@ -35,7 +35,7 @@ fn names(text: &str, name: &str) -> bool {
 fn each_function_of_the_table_has_its_tests() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let rows = rows();
-    assert!(rows.len() > 80, "the table is not read: {}", rows.len());
+    assert!(rows.len() > 250, "the table is not read: {}", rows.len());
     for (function, tests) in rows {
         assert!(
             nthost::export::find(function).is_some(),
@@ -50,13 +50,12 @@ fn each_function_of_the_table_has_its_tests() {
 }
 
 #[test]
-fn each_function_of_these_components_is_in_the_table() {
+fn each_function_is_in_the_table() {
     let rows = rows();
     let exports = nthost::export::all().iter().copied().flatten();
     let missing: Vec<_> = exports
         .map(|export| export.name)
-        .filter(|name| PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
-        .filter(|name| !rows.contains_key(name))
+        .filter(|name| !rows.contains_key(name) && !COMPILERS.contains(name))
         .collect();
     assert!(missing.is_empty(), "without a row: {missing:?}");
 }

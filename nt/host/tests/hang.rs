@@ -4,7 +4,11 @@
 mod support;
 
 use core::{ptr, time::Duration};
-use std::{thread, time::Instant};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Instant,
+};
 
 use nthost::{Config, Kernel, Stop, ntddk::*, testing::expect_bug_check_with};
 use support::*;
@@ -113,6 +117,56 @@ fn calls_that_wait_for_each_other_while_the_program_stands_by() {
     });
     assert_eq!(report.code, bugcheck::MANUALLY_INITIATED_CRASH);
     assert_eq!(report.others.len(), 1, "{report}");
+}
+
+/// Sets a periodic timer that nobody waits for and that calls nothing.
+fn tick() {
+    let timer = Box::leak(Box::new(Object::<KTIMER>::default()));
+    nt!(KeInitializeTimer(timer.get()));
+    let due = LARGE_INTEGER { QuadPart: MS };
+    nt!(KeSetTimerEx(timer.get(), due, 1, ptr::null_mut()));
+}
+
+#[test]
+fn a_timer_that_does_nothing_is_no_hope() {
+    let report = expect_bug_check_with(config(), || {
+        tick();
+        assert!(matches!(call(&event()), Err(Stop::BugCheck(_))));
+        nt!(KeGetCurrentIrql());
+    });
+    assert_eq!(report.code, bugcheck::MANUALLY_INITIATED_CRASH);
+}
+
+/// Whether [`keep`] has its request.
+static KEPT: AtomicBool = AtomicBool::new(false);
+
+/// Keeps the request, which cannot be cancelled, for good.
+unsafe extern "win64" fn keep(_: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
+    support::driver::mark_pending(irp);
+    KEPT.store(true, Ordering::Relaxed);
+    STATUS_PENDING
+}
+
+#[test]
+fn closing_a_file_with_a_request_that_nobody_completes() {
+    let report = expect_bug_check_with(config(), || {
+        let (_driver, file) = support::driver::load("keeps", keep).expect("it loads");
+        let turn = Kernel::get().turn();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                turn.begin();
+                let sent = file.ioctl(support::driver::code(METHOD_BUFFERED), &[], &mut []);
+                assert!(matches!(sent, Err(Stop::BugCheck(_))));
+            });
+            while !KEPT.load(Ordering::Relaxed) {
+                thread::yield_now();
+            }
+            assert!(matches!(file.close(), Err(Stop::BugCheck(_))));
+        });
+        nt!(KeGetCurrentIrql());
+    });
+    assert_eq!(report.code, bugcheck::MANUALLY_INITIATED_CRASH);
+    assert_eq!(report.thread.waits_for.len(), 1, "the request: {report}");
 }
 
 /// Long enough for a hang to be found.

@@ -165,6 +165,26 @@ fn freeing_with_another_tag() {
 }
 
 #[test]
+fn the_newest_function_to_free_looks_at_the_tag_too() {
+    let no_parameters = (core::ptr::null_mut(), 0);
+    let free = |memory: *mut u8, tag| {
+        nt!(ExFreePool2(
+            memory.cast(),
+            tag,
+            no_parameters.0,
+            no_parameters.1
+        ));
+    };
+    free(allocate(POOL_FLAG_NON_PAGED, 24), TAG);
+    free(allocate(POOL_FLAG_NON_PAGED, 24), 0);
+    let report = expect_bug_check(|| free(allocate(POOL_FLAG_NON_PAGED, 24), TAG + 1));
+    assert_eq!(
+        (report.code, report.parameters[0]),
+        (bugcheck::BAD_POOL_CALLER, 0x0A)
+    );
+}
+
+#[test]
 fn writing_past_the_end() {
     let report = expect_bug_check(|| {
         let memory = allocate(POOL_FLAG_NON_PAGED, 24);

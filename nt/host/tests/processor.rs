@@ -4,6 +4,7 @@
 mod support;
 
 use std::{
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -31,6 +32,10 @@ fn the_processors_are_those_of_the_configuration() {
         config.processors
     );
     assert_eq!(nt!(KeQueryActiveProcessorCountEx(1)), 0);
+    assert_eq!(nt!(KeQueryActiveProcessors()), all.read());
+    assert_eq!(nt!(KeQueryMaximumProcessorCount()), config.processors);
+    assert_eq!(nt!(KeQueryMaximumProcessorCountEx(0)), config.processors);
+    assert_eq!(nt!(KeQueryMaximumProcessorCountEx(1)), 0);
     assert!(
         nthost::boot(Config {
             processors: 65,
@@ -46,6 +51,52 @@ fn the_processors_are_those_of_the_configuration() {
         .is_err(),
         "it runs already"
     );
+}
+
+#[test]
+fn processors_have_an_index_and_a_number_in_a_group() {
+    let count = nt!(KeQueryActiveProcessorCountEx(ALL_PROCESSOR_GROUPS));
+    let number = Object::<PROCESSOR_NUMBER>::default();
+    for index in 0..count {
+        let status = nt!(KeGetProcessorNumberFromIndex(index, number.get()));
+        let PROCESSOR_NUMBER { Group, Number, .. } = number.read();
+        assert_eq!(
+            (status, Group, ULONG::from(Number)),
+            (STATUS_SUCCESS, 0, index)
+        );
+        assert_eq!(nt!(KeGetProcessorIndexFromNumber(number.get())), index);
+    }
+    assert_eq!(
+        nt!(KeGetProcessorNumberFromIndex(count, number.get())),
+        STATUS_INVALID_PARAMETER
+    );
+    number.write(PROCESSOR_NUMBER {
+        Group: 1,
+        ..PROCESSOR_NUMBER::default()
+    });
+    assert_eq!(
+        nt!(KeGetProcessorIndexFromNumber(number.get())),
+        ULONG::MAX,
+        "INVALID_PROCESSOR_INDEX"
+    );
+}
+
+#[test]
+fn setting_a_priority_returns_the_one_before() {
+    const LOW_REALTIME_PRIORITY: KPRIORITY = 16;
+    on_system_thread(|| {
+        let thread = nt!(KeGetCurrentThread());
+        let first = nt!(KeQueryPriorityThread(thread));
+        assert_eq!(
+            nt!(KeSetPriorityThread(thread, LOW_REALTIME_PRIORITY)),
+            first
+        );
+        assert_eq!(nt!(KeQueryPriorityThread(thread)), LOW_REALTIME_PRIORITY);
+        assert_eq!(
+            nt!(KeSetPriorityThread(thread, first)),
+            LOW_REALTIME_PRIORITY
+        );
+    });
 }
 
 #[test]
@@ -83,18 +134,38 @@ fn at_dispatch_level_a_thread_moves_when_the_irql_falls() {
     assert_eq!(here(), 0);
     lower(old);
     assert_eq!(here(), 1);
+    nt!(KeRevertToUserAffinityThread());
+    assert_eq!(nt!(KeSetSystemAffinityThreadEx(1)), 0, "none was set");
 }
 
 #[test]
-fn more_threads_than_processors_take_turns_at_dispatch_level() {
+fn the_irql_is_that_of_the_thread_and_goes_up_and_down() {
+    let levels = [PASSIVE, APC, DISPATCH, CLOCK, HIGH];
+    for pair in levels.windows(2) {
+        assert_eq!(nt!(KfRaiseIrql(pair[1])), pair[0]);
+        assert_eq!(nt!(KeGetCurrentIrql()), pair[1]);
+        let elsewhere = thread::spawn(|| nt!(KeGetCurrentIrql()));
+        assert_eq!(elsewhere.join().expect("no panic"), PASSIVE);
+    }
+    nt!(KeLowerIrql(APC));
+    assert_eq!(nt!(KeRaiseIrqlToDpcLevel()), APC);
+    assert_eq!(nt!(KeRaiseIrqlToDpcLevel()), DISPATCH);
+    nt!(KeLowerIrql(PASSIVE));
+    assert_eq!(nt!(KeGetCurrentIrql()), PASSIVE);
+}
+
+#[test]
+fn nothing_else_runs_at_dispatch_level_on_the_processor() {
+    let inside = [const { AtomicBool::new(false) }; 64];
     thread::scope(|scope| {
         for _ in 0..32 {
             scope.spawn(|| {
                 for _ in 0..500 {
                     let old = raise(DISPATCH);
-                    let before = here();
+                    let processor = &inside[here() as usize];
+                    assert!(!processor.swap(true, Ordering::Relaxed), "alone");
                     thread::yield_now();
-                    assert_eq!(here(), before);
+                    assert!(processor.swap(false, Ordering::Relaxed), "still here");
                     lower(old);
                 }
             });
@@ -118,12 +189,22 @@ fn the_clocks_agree_and_run() {
     assert!(u64::try_from(first).is_ok_and(|first| first <= precise));
     assert!(later >= precise + 50_000, "five milliseconds");
     assert_eq!(stamp.read(), precise);
+    let unbiased = nt!(KeQueryUnbiasedInterruptTime());
+    assert!(unbiased >= later, "nothing sleeps here");
+    assert!(nt!(KeQueryInterruptTime()) >= unbiased);
     // The year 2026 is 425 years after 1601.
     let now = Object::<LARGE_INTEGER>::default();
+    let units = || {
+        // SAFETY: The union is one number.
+        unsafe { now.read().QuadPart }
+    };
     nt!(KeQuerySystemTimePrecise(now.get()));
-    // SAFETY: The union is one number.
-    let years = unsafe { now.read().QuadPart } / (365 * 86_400 * 10_000_000);
+    let precise = units();
+    let years = precise / (365 * 86_400 * 10_000_000);
     assert!((424..600).contains(&years), "{years} years since 1601");
+    nt!(KeQuerySystemTime(now.get()));
+    let passed = units() - precise;
+    assert!((0..60 * 10_000_000).contains(&passed), "{passed} units");
 }
 
 #[test]

@@ -1,90 +1,18 @@
-//! ERESOURCEs: who gets access when, what the structure shows, and what each misuse ends in.
+//! ERESOURCEs: who gets access when, and what the structure shows. What misuse ends in: `resource_rules.rs`.
 #![cfg(not(windows))]
 
 mod support;
 
 use std::{
-    sync::atomic::{AtomicI32, AtomicU32, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicI32, AtomicU32, Ordering},
+    },
     thread,
 };
 
-use nthost::{ntddk::*, testing::expect_bug_check};
-use support::*;
-
-struct Resource(Object<ERESOURCE>);
-
-impl Resource {
-    fn new() -> Self {
-        let resource = Self(Object::default());
-        assert_eq!(
-            nt!(ExInitializeResourceLite(resource.get())),
-            STATUS_SUCCESS
-        );
-        resource
-    }
-
-    fn get(&self) -> PERESOURCE {
-        self.0.get()
-    }
-
-    fn exclusive(&self, wait: BOOLEAN) -> BOOLEAN {
-        nt!(ExAcquireResourceExclusiveLite(self.get(), wait))
-    }
-
-    fn shared(&self, wait: BOOLEAN) -> BOOLEAN {
-        nt!(ExAcquireResourceSharedLite(self.get(), wait))
-    }
-
-    fn starve(&self, wait: BOOLEAN) -> BOOLEAN {
-        nt!(ExAcquireSharedStarveExclusive(self.get(), wait))
-    }
-
-    fn polite(&self, wait: BOOLEAN) -> BOOLEAN {
-        nt!(ExAcquireSharedWaitForExclusive(self.get(), wait))
-    }
-
-    fn release(&self) {
-        nt!(ExReleaseResourceLite(self.get()));
-    }
-
-    fn waiters(&self) -> (ULONG, ULONG) {
-        (
-            nt!(ExGetSharedWaiterCount(self.get())),
-            nt!(ExGetExclusiveWaiterCount(self.get())),
-        )
-    }
-
-    fn await_waiters(&self, waiters: (ULONG, ULONG)) {
-        while self.waiters() != waiters {
-            thread::yield_now();
-        }
-    }
-
-    /// Whether the caller owns it exclusively, and how often it has acquired it at all.
-    fn mine(&self) -> (BOOLEAN, ULONG) {
-        (
-            nt!(ExIsResourceAcquiredExclusiveLite(self.get())),
-            nt!(ExIsResourceAcquiredSharedLite(self.get())),
-        )
-    }
-
-    fn delete(&self) {
-        assert_eq!(nt!(ExDeleteResourceLite(self.get())), STATUS_SUCCESS);
-    }
-}
-
-/// In a critical region, as every owner must be.
-fn protected<T>(body: impl FnOnce() -> T) -> T {
-    nt!(KeEnterCriticalRegion());
-    let value = body();
-    nt!(KeLeaveCriticalRegion());
-    value
-}
-
-/// Runs the closure on another thread to its end, in a critical region.
-fn elsewhere<T: Send>(body: impl FnOnce() -> T + Send) -> T {
-    thread::scope(|scope| scope.spawn(|| protected(body)).join().expect("no panic"))
-}
+use nthost::ntddk::*;
+use support::{resource::*, *};
 
 #[test]
 fn exclusive_access_is_recursive_and_keeps_others_out() {
@@ -312,6 +240,34 @@ fn an_owner_pointer_takes_it_over() {
 }
 
 #[test]
+fn the_thread_that_gives_it_away_may_be_the_owner_pointer() {
+    /// `FLAG_OWNER_POINTER_IS_THREAD`.
+    const IS_THREAD: ULONG = 1;
+    let resource = Resource::new();
+    let thread = nt!(KeGetCurrentThread());
+    let owner = thread as u64 | 3;
+    let share_and_give = || {
+        resource.shared(TRUE);
+        nt!(ExSetResourceOwnerPointerEx(
+            resource.get(),
+            thread.wrapping_byte_add(3).cast(),
+            IS_THREAD
+        ));
+        assert_eq!(resource.mine(), (FALSE, 0));
+    };
+    protected(|| (0..2).for_each(|_| share_and_give()));
+    elsewhere(|| {
+        for _ in 0..2 {
+            assert_eq!(resource.exclusive(FALSE), FALSE, "it is shared still");
+            nt!(ExReleaseResourceForThreadLite(resource.get(), owner));
+        }
+        assert_eq!(resource.exclusive(FALSE), TRUE);
+        resource.release();
+    });
+    resource.delete();
+}
+
+#[test]
 fn the_structure_lies_as_on_windows() {
     let resource = Resource::new();
     protected(|| {
@@ -407,154 +363,68 @@ fn apc_level_needs_no_critical_region() {
 }
 
 #[test]
-fn acquiring_and_releasing_with_apcs_on() {
-    let report = expect_bug_check(|| {
-        Resource::new().exclusive(TRUE);
-    });
-    assert_eq!(
-        (report.code, &report.parameters[..3]),
-        (VERIFIER, &[0x37, 0, 0][..])
-    );
-    let report = expect_bug_check(|| {
-        let resource = Resource::new();
-        protected(|| resource.shared(TRUE));
+fn trying_for_exclusive_access_never_waits() {
+    let resource = Resource::new();
+    let attempt = || nt!(ExTryToAcquireResourceExclusiveLite(resource.get()));
+    protected(|| {
+        assert_eq!((attempt(), attempt()), (TRUE, TRUE), "recursively");
+        assert_eq!(elsewhere(attempt), FALSE);
+        resource.release();
+        resource.release();
+        resource.shared(TRUE);
+        assert_eq!(attempt(), FALSE, "one who shares it must release it first");
         resource.release();
     });
-    assert_eq!(
-        (report.code, &report.parameters[..3]),
-        (VERIFIER, &[0x38, 0, 0][..])
-    );
+    resource.delete();
 }
 
 #[test]
-fn acquiring_at_dispatch_level() {
-    let report = expect_bug_check(|| {
-        let resource = Resource::new();
-        raise(DISPATCH);
-        resource.shared(FALSE);
-    });
-    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x20007));
-}
-
-#[test]
-fn releasing_what_is_not_owned() {
-    let report = expect_bug_check(|| protected(|| Resource::new().release()));
-    assert_eq!(report.code, bugcheck::RESOURCE_NOT_OWNED);
-    assert_eq!(report.parameters[1], report.thread.address);
-}
-
-#[test]
-fn releasing_for_another_thread_without_an_owner_pointer() {
-    let report = expect_bug_check(|| {
-        let resource = Resource::new();
-        let mine = nt!(KeGetCurrentThread()) as u64;
-        nt!(KeEnterCriticalRegion());
-        resource.exclusive(TRUE);
-        elsewhere(|| nt!(ExReleaseResourceForThreadLite(resource.get(), mine)));
-    });
-    assert_eq!(report.code, bugcheck::ERESOURCE_INVALID_RELEASE);
-}
-
-#[test]
-fn waiting_for_exclusive_access_while_sharing() {
-    let report = expect_bug_check(|| {
-        let resource = Resource::new();
-        protected(|| {
-            resource.shared(TRUE);
-            resource.exclusive(TRUE);
-        });
-    });
-    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x1000));
-}
-
-#[test]
-fn converting_what_is_not_owned_exclusively() {
-    let report = expect_bug_check(|| {
-        let resource = Resource::new();
-        protected(|| {
-            resource.shared(TRUE);
-            nt!(ExConvertExclusiveToSharedLite(resource.get()));
-        });
-    });
-    assert_eq!(report.code, bugcheck::SHARED_RESOURCE_CONV_ERROR);
-}
-
-#[test]
-fn deleting_while_it_is_owned() {
-    let report = expect_bug_check(|| {
-        let resource = Resource::new();
-        protected(|| {
-            resource.shared(TRUE);
-            resource.delete();
-        });
-    });
-    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x100B));
-    assert_eq!(report.parameters[2], report.thread.address);
-}
-
-#[test]
-fn initialising_twice_and_deleting_twice() {
-    let report = expect_bug_check(|| {
-        let resource = Resource::new();
-        nt!(ExInitializeResourceLite(resource.get()));
-    });
-    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0xD0));
-    let report = expect_bug_check(|| {
-        let resource = Resource::new();
-        resource.delete();
-        resource.delete();
-    });
-    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0xD1));
-}
-
-#[test]
-fn one_that_was_never_initialised() {
-    let report = expect_bug_check(|| {
-        let resource = Resource(Object::default());
-        protected(|| resource.exclusive(TRUE));
-    });
-    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x1002));
-}
-
-#[test]
-fn one_that_is_not_aligned() {
-    let report = expect_bug_check(|| {
-        let memory = Object::new([0_u64; 14]);
-        let resource = memory.get().wrapping_byte_add(4).cast::<ERESOURCE>();
-        nt!(ExInitializeResourceLite(resource));
-    });
-    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x3D));
-}
-
-#[test]
-fn freeing_one_that_was_not_deleted() {
-    let report = expect_bug_check(|| {
-        let memory = nt!(ExAllocatePool2(
-            POOL_FLAG_NON_PAGED,
-            0x80,
-            u32::from_le_bytes(*b"test")
+fn a_polite_one_enters_a_critical_region_and_goes_behind_one_who_waits() {
+    let resource = Resource::new();
+    let enter = || {
+        nt!(ExEnterCriticalRegionAndAcquireSharedWaitForExclusive(
+            resource.get()
         ));
-        nt!(ExInitializeResourceLite(
-            memory.wrapping_byte_add(0x10).cast()
-        ));
-        nt!(ExFreePool(memory));
+        assert_eq!(nt!(KeAreApcsDisabled()), TRUE);
+        assert_eq!(resource.mine(), (FALSE, 1));
+    };
+    let leave = || {
+        nt!(ExReleaseResourceAndLeaveCriticalRegion(resource.get()));
+        assert_eq!(nt!(KeAreApcsDisabled()), FALSE);
+    };
+    let order = Mutex::new(Vec::new());
+    enter();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            protected(|| {
+                resource.exclusive(TRUE);
+                order.lock().expect("no panic").push("exclusive");
+                resource.release();
+            });
+        });
+        resource.await_waiters((0, 1));
+        scope.spawn(|| {
+            enter();
+            order.lock().expect("no panic").push("shared");
+            leave();
+        });
+        resource.await_waiters((1, 1));
+        leave();
     });
-    assert_eq!(
-        (report.code, report.parameters[0], report.parameters[3]),
-        (VERIFIER, 0xD2, 0x80)
-    );
-    assert_eq!(report.parameters[1], report.parameters[2] + 0x10);
+    let order = order.into_inner().expect("no panic");
+    assert_eq!(order, ["exclusive", "shared"]);
+    resource.delete();
 }
 
 #[test]
-fn a_thread_that_ends_and_owns_one() {
-    let report = expect_bug_check(|| {
-        let resource = Resource::new();
-        on_system_thread(|| {
-            resource.shared(TRUE);
-        });
+fn without_boosts_it_is_the_same_resource() {
+    let resource = Resource::new();
+    nt!(ExDisableResourceBoostLite(resource.get()));
+    protected(|| {
+        assert_eq!(resource.exclusive(FALSE), TRUE);
+        resource.release();
     });
-    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x100A));
+    resource.delete();
 }
 
 #[test]

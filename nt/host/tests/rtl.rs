@@ -175,9 +175,16 @@ fn output_arrives_formatted() {
         i32::from(b'x'),
         8_u32
     ));
+    let mut list = [u64::from(b'y'), 9];
+    nt!(vDbgPrintEx(
+        77,
+        3,
+        c"%c%u\n".as_ptr(),
+        list.as_mut_ptr().cast()
+    ));
     assert_eq!(
         *output.lock().expect("a lock"),
-        "text -5 wide ffffffffffffffff|x8%\n"
+        "text -5 wide ffffffffffffffff|x8%\ny9\n"
     );
 }
 

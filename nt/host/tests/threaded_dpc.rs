@@ -129,6 +129,14 @@ fn a_spin_lock_for_either_level() {
         assert_eq!((old, irql()), (PASSIVE, DISPATCH));
         nt!(KeReleaseSpinLockForDpc(lock.get(), old));
         assert_eq!(irql(), PASSIVE);
+        let handle = Object::<KLOCK_QUEUE_HANDLE>::default();
+        nt!(KeAcquireInStackQueuedSpinLockForDpc(
+            lock.get(),
+            handle.get()
+        ));
+        assert_eq!((handle.read().OldIrql, irql()), (PASSIVE, DISPATCH));
+        nt!(KeReleaseInStackQueuedSpinLockForDpc(handle.get()));
+        assert_eq!((lock.read(), irql()), (0, PASSIVE));
     });
 }
 

@@ -218,9 +218,13 @@ impl Dispatcher {
             .wait
             .endless
             .store(deadline == Deadline::Never, Relaxed);
-        let looks = deadline == Deadline::Never && !explore::is_on();
+        let is_endless = deadline == Deadline::Never;
         let next_look = || Instant::now() + deadlock::PATIENCE;
-        let mut look = looks.then(next_look);
+        let mut look = (is_endless && !explore::is_on()).then(next_look);
+        if is_endless && explore::is_on() {
+            // One thread runs at a time: what is so now stays so.
+            deadlock::check(self, thread, FUNCTION);
+        }
         let mut watch = None;
         loop {
             let status = thread.wait.status.load(Relaxed);
@@ -421,22 +425,27 @@ pub fn owned_mutex_in(caller: &'static Thread, range: &Range<u64>) -> Option<(u6
     found
 }
 
-/// The object that `thread` waits for, if it does for good and that is a mutex, and the owners of all those
-/// without which its wait cannot end. The caller holds the dispatcher lock.
-pub fn keepers(thread: &Thread) -> (u64, Vec<u64>) {
+/// The object that `thread` waits for, if it does for good and nobody but the owners of mutexes and the threads
+/// whose end it waits for can end its wait; these; and whether one of them is enough. The caller holds the dispatcher
+/// lock.
+pub fn keepers(thread: &Thread) -> Option<(u64, Vec<u64>, bool)> {
     let blocks = waiting_blocks(thread);
-    let needs_all = blocks.len() == 1 || blocks.iter().any(|b| b.kind() == WaitKind::All as u8);
-    if !needs_all || !thread.wait.endless.load(Relaxed) {
-        return (0, Vec::new());
+    if !thread.wait.endless.load(Relaxed) {
+        return None;
     }
-    let mutexes = blocks.iter().filter_map(|block| {
+    let owned = blocks.iter().filter_map(|block| {
         // SAFETY: The block is in a wait, and the lock is held.
         let object = unsafe { block.object() };
-        object.as_mutant().filter(|mutex| !mutex.owner().is_null())
+        let address = core::ptr::from_ref(object) as u64;
+        if object.kind() == object_type::Thread {
+            return Some((address, address));
+        }
+        let owner = object.as_mutant()?.owner();
+        (!owner.is_null()).then_some((address, owner as u64))
     });
-    let owned: Vec<_> = mutexes
-        .map(|m| (core::ptr::from_ref(m) as u64, m.owner() as u64))
-        .collect();
-    let first = owned.first().map_or(0, |owned| owned.0);
-    (first, owned.into_iter().map(|owned| owned.1).collect())
+    let (objects, owners): (Vec<_>, Vec<_>) = owned.unzip();
+    let needs_all = blocks.iter().any(|b| b.kind() == WaitKind::All as u8);
+    let is_kept = needs_all || owners.len() == blocks.len();
+    let first = objects.first().filter(|_| is_kept)?;
+    Some((*first, owners, !needs_all))
 }

@@ -299,6 +299,10 @@ pub fn spin_until(
         while !done() {
             kernel::check_alive(thread);
             if explore::is_on() {
+                if start.is_none() {
+                    start = Some(Instant::now());
+                    deadlock::check_spinning(thread, function);
+                }
                 if explore::spin() {
                     let mut dispatcher = dispatcher::lock(thread);
                     deadlock::nothing_runs(&mut dispatcher, thread, function);

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use nt_abi::{NT_SUCCESS, NTSTATUS, STATUS_FILE_CLOSED};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::{Stop, service};
+use super::{Kernel, Stop, service};
 use crate::{
+    deadlock, dispatcher, explore,
     io::{file, object::FileObject},
     thread::Thread,
 };
@@ -156,12 +157,26 @@ impl File {
             file::cleanup(thread, self.object);
             file::cancel_requests(self.object);
         })?;
+        Kernel::get().stand_by(|| self.wait_for_requests())?;
+        service::enter("NtClose", |thread| file::close(thread, self.object))
+    }
+
+    /// Waits until no request is under way.
+    fn wait_for_requests(&self) -> Result<(), Stop> {
         let mut state = self.use_.lock();
         while state.requests != 0 {
-            self.idle.wait(&mut state);
+            if !explore::is_on() {
+                self.idle.wait(&mut state);
+            } else if MutexGuard::unlocked(&mut state, explore::spin) {
+                drop(state);
+                return service::enter("NtClose", |thread| {
+                    let mut dispatcher = dispatcher::lock(thread);
+                    deadlock::nothing_runs(&mut dispatcher, thread, "NtClose")
+                });
+            }
         }
         drop(state);
-        service::enter("NtClose", |thread| file::close(thread, self.object))
+        Ok(())
     }
 }
 

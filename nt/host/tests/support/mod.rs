@@ -27,6 +27,7 @@ pub(crate) use nt;
 pub mod apc;
 pub mod driver;
 pub mod image;
+pub mod resource;
 
 pub const PASSIVE: KIRQL = 0;
 pub const APC: KIRQL = 1;
