@@ -259,6 +259,12 @@ impl Device {
         self.is_control() || self.state.with(|state| *state == PnpState::Started)
     }
 
+    /// Whether it is gone or going, so that new queues get nothing any more.
+    pub fn is_withdrawn(&self) -> bool {
+        let state = self.state.with(|state| *state);
+        matches!(state, PnpState::SurpriseRemoved | PnpState::Removed)
+    }
+
     /// Before the cleanup event: nobody finds or reaches the device any more.
     pub fn quiesce(&self) {
         self.withdraw_names();

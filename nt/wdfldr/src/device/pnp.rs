@@ -205,19 +205,20 @@ fn take_down(device: &Typed<Device>, next: PnpState) {
     }
 }
 
-/// What removal and surprise removal have in common: nobody finds the device any more, it leaves D0, and
-/// its power-managed queues lose their requests.
+/// What removal and surprise removal have in common: the device leaves D0 and loses its hardware, then
+/// nobody finds it any more, and its power-managed queues lose their requests.
 fn withdraw(device: &Typed<Device>, next: PnpState) {
     let started_once = device.state.with(|state| *state != PnpState::Created);
-    device.disable_interfaces();
     take_down(device, next);
+    device.disable_interfaces();
     device.each_queue(|queue| queue.purge_power_managed(WdfRequestStopActionPurge));
     if started_once {
         notify(device, device.pnp_events.EvtDeviceSelfManagedIoFlush);
     }
 }
 
-/// `IRP_MN_REMOVE_DEVICE`: the end of the device.
+/// `IRP_MN_REMOVE_DEVICE`: the end of the device. Its queues without power management lose their requests
+/// only now, and what the client has below it is cleaned up before the drivers below hear of the removal.
 fn remove(device: &Typed<Device>, irp: Irp) -> NTSTATUS {
     let events = device.pnp_events;
     let before = device.state.with(|state| *state);
@@ -227,11 +228,14 @@ fn remove(device: &Typed<Device>, irp: Irp) -> NTSTATUS {
     } else {
         withdraw(device, PnpState::Removed);
     }
-    device.each_queue(Typed::purge_and_wait);
+    device.each_queue(Typed::shut_down);
     if started_once {
         notify(device, events.EvtDeviceSelfManagedIoCleanup);
     }
+    let disposed = object::dispose_early(device.object());
     let status = pass_success(device, irp);
-    object::delete(device.object());
+    if disposed {
+        object::end(device.object());
+    }
     status
 }

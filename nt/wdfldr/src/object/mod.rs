@@ -290,12 +290,31 @@ pub fn device_of(object: &ObjectRef) -> Option<Typed<Device>> {
 ///
 /// IRQL <= `DISPATCH_LEVEL`; `PASSIVE_LEVEL` where a kind says so.
 pub fn delete(object: &ObjectRef) {
+    if dispose_early(object) {
+        end(object);
+    }
+}
+
+/// The first half of [`delete`]: the cleanup events of an object and its children, and the end of the
+/// children. Returns whether it was not deleted before; the caller then owes it its [`end`].
+pub fn dispose_early(object: &ObjectRef) -> bool {
     if object.deleting.swap(true, Ordering::SeqCst) {
-        return;
+        return false;
     }
     registry::unlink(object);
     dispose(object);
-    release_existence(object);
+    release_children(object);
+    true
+}
+
+/// The second half of [`delete`]: the reference that existence holds goes.
+pub fn end(object: &ObjectRef) {
+    if let Body::Device(device) = &object.body {
+        device.delete_wdm();
+    }
+    // SAFETY: The reference that `create` made is still counted, and `deleting` lets this be reached
+    // once. The caller's reference keeps the object alive beyond it.
+    drop(unsafe { ObjectRef::from_raw(object.object.as_ptr().cast()) });
 }
 
 /// The first pass: cleanup events, children before the parent.
@@ -312,19 +331,14 @@ fn dispose(object: &ObjectRef) {
     object.contexts.clean_up(object.handle);
 }
 
-/// The second pass: the tree comes apart, and existence ends.
-fn release_existence(object: &ObjectRef) {
+/// The second pass: the tree comes apart, from the leaves up.
+fn release_children(object: &ObjectRef) {
     if object.parental.load(Ordering::SeqCst) {
         while let Some(child) = registry::take_child(object) {
-            release_existence(&child);
+            release_children(&child);
+            end(&child);
         }
     }
-    if let Body::Device(device) = &object.body {
-        device.delete_wdm();
-    }
-    // SAFETY: The reference that `create` made is still counted, and `deleting` lets this be reached
-    // once. The caller's reference keeps the object alive beyond it.
-    drop(unsafe { ObjectRef::from_raw(object.object.as_ptr().cast()) });
 }
 
 impl Body {

@@ -94,7 +94,10 @@ fn create(
     let worker = needs_worker
         .then(|| SystemWorkItem::new(device.wdm()))
         .transpose()?;
-    let powered = !power_managed || device.is_powered();
+    let mut state = QueueState::new(mode, !power_managed || device.is_powered())?;
+    if device.is_withdrawn() {
+        state.shut_down();
+    }
     let queue = try_box(Queue {
         device: device.clone(),
         events: *config,
@@ -102,7 +105,7 @@ fn create(
         constraints,
         callback_lock: CallbackLock::new(constraints.passive)?,
         worker,
-        state: SpinLock::new(QueueState::new(mode, powered)?),
+        state: SpinLock::new(state),
     })?;
     let parent = if attributes.parent() == WDFOBJECT::NULL {
         device.object().clone()

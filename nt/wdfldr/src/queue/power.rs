@@ -1,6 +1,6 @@
 //! Stopping, draining, purging, and what power does to a queue.
 
-use super::{Queue, StateEvent, claim};
+use super::{Queue, QueueState, StateEvent, claim};
 use crate::abi::{WDFCONTEXT, WDFQUEUE, WdfRequestStopRequestCancelable};
 use crate::kernel::{Event, Ptr};
 use crate::object::{ObjectRef, Typed};
@@ -61,11 +61,17 @@ impl Typed<Queue> {
     /// The device is going: a power-managed queue loses its requests for good. IRQL `PASSIVE_LEVEL`.
     pub fn purge_power_managed(&self, action: u32) {
         if self.power_managed {
-            self.state.with(|state| state.shut_down = true);
+            self.state.with(QueueState::shut_down);
             self.purge();
             self.tell_stop(action);
             self.wait(true);
         }
+    }
+
+    /// The device is removed: the queue loses its requests for good. IRQL `PASSIVE_LEVEL`.
+    pub fn shut_down(&self) {
+        self.state.with(QueueState::shut_down);
+        self.purge_and_wait();
     }
 
     /// Cancels what waits and what the client made cancelable, accepts nothing more, and waits until

@@ -42,7 +42,7 @@ pub struct QueueState<R, C> {
     /// Whether what the driver has is being cancelled, too.
     pub cancelling: bool,
     /// Whether the queue is at its end: it accepts nothing any more, whoever starts it.
-    pub shut_down: bool,
+    shut_down: bool,
     pub dispatching: bool,
     pub powered: bool,
     pending: VecDeque<R>,
@@ -94,6 +94,12 @@ impl<R: Clone, C: Clone> QueueState<R, C> {
         state.idle.try_reserve(4).map_err(|_| NoMemory)?;
         state.empty.try_reserve(4).map_err(|_| NoMemory)?;
         Ok(state)
+    }
+
+    /// Accepts nothing any more, whoever starts the queue.
+    pub const fn shut_down(&mut self) {
+        self.shut_down = true;
+        self.accepting = false;
     }
 
     /// Accepts requests from here on, or does not.

@@ -2,8 +2,9 @@
 
 use crate::abi::{
     Function, WDF_BIND_INFO, WDF_DRIVER_CONFIG, WDF_DRIVER_GLOBALS, WDF_FILEOBJECT_CONFIG,
-    WDF_IO_QUEUE_CONFIG, WDF_OBJECT_ATTRIBUTES, WDF_OBJECT_CONTEXT_TYPE_INFO, WDF_VERSION,
-    WDFOBJECT, WdfFileObjectWdfCanUseFsContext, WdfUseDefault,
+    WDF_IO_QUEUE_CONFIG, WDF_OBJECT_ATTRIBUTES, WDF_OBJECT_CONTEXT_TYPE_INFO,
+    WDF_PNPPOWER_EVENT_CALLBACKS, WDF_VERSION, WDFOBJECT, WdfFileObjectWdfCanUseFsContext,
+    WdfUseDefault,
 };
 use crate::kernel::ulong;
 use crate::loader::{WdfVersionBind, WdfVersionUnbind};
@@ -171,6 +172,28 @@ pub const FILES: WDF_FILEOBJECT_CONFIG = WDF_FILEOBJECT_CONFIG {
     EvtFileCleanup: None,
     AutoForwardCleanupClose: WdfUseDefault,
     FileObjectClass: WdfFileObjectWdfCanUseFsContext,
+};
+
+/// `WDF_PNPPOWER_EVENT_CALLBACKS_INIT`.
+pub const NO_PNP_EVENTS: WDF_PNPPOWER_EVENT_CALLBACKS = WDF_PNPPOWER_EVENT_CALLBACKS {
+    Size: ulong(size_of::<WDF_PNPPOWER_EVENT_CALLBACKS>()),
+    EvtDeviceD0Entry: None,
+    EvtDeviceD0EntryPostInterruptsEnabled: None,
+    EvtDeviceD0Exit: None,
+    EvtDeviceD0ExitPreInterruptsDisabled: None,
+    EvtDevicePrepareHardware: None,
+    EvtDeviceReleaseHardware: None,
+    EvtDeviceSelfManagedIoCleanup: None,
+    EvtDeviceSelfManagedIoFlush: None,
+    EvtDeviceSelfManagedIoInit: None,
+    EvtDeviceSelfManagedIoSuspend: None,
+    EvtDeviceSelfManagedIoRestart: None,
+    EvtDeviceSurpriseRemoval: None,
+    EvtDeviceQueryRemove: None,
+    EvtDeviceQueryStop: None,
+    EvtDeviceUsageNotification: None,
+    EvtDeviceRelationsQuery: None,
+    EvtDeviceUsageNotificationEx: None,
 };
 
 /// `WDF_OBJECT_ATTRIBUTES_INIT`.

@@ -2,8 +2,8 @@
 
 use super::callbacks::{driver, event, wdf};
 use super::harness::{
-    ATTRIBUTES, INTERFACE, driver_config, enter, globals, interface, note, noted, null,
-    queue_config, status_of, turn, wide, with_device,
+    ATTRIBUTES, INTERFACE, NO_PNP_EVENTS, driver_config, enter, globals, interface, note, noted,
+    null, queue_config, status_of, turn, wide, with_device,
 };
 use crate::abi::{
     PWDFDEVICE_INIT, WDF_DRIVER_CONFIG, WDF_OBJECT_ATTRIBUTES, WDF_PNPPOWER_EVENT_CALLBACKS,
@@ -25,17 +25,14 @@ fn noted_as(name: &'static str) -> NTSTATUS {
 }
 
 const PNP: WDF_PNPPOWER_EVENT_CALLBACKS = WDF_PNPPOWER_EVENT_CALLBACKS {
-    Size: ulong(size_of::<WDF_PNPPOWER_EVENT_CALLBACKS>()),
     EvtDeviceD0Entry: Some(event!(|_device: WDFDEVICE, from: i32| -> NTSTATUS {
         note(std::format!("D0Entry from {from}"));
         STATUS_SUCCESS
     })),
-    EvtDeviceD0EntryPostInterruptsEnabled: None,
     EvtDeviceD0Exit: Some(event!(|_device: WDFDEVICE, to: i32| -> NTSTATUS {
         note(std::format!("D0Exit to {to}"));
         STATUS_SUCCESS
     })),
-    EvtDeviceD0ExitPreInterruptsDisabled: None,
     EvtDevicePrepareHardware: Some(event!(|_device: WDFDEVICE,
                                            raw: WDFCMRESLIST,
                                            translated: WDFCMRESLIST|
@@ -55,15 +52,11 @@ const PNP: WDF_PNPPOWER_EVENT_CALLBACKS = WDF_PNPPOWER_EVENT_CALLBACKS {
     EvtDeviceSelfManagedIoSuspend: Some(event!(|_device: WDFDEVICE| -> NTSTATUS {
         noted_as("SelfManagedIoSuspend")
     })),
-    EvtDeviceSelfManagedIoRestart: None,
     EvtDeviceSurpriseRemoval: Some(event!(|_device: WDFDEVICE| note("SurpriseRemoval"))),
     EvtDeviceQueryRemove: Some(event!(|_device: WDFDEVICE| -> NTSTATUS {
         noted_as("QueryRemove")
     })),
-    EvtDeviceQueryStop: None,
-    EvtDeviceUsageNotification: None,
-    EvtDeviceRelationsQuery: None,
-    EvtDeviceUsageNotificationEx: None,
+    ..NO_PNP_EVENTS
 };
 
 /// Creates a device with an interface and a queue that completes every control request.

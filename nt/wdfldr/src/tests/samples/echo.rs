@@ -11,8 +11,8 @@ use crate::abi::{
 use crate::kernel::ulong;
 use crate::tests::callbacks::{driver, event, wdf};
 use crate::tests::harness::{
-    ATTRIBUTES, ContextType, INTERFACE, context_type, globals, interface, note, null, queue_config,
-    status_of, with_device,
+    ATTRIBUTES, ContextType, INTERFACE, NO_PNP_EVENTS, context_type, globals, interface, note,
+    null, queue_config, status_of, with_device,
 };
 use crate::tests::support::timer_config;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -164,7 +164,6 @@ fn stop_all(device: WDFDEVICE) {
 }
 
 const PNP: WDF_PNPPOWER_EVENT_CALLBACKS = WDF_PNPPOWER_EVENT_CALLBACKS {
-    Size: ulong(size_of::<WDF_PNPPOWER_EVENT_CALLBACKS>()),
     EvtDeviceSelfManagedIoInit: Some(event!(|device: WDFDEVICE| -> NTSTATUS {
         start_all(device);
         STATUS_SUCCESS
@@ -179,20 +178,7 @@ const PNP: WDF_PNPPOWER_EVENT_CALLBACKS = WDF_PNPPOWER_EVENT_CALLBACKS {
         note("restarted");
         STATUS_SUCCESS
     })),
-    EvtDeviceD0Entry: None,
-    EvtDeviceD0EntryPostInterruptsEnabled: None,
-    EvtDeviceD0Exit: None,
-    EvtDeviceD0ExitPreInterruptsDisabled: None,
-    EvtDevicePrepareHardware: None,
-    EvtDeviceReleaseHardware: None,
-    EvtDeviceSelfManagedIoCleanup: None,
-    EvtDeviceSelfManagedIoFlush: None,
-    EvtDeviceSurpriseRemoval: None,
-    EvtDeviceQueryRemove: None,
-    EvtDeviceQueryStop: None,
-    EvtDeviceUsageNotification: None,
-    EvtDeviceRelationsQuery: None,
-    EvtDeviceUsageNotificationEx: None,
+    ..NO_PNP_EVENTS
 };
 
 fn add(mut init: PWDFDEVICE_INIT, automatic: bool) -> NTSTATUS {

@@ -2,7 +2,8 @@
 //! cancelled.
 
 use crate::kernel::Ptr;
-use crate::tests::harness::INTERFACE;
+use crate::tests::harness::{INTERFACE, note};
+use core::sync::atomic::{AtomicBool, Ordering};
 use nt_abi::{
     CTL_CODE, DEVICE_OBJECT, DO_BUFFERED_IO, DO_DEVICE_INITIALIZING, DRIVER_OBJECT,
     FILE_DEVICE_UNKNOWN, IRP, IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL,
@@ -22,6 +23,9 @@ pub const ANSWER: u32 = CTL_CODE(0x22, 0x800, 0, 0);
 pub const FAIL: u32 = CTL_CODE(0x22, 0x801, 0, 0);
 /// Waits to be cancelled.
 pub const KEEP: u32 = CTL_CODE(0x22, 0x802, 0, 0);
+
+/// Whether it notes when the remove IRP reaches it.
+pub static NOTES_REMOVAL: AtomicBool = AtomicBool::new(false);
 
 #[repr(C)]
 struct Extension {
@@ -151,6 +155,9 @@ fn pnp(device: PDEVICE_OBJECT, irp: Ptr<IRP>, minor: u8) -> NTSTATUS {
     if minor != IRP_MN_REMOVE_DEVICE {
         // SAFETY: The device is attached to the lower one.
         return unsafe { irp.forward(Ptr(lower)) };
+    }
+    if NOTES_REMOVAL.load(Ordering::Acquire) {
+        note("removed below");
     }
     // SAFETY: The interface was registered.
     unsafe { IoSetDeviceInterfaceState(link, 0) };

@@ -3,6 +3,6 @@
 
 mod echo;
 mod filter;
-mod lower;
+pub mod lower;
 mod nonpnp;
 mod requester;
