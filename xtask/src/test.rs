@@ -90,7 +90,7 @@ pub fn run() -> Result<()> {
     let package = steps.take("package, x64", || package::make(Arch::X64, Sign::Test));
     steps.take("package, ARM64", || package::make(Arch::Arm64, Sign::Test));
     steps.take("Wine", || under_wine(package.as_deref(), images.as_ref()));
-    steps.take("instructions of the locks", bench::asm);
+    steps.take("instructions of the locks", instruction_tests);
     steps.take("tests, end to end", || {
         end_to_end(images.as_ref(), watched.as_ref())
     });
@@ -112,26 +112,24 @@ fn host_tests() -> Result<()> {
     )
 }
 
+// Which packages a command names decides with which features cargo compiles their dependencies, and
+// so whether it compiles them again. The commands of one profile therefore name the same packages, or
+// none, and say by the target what is to be run.
+
 /// What `wdk-sync` and the driver do with the features, and that the locks work with them.
 fn lock_feature_tests() -> Result<()> {
     let mut command = outer_cargo();
-    command.args([
-        "clippy",
-        "--locked",
-        "--all-targets",
-        "--package",
-        "wdk-sync",
-        "--package",
-        "syncstress-stress",
-        "--features",
-        "syncstress-stress/lockdep,syncstress-stress/lock_stat",
-        "--",
-        "-Dwarnings",
-    ]);
+    command
+        .args(["clippy", "--locked", "--all-targets"])
+        .args([
+            "--features",
+            "syncstress-stress/lockdep,syncstress-stress/lock_stat",
+        ])
+        .args(["--", "-Dwarnings"]);
     process::run("clippy with lockdep and lock_stat", &mut command)?;
     let mut command = outer_cargo();
-    command.args(["test", "--locked", "--package", "wdk-sync"]);
-    command.args(["--features", "lockdep,lock_stat"]);
+    command.args(["test", "--locked"]);
+    command.args(["--features", "wdk-sync/lockdep,wdk-sync/lock_stat"]);
     for test in [
         "lockdep",
         "lockdep_full",
@@ -148,34 +146,17 @@ fn lock_feature_tests() -> Result<()> {
 
 fn c_driver_tests() -> Result<()> {
     let image = c_driver::build()?;
-    let arguments = [
-        "test",
-        "--locked",
-        "--package",
-        "nthost",
-        "--test",
-        "c_driver",
-        "--",
-        "--ignored",
-    ];
     let mut command = outer_cargo();
-    command.args(arguments).env("NTHOST_C_DRIVER", image);
+    command
+        .args(["test", "--locked", "--test", "c_driver", "--", "--ignored"])
+        .env("NTHOST_C_DRIVER", image);
     process::run("tests of the driver in C", &mut command)
 }
 
 fn fault_tests(images: Option<&Images>) -> Result<()> {
-    let arguments = [
-        "test",
-        "--locked",
-        "--package",
-        "nthost",
-        "--test",
-        "campaign",
-        "--",
-        "--ignored",
-    ];
     let mut command = with_images(images)?;
-    process::run("tests of what fails", command.args(arguments))
+    command.args(["test", "--locked", "--test", "campaign", "--", "--ignored"]);
+    process::run("tests of what fails", &mut command)
 }
 
 fn under_wine(package: Option<&Path>, images: Option<&Images>) -> Result<()> {
@@ -184,6 +165,22 @@ fn under_wine(package: Option<&Path>, images: Option<&Images>) -> Result<()> {
         bail!("there is no package to install");
     };
     wine::end_to_end(package, wdfldr)
+}
+
+/// The locks beside the raw calls, instruction by instruction.
+fn instruction_tests() -> Result<()> {
+    let mut command = outer_cargo();
+    command
+        .args(["test", "--locked", "--release"])
+        .args([
+            "--package",
+            "syncstress-tests",
+            "--package",
+            "lockbench-host",
+        ])
+        .args(["--test", "instructions", "--", "--ignored"])
+        .env("LOCKBENCH_SYS", bench::image()?);
+    process::run("comparing instructions", &mut command)
 }
 
 fn end_to_end(images: Option<&Images>, watched: Option<&WatchedImages>) -> Result<()> {
