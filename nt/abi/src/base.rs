@@ -102,4 +102,6 @@ pub struct OBJECT_ATTRIBUTES {
 pub type POBJECT_ATTRIBUTES = *mut OBJECT_ATTRIBUTES;
 layout!(OBJECT_ATTRIBUTES, 0x30, RootDirectory: 8, ObjectName: 0x10, Attributes: 0x18);
 
+pub const OBJ_PERMANENT: ULONG = 0x10;
+pub const OBJ_CASE_INSENSITIVE: ULONG = 0x40;
 pub const OBJ_KERNEL_HANDLE: ULONG = 0x200;

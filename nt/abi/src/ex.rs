@@ -238,3 +238,12 @@ pub const EX_TIMER_HIGH_RESOLUTION: ULONG = 4;
 pub const EX_TIMER_NO_WAKE: ULONG = 8;
 pub const EX_TIMER_NOTIFICATION: ULONG = 0x8000_0000;
 pub const EX_TIMER_UNLIMITED_TOLERANCE: LONGLONG = -1;
+
+/// A callback object, of which the WDK declares no members.
+#[repr(C)]
+pub struct _CALLBACK_OBJECT {
+    Reserved: [u8; 0],
+}
+pub type PCALLBACK_OBJECT = *mut _CALLBACK_OBJECT;
+pub type PCALLBACK_FUNCTION =
+    Option<unsafe extern "win64" fn(CallbackContext: PVOID, Argument1: PVOID, Argument2: PVOID)>;

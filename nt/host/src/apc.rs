@@ -13,6 +13,7 @@
 use core::{
     ffi::c_void,
     mem::{self, offset_of},
+    ops::Range,
     ptr,
     sync::atomic::{AtomicBool, AtomicI8, AtomicPtr, AtomicU8, AtomicU32, Ordering::Relaxed},
 };
@@ -29,7 +30,7 @@ use crate::{
     dispatcher::Dispatcher,
     irql::{self, APC, PASSIVE},
     list::{Corrupt, ListEntry},
-    thread::Thread,
+    thread::{self, Thread},
     verifier,
 };
 
@@ -194,6 +195,19 @@ impl Apc {
         true
     }
 
+    /// Takes the APC off its queue on behalf of `caller`. False if it is on none.
+    pub fn remove(&self, caller: &'static Thread) -> bool {
+        let lock = dispatcher::lock(caller);
+        let is_queued = self.inserted.load(Relaxed) != 0;
+        if is_queued {
+            // SAFETY: Whoever has queued an APC keeps its thread alive.
+            let thread = unsafe { &*self.thread.load(Relaxed) };
+            self.take(&thread.apcs, self.queue());
+        }
+        drop(lock);
+        is_queued
+    }
+
     /// Takes the APC off its queue. Its memory is the driver's again when its kernel routine has begun.
     fn take(&self, apcs: &ThreadApcs, queue: Queue) -> Call {
         // SAFETY: It is queued, with its neighbours, and the lock is held.
@@ -214,6 +228,29 @@ impl Apc {
             ],
         }
     }
+}
+
+/// An APC in a range of memory that is queued, and its thread.
+pub fn queued_in(caller: &'static Thread, range: &Range<u64>) -> Option<(u64, u64)> {
+    let _lock = dispatcher::lock(caller);
+    let mut found = None;
+    thread::each(|thread| {
+        if thread.apcs.queued.load(Relaxed) == 0 {
+            return;
+        }
+        for head in &thread.apcs.queues {
+            let mut entry = head.next();
+            while !ptr::eq(entry, head) {
+                if range.contains(&(entry as u64)) {
+                    let apc = entry as u64 - offset_of!(Apc, entry) as u64;
+                    found = Some((apc, thread.address()));
+                }
+                // SAFETY: What is on the queue are the entries of APCs, which drivers keep until they have run.
+                entry = unsafe { &*entry }.next();
+            }
+        }
+    });
+    found
 }
 
 /// Whether a kernel APC waits for `thread` that nothing holds back.

@@ -48,6 +48,7 @@ pub const fn all() -> &'static [&'static [Export]] {
     &[
         crate::cm::key::EXPORTS,
         crate::cm::value::EXPORTS,
+        crate::ex::callback::EXPORTS,
         crate::ex::exception::EXPORTS,
         crate::ex::fast_mutex::EXPORTS,
         crate::ex::interlocked::EXPORTS,

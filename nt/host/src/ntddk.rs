@@ -9,8 +9,8 @@ pub use nt_abi::*;
 pub use crate::{
     cm::ddk::*,
     ex::{
-        exception::ddk::*, fast_mutex::ddk::*, interlocked::ddk::*, lookaside::ddk::*,
-        pool::ddk::*, push_lock::ddk::*, resource::ddk::*, rundown::ddk::*,
+        callback::ddk::*, exception::ddk::*, fast_mutex::ddk::*, interlocked::ddk::*,
+        lookaside::ddk::*, pool::ddk::*, push_lock::ddk::*, resource::ddk::*, rundown::ddk::*,
         shared_spinlock::ddk::*, slist::ddk::*, timer::ddk::*, work::ddk::*,
     },
     io::ddk::*,

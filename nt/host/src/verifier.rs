@@ -10,9 +10,18 @@ use nt_abi::bugcheck::{
 };
 
 use crate::{
-    Rules, bugcheck, dispatcher, dpc, ex, irql, kernel,
+    Rules, apc, bugcheck, dispatcher, dpc, ex, irql, kernel,
     thread::{self, Thread},
 };
+
+/// What only the system may notify: a rule of this kernel's own, which Driver Verifier has no number for.
+pub const SYSTEM_CALLBACK: u64 = 0x6E74_0001;
+
+/// Memory freed with an APC that is queued, for which Driver Verifier has no number.
+pub const FREED_APC: u64 = 0x6E74_0002;
+
+/// A function above the IRQL that its page allows, where no rule of DDI compliance has the function.
+pub const IRQL_TOO_HIGH: u64 = 0x6E74_0003;
 
 /// Whether a group of rules beyond those of a free build is enforced.
 #[inline]
@@ -103,6 +112,10 @@ pub fn check_memory_end(
             function,
             "The memory holds a mutex that a thread owns.",
         );
+    }
+    if let Some((apc, owner)) = apc::queued_in(thread, &range) {
+        let sentence = "The memory holds an APC that is queued to a thread.";
+        violation(FREED_APC, [apc, owner, start], function, sentence);
     }
     let mut dispatcher = dispatcher::lock(thread);
     let timer = dispatcher.state().timers.find_in(&range);

@@ -254,3 +254,62 @@ fn a_routine_that_returns_at_another_irql() {
     );
     assert_ne!(report.parameters[1], 0, "the kernel routine");
 }
+
+#[test]
+fn one_that_is_queued_can_be_taken_back() {
+    let log = Log::default();
+    let apcs = [
+        special(probe(&log, "special"), me()),
+        ordinary(probe(&log, "normal"), me()),
+    ];
+    let remove = |apc: &Held<'_>| nt!(KeRemoveQueueApc(apc.get().cast()));
+    assert_eq!(apcs.each_ref().map(remove), [FALSE; 2], "none is queued");
+    nt!(KeEnterGuardedRegion());
+    assert_eq!(apcs.each_ref().map(insert), [TRUE; 2]);
+    assert_eq!(
+        apcs.each_ref().map(insert),
+        [FALSE; 2],
+        "each is queued already"
+    );
+    assert_eq!(apcs.each_ref().map(remove), [TRUE; 2]);
+    assert_eq!(apcs.each_ref().map(remove), [FALSE; 2]);
+    nt!(KeLeaveGuardedRegion());
+    assert!(log.is_empty(), "nothing ran");
+}
+
+#[test]
+fn freeing_one_that_is_queued() {
+    let report = expect_bug_check(|| {
+        let tag = u32::from_le_bytes(*b"test");
+        let size = size_of::<KAPC>() as u64 + 0x10;
+        let memory = nt!(ExAllocatePool2(POOL_FLAG_NON_PAGED, size, tag));
+        let apc = memory.wrapping_byte_add(0x10).cast::<KAPC>();
+        nt!(KeInitializeApc(
+            apc,
+            me(),
+            _KAPC_ENVIRONMENT::OriginalApcEnvironment,
+            Some(never),
+            None,
+            None,
+            0,
+            ptr::null_mut()
+        ));
+        nt!(KeEnterGuardedRegion());
+        let null = ptr::null_mut();
+        assert_eq!(nt!(KeInsertQueueApc(apc, null, null, 0)), TRUE);
+        nt!(ExFreePool(memory));
+    });
+    let [rule, apc, thread, block] = report.parameters;
+    assert_eq!((report.code, rule), (VERIFIER, 0x6E74_0002));
+    assert_eq!((apc, thread), (block + 0x10, report.thread.address));
+}
+
+unsafe extern "win64" fn never(
+    _: *mut KAPC,
+    _: *mut PKNORMAL_ROUTINE,
+    _: *mut PVOID,
+    _: *mut PVOID,
+    _: *mut PVOID,
+) {
+    panic!("it is held back");
+}

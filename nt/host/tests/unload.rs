@@ -82,6 +82,41 @@ fn a_timer_is_set_whose_dpc_calls_the_image() {
 }
 
 #[test]
+fn a_callback_routine_in_the_image_is_registered() {
+    let report = expect_bug_check(|| {
+        let file = driver().result(STATUS_SUCCESS).ret().build();
+        let driver = Kernel::get()
+            .load_image("hasty.sys", &file)
+            .expect("a driver");
+        let start = driver.image_range().expect("an image").start;
+        let routine = std::ptr::with_exposed_provenance::<()>(start + 0x1002);
+        // SAFETY: The routine is one instruction, `ret`, and is not called.
+        let routine = unsafe { std::mem::transmute::<*const (), PCALLBACK_FUNCTION>(routine) };
+        let name = support::driver::Text::new(r"\Callback\Mine");
+        let mut name = name.counted();
+        let mut attributes = OBJECT_ATTRIBUTES {
+            Length: 48,
+            ObjectName: &raw mut name,
+            ..OBJECT_ATTRIBUTES::default()
+        };
+        let (mut object, none) = (std::ptr::null_mut(), std::ptr::null_mut());
+        let status = nt!(ExCreateCallback(
+            &raw mut object,
+            &raw mut attributes,
+            TRUE,
+            TRUE
+        ));
+        assert_eq!(status, STATUS_SUCCESS);
+        assert!(!nt!(ExRegisterCallback(object, routine, none)).is_null());
+        assert!(driver.unload().is_err());
+        nt!(KeGetCurrentIrql());
+    });
+    let code = code::DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS;
+    assert_eq!(report.code, code, "{report}");
+    assert_eq!(report.parameters[0] % 0x1000, 2);
+}
+
+#[test]
 fn a_thread_runs_in_the_image() {
     let report = expect_bug_check(|| {
         let mut image = driver();

@@ -5,6 +5,7 @@
     reason = "functions and parameters are as NT's bindings have them"
 )]
 
+pub mod callback;
 pub mod exception;
 pub mod fast_mutex;
 pub mod interlocked;

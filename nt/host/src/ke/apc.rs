@@ -1,6 +1,6 @@
 //! Asynchronous procedure calls: `KAPC`.
 //!
-//! No page of the DDI describes these two functions, which file systems use, and no header of the WDK declares
+//! No page of the DDI describes these functions, which file systems use, and no header of the WDK declares
 //! them; the structure and the types of its routines are in `wdm.h`.
 
 use nt_abi::{
@@ -10,7 +10,7 @@ use nt_abi::{
 
 use crate::{apc::Apc, export::exports, thread, verifier};
 
-exports!("ntoskrnl.exe"; KeInitializeApc, KeInsertQueueApc);
+exports!("ntoskrnl.exe"; KeInitializeApc, KeInsertQueueApc, KeRemoveQueueApc);
 
 /// `KeInitializeApc`: makes an APC for a thread, which is not queued.
 ///
@@ -61,17 +61,42 @@ pub unsafe extern "win64" fn KeInsertQueueApc(
     SystemArgument2: PVOID,
     _Increment: KPRIORITY,
 ) -> BOOLEAN {
-    const NAME: &str = "KeInsertQueueApc";
     let caller = thread::current();
     // SAFETY: This function has the same contract.
-    let apc = unsafe { Apc::at(Apc, NAME) };
+    let apc = unsafe { initialized(Apc, "KeInsertQueueApc") };
+    BOOLEAN::from(apc.insert(caller, [SystemArgument1, SystemArgument2]))
+}
+
+/// `KeRemoveQueueApc`: takes an APC off the queue of its thread, before it runs. IRQL <= `DISPATCH_LEVEL`. Returns
+/// false if it is not queued.
+///
+/// An APC that was not initialised is bug check 0xC4 (0x1002).
+///
+/// # Safety
+///
+/// `Apc` must point to an initialised APC, and its thread must be alive.
+pub unsafe extern "win64" fn KeRemoveQueueApc(Apc: PRKAPC) -> BOOLEAN {
+    let caller = thread::current();
+    // SAFETY: This function has the same contract.
+    let apc = unsafe { initialized(Apc, "KeRemoveQueueApc") };
+    BOOLEAN::from(apc.remove(caller))
+}
+
+/// The APC at an address that a driver gives, which must have been initialised.
+///
+/// # Safety
+///
+/// `apc` must point to memory for an APC that stays where it is.
+unsafe fn initialized<'a>(apc: PRKAPC, function: &'static str) -> &'a Apc {
+    // SAFETY: This function has the same contract.
+    let apc = unsafe { Apc::at(apc, function) };
     if !apc.is_initialized() {
         verifier::violation(
             0x1002,
             [apc.address(), 0, 0],
-            NAME,
+            function,
             "The object is not an APC that was initialised.",
         );
     }
-    BOOLEAN::from(apc.insert(caller, [SystemArgument1, SystemArgument2]))
+    apc
 }

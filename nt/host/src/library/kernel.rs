@@ -10,6 +10,7 @@ use super::{
 use crate::{
     BootError, Config,
     bugcheck::{self, BugCheckReport},
+    ex,
     exceptions::debugger,
     explore::{self, Policy},
     fault, hang,
@@ -265,7 +266,7 @@ impl Kernel {
     ///
     /// Everything that drivers ask the kernel for and that may be short is an allocation: pool, system threads,
     /// device objects, symbolic links, work items, IRPs, MDLs and their mappings, timers of `ExAllocateTimer`,
-    /// driver object extensions, handles of registry keys.
+    /// driver object extensions, handles of registry keys, callback objects and what is registered with them.
     pub fn fail_allocation(self, number: u64) {
         fault::fail_allocation(number);
     }
@@ -343,6 +344,29 @@ impl Kernel {
         );
         service::enter("Kernel::interrupt", |thread| {
             interrupt::deliver(thread, vector, processor)
+        })
+    }
+
+    /// Calls the routines that drivers have registered with the callback object of the system of this name, at the
+    /// IRQL of the caller: `\Callback\PowerState`, `\Callback\ProcessorAdd` or `\Callback\SetSystemTime`, with the
+    /// arguments that the page of `ExRegisterCallback` lists. Tells whether there is such an object.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::BugCheck`] if a bug check stops the kernel meanwhile or has before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nthost::Kernel;
+    ///
+    /// assert!(Kernel::get().notify(r"\Callback\SetSystemTime", [0, 0])?);
+    /// assert!(!Kernel::get().notify(r"\Callback\NoSuchThing", [0, 0])?);
+    /// # Ok::<(), nthost::Stop>(())
+    /// ```
+    pub fn notify(self, callback: &str, arguments: [u64; 2]) -> Result<bool, Stop> {
+        service::enter("Kernel::notify", |thread| {
+            ex::callback::notify_of_the_system(thread, callback, arguments)
         })
     }
 

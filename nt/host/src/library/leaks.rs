@@ -41,6 +41,8 @@ pub enum LeakKind {
     Resource,
     /// An interrupt that is connected.
     Interrupt,
+    /// A callback object that is permanent, or a routine that is registered with one.
+    Callback,
 }
 
 impl fmt::Display for LeakKind {
@@ -57,6 +59,7 @@ impl fmt::Display for LeakKind {
             Self::Timer => "timer",
             Self::Resource => "ERESOURCE",
             Self::Interrupt => "interrupt",
+            Self::Callback => "callback",
         })
     }
 }
@@ -167,6 +170,9 @@ pub fn collect() -> Leaks {
     for interrupt in interrupt::connected() {
         let detail = format!("vector 0x{:X}", interrupt.vector());
         add(LeakKind::Interrupt, interrupt.address() as u64, detail);
+    }
+    for (address, detail) in ex::callback::left() {
+        add(LeakKind::Callback, address, detail);
     }
     Leaks { entries }
 }

@@ -58,6 +58,9 @@ pub fn check(thread: &'static Thread, range: &Range<usize>, routine: &'static st
     if let Some(address) = ex::timer::find_calling(&range) {
         pending(address, routine, "an EX_TIMER that calls it is not deleted");
     }
+    if let Some(address) = ex::callback::find_calling(&range) {
+        pending(address, routine, "a callback routine in it is registered");
+    }
     let work = worker::pending_routines();
     if let Some(address) = work
         .into_iter()

@@ -3,13 +3,14 @@
 use core::{ptr, sync::atomic::Ordering};
 
 use nt_abi::{
-    ACCESS_MASK, HANDLE, KPROCESSOR_MODE, NTSTATUS, PASSIVE_LEVEL, PVOID, STATUS_INVALID_HANDLE,
-    STATUS_OBJECT_TYPE_MISMATCH, STATUS_SUCCESS, bugcheck::INVALID_KERNEL_HANDLE,
+    ACCESS_MASK, HANDLE, KPROCESSOR_MODE, NTSTATUS, PASSIVE_LEVEL, PVOID,
+    STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_HANDLE, STATUS_OBJECT_TYPE_MISMATCH,
+    STATUS_SUCCESS, ULONG, bugcheck::INVALID_KERNEL_HANDLE,
 };
 use parking_lot::Mutex;
 
 use super::{ObjectType, dereference, header, reference};
-use crate::{Rules, address::to_usize, bugcheck, thread, verifier};
+use crate::{Rules, address::to_usize, bugcheck, fault, thread, verifier};
 
 /// The body of an object that a handle refers to.
 struct Slot(PVOID);
@@ -133,7 +134,7 @@ pub unsafe extern "win64" fn ObReferenceObjectByHandle(
         verifier::rule(0x2001B, NAME, "IrqlObPassive: IRQL must be PASSIVE_LEVEL.");
     }
     let Some(body) = reference_by_handle(Handle) else {
-        return refuse(Handle, ObjectType);
+        return refuse(Handle, ObjectType, NAME);
     };
     // SAFETY: The object was referenced just now.
     let kind = unsafe { header(body) }.kind;
@@ -147,21 +148,87 @@ pub unsafe extern "win64" fn ObReferenceObjectByHandle(
     STATUS_SUCCESS
 }
 
-fn refuse(handle: HANDLE, kind: *mut ObjectType) -> NTSTATUS {
+fn refuse(handle: HANDLE, kind: *mut ObjectType, function: &'static str) -> NTSTATUS {
     if verifier::checks(Rules::HANDLES) {
         let (rule, sentence) = if handle.is_null() {
             (0xF5, "The handle is null.")
         } else {
             (0x3C, "The handle is not open.")
         };
-        verifier::violation(
-            rule,
-            [handle as u64, kind as u64, 0],
-            "ObReferenceObjectByHandle",
-            sentence,
-        );
+        verifier::violation(rule, [handle as u64, kind as u64, 0], function, sentence);
     }
     STATUS_INVALID_HANDLE
+}
+
+/// `ObOpenObjectByPointer`: opens a handle to an object, if it is of the type asked for. IRQL <= `APC_LEVEL`.
+///
+/// Returns `STATUS_OBJECT_TYPE_MISMATCH` if it is of another one. Access rights are not checked: the caller is the
+/// kernel.
+///
+/// # Safety
+///
+/// `Object` must be an object of this kernel that is alive, `ObjectType` a type of this kernel or null, and `Handle`
+/// valid for a write.
+#[allow(non_snake_case, reason = "NT's names")]
+pub unsafe extern "win64" fn ObOpenObjectByPointer(
+    Object: PVOID,
+    _HandleAttributes: ULONG,
+    _PassedAccessState: PVOID,
+    _DesiredAccess: ACCESS_MASK,
+    ObjectType: *mut ObjectType,
+    _AccessMode: KPROCESSOR_MODE,
+    Handle: *mut HANDLE,
+) -> NTSTATUS {
+    thread::current();
+    // SAFETY: This function has the same contract.
+    let kind = unsafe { header(Object) }.kind;
+    if !ObjectType.is_null() && !ptr::eq(kind, ObjectType) {
+        return STATUS_OBJECT_TYPE_MISMATCH;
+    }
+    if fault::denies_allocation("ObOpenObjectByPointer") {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    // SAFETY: As above.
+    let handle = unsafe { insert(Object) };
+    // SAFETY: The caller vouches for the pointer.
+    unsafe { Handle.write(handle) };
+    STATUS_SUCCESS
+}
+
+/// `ZwMakeTemporaryObject`: takes the reference back that a permanent object has of its own. IRQL =
+/// `PASSIVE_LEVEL`.
+///
+/// An object that is not permanent is left as it is. A handle that is none is answered as by
+/// [`ObReferenceObjectByHandle`].
+///
+/// # Safety
+///
+/// None beyond that of every call into the kernel.
+#[allow(non_snake_case, reason = "NT's names")]
+pub unsafe extern "win64" fn ZwMakeTemporaryObject(Handle: HANDLE) -> NTSTATUS {
+    const NAME: &str = "ZwMakeTemporaryObject";
+    check_passive(NAME);
+    let Some(body) = reference_by_handle(Handle) else {
+        return refuse(Handle, ptr::null_mut(), NAME);
+    };
+    // SAFETY: The object was referenced just now.
+    if unsafe { header(body) }
+        .permanent
+        .swap(false, Ordering::Relaxed)
+    {
+        // SAFETY: The object's own reference, which it had as a permanent one.
+        unsafe { dereference(body, NAME) };
+    }
+    // SAFETY: The reference from above.
+    unsafe { dereference(body, NAME) };
+    STATUS_SUCCESS
+}
+
+fn check_passive(function: &'static str) {
+    if u32::from(thread::current().irql()) > PASSIVE_LEVEL {
+        let sentence = "IrqlZwPassive: IRQL must be PASSIVE_LEVEL.";
+        verifier::rule(0x2001F, function, sentence);
+    }
 }
 
 /// `ZwClose`: closes a handle and gives up the reference that it holds. IRQL = `PASSIVE_LEVEL`.
@@ -173,14 +240,7 @@ fn refuse(handle: HANDLE, kind: *mut ObjectType) -> NTSTATUS {
 /// Nobody may use the handle any more.
 #[allow(non_snake_case, reason = "NT's names")]
 pub unsafe extern "win64" fn ZwClose(Handle: HANDLE) -> NTSTATUS {
-    let thread = thread::current();
-    if u32::from(thread.irql()) > PASSIVE_LEVEL {
-        verifier::rule(
-            0x2001F,
-            "ZwClose",
-            "IrqlZwPassive: IRQL must be PASSIVE_LEVEL.",
-        );
-    }
+    check_passive("ZwClose");
     let slot = index_of(Handle).and_then(|index| HANDLES.lock().get_mut(index)?.take());
     let Some(Slot(body)) = slot else {
         bugcheck::raise(

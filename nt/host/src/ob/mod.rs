@@ -9,19 +9,22 @@ use core::{
     ffi::c_void,
     mem::offset_of,
     ptr,
-    sync::atomic::{AtomicI64, Ordering},
+    sync::atomic::{AtomicBool, AtomicI64, Ordering},
 };
 
 use nt_abi::{
     KPROCESSOR_MODE, LONG_PTR, NTSTATUS, PVOID, STATUS_OBJECT_TYPE_MISMATCH, STATUS_SUCCESS, ULONG,
 };
 
-pub use self::handle::{ObReferenceObjectByHandle, OpenHandle, ZwClose, insert, open_handles};
+pub use self::handle::{
+    ObOpenObjectByPointer, ObReferenceObjectByHandle, OpenHandle, ZwClose, ZwMakeTemporaryObject,
+    insert, open_handles,
+};
 use crate::{export::exports, thread, verifier};
 
 exports!("ntoskrnl.exe";
-    ObReferenceObjectByHandle, ObReferenceObjectByPointer, ObfDereferenceObject, ObfReferenceObject,
-    ZwClose,
+    ObOpenObjectByPointer, ObReferenceObjectByHandle, ObReferenceObjectByPointer,
+    ObfDereferenceObject, ObfReferenceObject, ZwClose, ZwMakeTemporaryObject,
 );
 
 /// A type of objects. Drivers hold pointers to it (`POBJECT_TYPE`) and look at nothing in it.
@@ -39,7 +42,9 @@ struct ObjectHeader {
     kind: &'static ObjectType,
     /// Drops and frees the whole object.
     delete: unsafe fn(*mut c_void),
-    reserved: [u64; 2],
+    /// Whether the object has a reference of its own (`OBJ_PERMANENT`).
+    permanent: AtomicBool,
+    reserved: u64,
 }
 
 const _: () = assert!(size_of::<ObjectHeader>() == 0x30);
@@ -62,7 +67,8 @@ pub fn create<T: Sync>(kind: &'static ObjectType, body: T) -> &'static T {
         handle_count: AtomicI64::new(0),
         kind,
         delete: delete::<T>,
-        reserved: [0; 2],
+        permanent: AtomicBool::new(false),
+        reserved: 0,
     };
     &Box::leak(Box::new(Object { header, body })).body
 }
@@ -112,6 +118,36 @@ pub unsafe fn reference(body: PVOID, function: &'static str) -> LONG_PTR {
         );
     }
     count
+}
+
+/// Takes a reference to an object whose last one may be gone, but not the object; false if it is.
+///
+/// # Safety
+///
+/// The memory of the object with this body must not be freed meanwhile.
+pub unsafe fn reference_if_alive(body: PVOID) -> bool {
+    // SAFETY: This function has the same contract.
+    let count = unsafe { &header(body).pointer_count };
+    let more = |count: i64| (count > 0).then_some(count + 1);
+    count
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+        .is_ok()
+}
+
+/// Gives an object a reference of its own.
+///
+/// # Safety
+///
+/// `body` must be the body of an object that is alive.
+pub unsafe fn make_permanent(body: PVOID, function: &'static str) {
+    // SAFETY: This function has the same contract.
+    if !unsafe { header(body) }
+        .permanent
+        .swap(true, Ordering::Relaxed)
+    {
+        // SAFETY: As above.
+        unsafe { reference(body, function) };
+    }
 }
 
 /// Gives up a reference to an object, which is deleted with the last one.
