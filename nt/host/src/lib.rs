@@ -59,8 +59,8 @@ pub use export::Export;
 pub use inspect::{MemoryImage, Module, Region, View};
 pub use kernel::{BootError, Config, boot};
 pub use library::{
-    Device, Driver, DriverEntry, File, Kernel, Leak, LeakKind, Leaks, Library, Prepared, Stop,
-    Target, Turn,
+    Device, Driver, DriverEntry, File, Kernel, Leak, LeakKind, Leaks, Library, Prepared,
+    RegistryData, Stop, Target, Turn,
 };
 pub use loader::{
     ImageError,

@@ -11,9 +11,9 @@ use std::{
     },
 };
 
-use nthost::{Driver, Kernel, Stop, ntddk::*, testing::expect_bug_check};
+use nthost::{Driver, Kernel, RegistryData, Stop, ntddk::*, testing::expect_bug_check};
 use support::{
-    driver::{complete, forward, load_entry, object, stack, text},
+    driver::{Text, complete, forward, load_entry, object, stack, text},
     nt,
 };
 
@@ -23,6 +23,9 @@ const CLASS: GUID = GUID {
     Data3: 0x4B8F,
     Data4: [1, 2, 3, 4, 5, 6, 7, 8],
 };
+
+/// `PLUGPLAY_REGKEY_DEVICE`.
+const HARDWARE_KEY: u32 = 1;
 
 /// What the driver keeps of its device.
 #[repr(C)]
@@ -58,6 +61,7 @@ unsafe extern "win64" fn add_device(driver: PDRIVER_OBJECT, pdo: PDEVICE_OBJECT)
     let extension = extension(device);
     extension.lower = nt!(IoAttachDeviceToDeviceStack(device, pdo));
     assert_eq!(extension.lower, pdo);
+    look_up(pdo);
     let status = nt!(IoRegisterDeviceInterface(
         pdo,
         &CLASS,
@@ -68,6 +72,41 @@ unsafe extern "win64" fn add_device(driver: PDRIVER_OBJECT, pdo: PDEVICE_OBJECT)
     // SAFETY: The device was made above.
     unsafe { (*device).Flags &= !DO_DEVICE_INITIALIZING };
     STATUS_SUCCESS
+}
+
+/// What the driver finds about its device: a property, and the key that an installation fills.
+fn look_up(pdo: PDEVICE_OBJECT) {
+    let property = |buffer: &mut [u16]| {
+        let size = u32::try_from(size_of_val(buffer)).expect("small");
+        let mut needed = 0;
+        let status = nt!(IoGetDeviceProperty(
+            pdo,
+            _DEVICE_REGISTRY_PROPERTY::DevicePropertyEnumeratorName,
+            size,
+            buffer.as_mut_ptr().cast(),
+            &raw mut needed
+        ));
+        (status, needed)
+    };
+    let mut name = [0; 5];
+    assert_eq!(property(&mut name[..4]), (STATUS_BUFFER_TOO_SMALL, 10));
+    assert_eq!(property(&mut name), (STATUS_SUCCESS, 10));
+    assert!(name.into_iter().eq("ROOT\0".encode_utf16()));
+    let mut key = ptr::null_mut();
+    let open = |kind, place| nt!(IoOpenDeviceRegistryKey(pdo, kind, 0, place));
+    assert_eq!(open(9, &raw mut key), STATUS_INVALID_PARAMETER);
+    assert_eq!(open(HARDWARE_KEY, &raw mut key), STATUS_SUCCESS);
+    let (value, mut data) = (Text::new("Depth"), 7_u32);
+    let set = nt!(ZwSetValueKey(
+        key,
+        &mut value.counted(),
+        0,
+        4,
+        (&raw mut data).cast(),
+        4
+    ));
+    assert_eq!(set, STATUS_SUCCESS);
+    nt!(ZwClose(key));
 }
 
 unsafe extern "win64" fn pnp(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
@@ -161,6 +200,12 @@ fn a_device_comes_and_goes() -> Result<(), Stop> {
     let device = driver.add_device()?;
     assert_eq!(device.instance_path(), r"ROOT\PLUG\0000");
     assert_eq!(kernel.interfaces(CLASS).len(), 1);
+    let parameters = format!(
+        r"\Registry\Machine\System\CurrentControlSet\Enum\{}\Device Parameters",
+        device.instance_path()
+    );
+    let depth = kernel.registry_value(&parameters, "Depth");
+    assert_eq!(depth, Some(RegistryData::Dword(7)));
 
     device.stop()?;
     device.start()?;

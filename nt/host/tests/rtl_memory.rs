@@ -167,6 +167,35 @@ fn a_registry_value_is_deleted() {
 }
 
 #[test]
+fn a_registry_key_is_deleted_when_nothing_is_below_it() {
+    let create = |path: &str| {
+        let path = Text::new(path);
+        let mut attributes = OBJECT_ATTRIBUTES {
+            Length: u32::try_from(size_of::<OBJECT_ATTRIBUTES>()).expect("small"),
+            RootDirectory: ptr::null_mut(),
+            ObjectName: &mut path.counted(),
+            Attributes: 0,
+            SecurityDescriptor: ptr::null_mut(),
+            SecurityQualityOfService: ptr::null_mut(),
+        };
+        let (mut key, none) = (ptr::null_mut(), ptr::null_mut());
+        let (attributes, disposition) = (&raw mut attributes, ptr::null_mut());
+        let place = &raw mut key;
+        let status = nt!(ZwCreateKey(place, 0, attributes, 0, none, 0, disposition));
+        assert_eq!(status, STATUS_SUCCESS);
+        key
+    };
+    let parent = create(r"\Registry\Machine\Software\Parent");
+    let child = create(r"\Registry\Machine\Software\Parent\Child");
+    assert_eq!(nt!(ZwDeleteKey(parent)), STATUS_CANNOT_DELETE);
+    assert_eq!(nt!(ZwDeleteKey(child)), STATUS_SUCCESS);
+    assert_eq!(nt!(ZwDeleteKey(child)), STATUS_KEY_DELETED);
+    assert_eq!(nt!(ZwDeleteKey(parent)), STATUS_SUCCESS);
+    nt!(ZwClose(child));
+    nt!(ZwClose(parent));
+}
+
+#[test]
 fn the_c_runtime_compares_and_copies() {
     let mut room = *b"abcdef";
     let start = room.as_mut_ptr();

@@ -1,7 +1,7 @@
 //! `WDFCOLLECTION`: an ordered list of objects, each of which it references.
 
 use crate::abi::{WDF_DRIVER_GLOBALS, WDF_OBJECT_ATTRIBUTES, WDFCOLLECTION, WDFOBJECT};
-use crate::kernel::{SpinLock, status_of, ulong};
+use crate::kernel::{Outcome, SpinLock, status_of, ulong};
 use crate::object::{self, Body, ObjectRef, create_simple, lookup};
 use crate::violation;
 use alloc::vec::Vec;
@@ -19,6 +19,37 @@ impl Collection {
     pub fn clear(&self) {
         let items = self.items.with(core::mem::take);
         drop(items);
+    }
+
+    pub fn count(&self) -> usize {
+        self.items.with(|items| items.len())
+    }
+
+    pub fn get(&self, index: usize) -> Option<ObjectRef> {
+        self.items.with(|items| items.get(index).cloned())
+    }
+
+    /// Adds an item at the end.
+    ///
+    /// # Errors
+    /// `STATUS_INSUFFICIENT_RESOURCES`.
+    pub fn add(&self, item: ObjectRef) -> Outcome {
+        self.items.with(|items| {
+            items
+                .try_reserve(1)
+                .map_err(|_| STATUS_INSUFFICIENT_RESOURCES)?;
+            items.push(item);
+            Ok(())
+        })
+    }
+
+    /// Deletes the items from an index on, and takes them out.
+    pub fn truncate(&self, length: usize) {
+        while self.count() > length {
+            if let Some(last) = self.items.with(Vec::pop) {
+                object::delete(&last);
+            }
+        }
     }
 
     fn handle_at(&self, index: impl FnOnce(usize) -> Option<usize>) -> WDFOBJECT {
@@ -54,9 +85,7 @@ pub unsafe extern "win64" fn WdfCollectionCreate(
 
 /// `WdfCollectionGetCount`. IRQL <= `DISPATCH_LEVEL`.
 pub unsafe extern "win64" fn WdfCollectionGetCount(_: Globals, Collection: WDFCOLLECTION) -> ULONG {
-    lookup::<self::Collection>(Collection)
-        .items
-        .with(|items| ulong(items.len()))
+    ulong(lookup::<self::Collection>(Collection).count())
 }
 
 /// `WdfCollectionAdd`: at the end. IRQL <= `DISPATCH_LEVEL`.
@@ -66,14 +95,7 @@ pub unsafe extern "win64" fn WdfCollectionAdd(
     Object: WDFOBJECT,
 ) -> NTSTATUS {
     let collection = lookup::<self::Collection>(Collection);
-    let object = object::any(Object);
-    status_of(collection.items.with(|items| {
-        items
-            .try_reserve(1)
-            .map_err(|_| STATUS_INSUFFICIENT_RESOURCES)?;
-        items.push(object);
-        Ok(())
-    }))
+    status_of(collection.add(object::any(Object)))
 }
 
 /// `WdfCollectionRemove`. The item is in the collection. IRQL <= `DISPATCH_LEVEL`.

@@ -1,6 +1,6 @@
 //! `WDFMEMORY`: a buffer as an object.
 
-use crate::abi::{WDF_DRIVER_GLOBALS, WDF_OBJECT_ATTRIBUTES, WDFMEMORY};
+use crate::abi::{WDF_DRIVER_GLOBALS, WDF_OBJECT_ATTRIBUTES, WDFMEMORY, WDFMEMORY_OFFSET};
 use crate::client::Client;
 use crate::kernel::{Block, Outcome, Ptr, SpinLock, status_of};
 use crate::object::{Body, create_simple, create_simple_object, lookup};
@@ -73,6 +73,34 @@ impl Memory {
     pub fn buffer(&self) -> (PVOID, usize) {
         let view = self.view.with(|view| *view);
         (view.address.0, view.size)
+    }
+
+    /// A part of the buffer; a length of zero is the whole of the rest.
+    ///
+    /// # Errors
+    /// `STATUS_INVALID_DEVICE_REQUEST` for one that is not inside of it.
+    pub fn part(&self, part: Option<&WDFMEMORY_OFFSET>) -> Outcome<(PVOID, usize)> {
+        let (address, size) = self.buffer();
+        let (start, length) = match part {
+            Some(part) if part.BufferLength != 0 => (part.BufferOffset, part.BufferLength),
+            Some(part) => (part.BufferOffset, size.saturating_sub(part.BufferOffset)),
+            None => (0, size),
+        };
+        if start.checked_add(length).is_none_or(|end| end > size) {
+            return Err(STATUS_INVALID_DEVICE_REQUEST);
+        }
+        Ok((address.wrapping_byte_add(start), length))
+    }
+
+    /// Copies bytes to the start of the buffer.
+    ///
+    /// # Errors
+    /// `STATUS_BUFFER_TOO_SMALL`.
+    pub fn fill(&self, bytes: &[u8]) -> Outcome {
+        let place = self.range(0, bytes.len())?;
+        // SAFETY: The range lies inside the memory object.
+        unsafe { place.copy_from(bytes.as_ptr(), bytes.len()) };
+        Ok(())
     }
 
     /// The address of `length` bytes from `offset` on.

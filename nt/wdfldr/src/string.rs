@@ -14,6 +14,28 @@ type Globals = *mut WDF_DRIVER_GLOBALS;
 pub struct StringObject(SpinLock<Vec<u16>>);
 
 impl StringObject {
+    /// A string of its own.
+    ///
+    /// # Errors
+    /// `STATUS_INSUFFICIENT_RESOURCES`.
+    pub fn new(characters: impl Iterator<Item = u16>) -> Outcome<Self> {
+        terminated(characters).map(|text| Self(SpinLock::new(text)))
+    }
+
+    /// Its characters and the null one.
+    ///
+    /// # Errors
+    /// `STATUS_INSUFFICIENT_RESOURCES`.
+    pub fn terminated(&self) -> Outcome<Vec<u16>> {
+        let mut copy = Vec::new();
+        self.0.with(|text| {
+            copy.try_reserve(text.len())
+                .map_err(|_| STATUS_INSUFFICIENT_RESOURCES)?;
+            copy.extend_from_slice(text);
+            Ok(copy)
+        })
+    }
+
     /// Gives the string other characters.
     ///
     /// # Errors
@@ -47,13 +69,12 @@ pub unsafe extern "win64" fn WdfStringCreate(
         violation::null_parameter(c"WdfStringCreate");
     }
     // SAFETY: The client passes null or its string.
-    let text = match terminated(unsafe { characters(UnicodeString) }.iter().copied()) {
-        Ok(text) => text,
-        Err(status) => return status,
-    };
-    let body = Body::String(StringObject(SpinLock::new(text)));
-    // SAFETY: The client's pointers, passed on.
-    unsafe { create_simple(DriverGlobals, body, StringAttributes, String) }
+    let text = unsafe { characters(UnicodeString) };
+    match StringObject::new(text.iter().copied()).map(Body::String) {
+        // SAFETY: The client's pointers, passed on.
+        Ok(body) => unsafe { create_simple(DriverGlobals, body, StringAttributes, String) },
+        Err(status) => status,
+    }
 }
 
 /// `WdfStringGetUnicodeString`: valid until the string changes or goes. IRQL `PASSIVE_LEVEL`.

@@ -4,8 +4,9 @@ use std::ptr;
 
 use nt_abi::{
     ACCESS_MASK, HANDLE, NTSTATUS, OBJECT_ATTRIBUTES, PHANDLE, POBJECT_ATTRIBUTES, PULONG,
-    PUNICODE_STRING, STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_PARAMETER,
-    STATUS_OBJECT_NAME_NOT_FOUND, STATUS_OBJECT_PATH_SYNTAX_BAD, STATUS_SUCCESS, ULONG,
+    PUNICODE_STRING, STATUS_CANNOT_DELETE, STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_PARAMETER,
+    STATUS_KEY_DELETED, STATUS_OBJECT_NAME_NOT_FOUND, STATUS_OBJECT_PATH_SYNTAX_BAD,
+    STATUS_SUCCESS, ULONG,
 };
 
 use crate::{
@@ -28,6 +29,10 @@ const REG_CREATED_NEW_KEY: ULONG = 1;
 const REG_OPENED_EXISTING_KEY: ULONG = 2;
 
 /// Calls `f` with the path of the key that a handle refers to.
+///
+/// # Errors
+///
+/// That of `ObReferenceObjectByHandle`, or `STATUS_KEY_DELETED`.
 pub fn with_path<T>(handle: HANDLE, f: impl FnOnce(&str) -> T) -> Result<T, NTSTATUS> {
     let mut body = ptr::null_mut();
     let kind = (&raw const KEY_TYPE).cast_mut();
@@ -39,9 +44,13 @@ pub fn with_path<T>(handle: HANDLE, f: impl FnOnce(&str) -> T) -> Result<T, NTST
     }
     // SAFETY: The object is a key, as its type was checked; the reference taken above keeps it.
     let key = unsafe { &*body.cast::<Key>() };
-    let result = f(&key.path);
+    let result = if super::exists(&key.path) {
+        Ok(f(&key.path))
+    } else {
+        Err(STATUS_KEY_DELETED)
+    };
     ob::dereference_typed(key);
-    Ok(result)
+    result
 }
 
 /// The full path that object attributes name.
@@ -75,7 +84,8 @@ unsafe fn path(attributes: *const OBJECT_ATTRIBUTES) -> Result<String, NTSTATUS>
     })
 }
 
-fn open(path: String) -> HANDLE {
+/// A handle to a key.
+pub fn open(path: String) -> HANDLE {
     let key = ob::create(&KEY_TYPE, Key { path });
     // SAFETY: The key was made just now, and its reference is given up below.
     let handle = unsafe { ob::insert(ptr::from_ref(key).cast_mut().cast()) };
@@ -150,4 +160,19 @@ pub unsafe extern "win64" fn ZwCreateKey(
     STATUS_SUCCESS
 }
 
-crate::export::exports! { "ntoskrnl.exe"; ZwOpenKey, ZwCreateKey }
+/// Deletes a key. `PASSIVE_LEVEL`. `STATUS_CANNOT_DELETE` for one with keys below it; what is done with
+/// another handle to it afterwards ends with `STATUS_KEY_DELETED`. DDI: `ZwDeleteKey`.
+///
+/// # Safety
+///
+/// None needed: what is no handle of a key is found out.
+pub unsafe extern "win64" fn ZwDeleteKey(KeyHandle: HANDLE) -> NTSTATUS {
+    passive_level(Rule::ZW_PASSIVE, "ZwDeleteKey");
+    match with_path(KeyHandle, super::delete) {
+        Ok(true) => STATUS_SUCCESS,
+        Ok(false) => STATUS_CANNOT_DELETE,
+        Err(status) => status,
+    }
+}
+
+crate::export::exports! { "ntoskrnl.exe"; ZwOpenKey, ZwCreateKey, ZwDeleteKey }

@@ -49,6 +49,15 @@ pub fn create(path: &str) -> bool {
     new
 }
 
+/// Deletes a key with its values; false if there are keys below it.
+pub fn delete(path: &str) -> bool {
+    let path = fold(path);
+    let below = format!(r"{path}\");
+    let mut keys = KEYS.lock();
+    let leaf = !keys.keys().any(|key| key.starts_with(&below));
+    leaf && keys.remove(&path).is_some()
+}
+
 /// Whether there is a key.
 pub fn exists(path: &str) -> bool {
     KEYS.lock().contains_key(&fold(path))

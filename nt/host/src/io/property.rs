@@ -1,13 +1,19 @@
 //! Properties of devices (`IoGetDeviceProperty`).
 
 use nt_abi::{
-    _DEVICE_REGISTRY_PROPERTY as property, NTSTATUS, PDEVICE_OBJECT, PULONG, PVOID,
-    STATUS_BUFFER_TOO_SMALL, STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER_2,
-    STATUS_OBJECT_NAME_NOT_FOUND, STATUS_SUCCESS, ULONG,
+    _DEVICE_REGISTRY_PROPERTY as property, ACCESS_MASK, NTSTATUS, PDEVICE_OBJECT, PHANDLE, PULONG,
+    PVOID, STATUS_BUFFER_TOO_SMALL, STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_DEVICE_REQUEST,
+    STATUS_INVALID_PARAMETER, STATUS_INVALID_PARAMETER_2, STATUS_OBJECT_NAME_NOT_FOUND,
+    STATUS_SUCCESS, ULONG,
 };
 
 use super::pnp::{self, Node};
-use crate::{irql::PASSIVE, rtl};
+use crate::{cm, fault, irql::PASSIVE, rtl};
+
+/// The control set that the system was started with.
+const CURRENT: &str = r"\Registry\Machine\System\CurrentControlSet";
+const PLUGPLAY_REGKEY_DEVICE: ULONG = 1;
+const PLUGPLAY_REGKEY_DRIVER: ULONG = 2;
 
 fn text(text: &str) -> Vec<u8> {
     text.encode_utf16()
@@ -75,4 +81,41 @@ pub unsafe extern "win64" fn IoGetDeviceProperty(
     STATUS_SUCCESS
 }
 
-crate::export::exports! { "ntoskrnl.exe"; IoGetDeviceProperty }
+/// Opens the hardware or software key of a device, which is made if it is not there. `PASSIVE_LEVEL`. DDI:
+/// `IoOpenDeviceRegistryKey`.
+///
+/// A device of the root bus has no setup class: its software key is under its driver's name in place of one.
+/// `STATUS_INVALID_DEVICE_REQUEST` if it is no PDO, `STATUS_INVALID_PARAMETER` for another kind of key.
+///
+/// # Safety
+///
+/// The pointers must be valid.
+pub unsafe extern "win64" fn IoOpenDeviceRegistryKey(
+    DeviceObject: PDEVICE_OBJECT,
+    DevInstKeyType: ULONG,
+    _DesiredAccess: ACCESS_MASK,
+    DeviceRegKey: PHANDLE,
+) -> NTSTATUS {
+    const NAME: &str = "IoOpenDeviceRegistryKey";
+    rtl::pageable!(PASSIVE, IoOpenDeviceRegistryKey);
+    // SAFETY: Valid by the contract of this function.
+    let device = unsafe { super::object::DeviceObject::new(DeviceObject) };
+    let Some(node) = device.and_then(pnp::node) else {
+        return STATUS_INVALID_DEVICE_REQUEST;
+    };
+    let instance = &node.instance_path;
+    let path = match DevInstKeyType {
+        PLUGPLAY_REGKEY_DEVICE => format!(r"{CURRENT}\Enum\{instance}\Device Parameters"),
+        PLUGPLAY_REGKEY_DRIVER => format!(r"{CURRENT}\Control\Class\{instance}"),
+        _ => return STATUS_INVALID_PARAMETER,
+    };
+    if fault::denies_allocation(NAME) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    cm::create(&path);
+    // SAFETY: As above.
+    unsafe { DeviceRegKey.write(cm::key::open(path)) };
+    STATUS_SUCCESS
+}
+
+crate::export::exports! { "ntoskrnl.exe"; IoGetDeviceProperty, IoOpenDeviceRegistryKey }

@@ -30,6 +30,7 @@ mod images;
 mod kernel;
 mod leaks;
 mod quiet;
+mod registry;
 mod service;
 mod stop;
 
@@ -39,4 +40,5 @@ pub use file::File;
 pub use images::Library;
 pub use kernel::{Kernel, Target, Turn};
 pub use leaks::{Leak, LeakKind, Leaks};
+pub use registry::RegistryData;
 pub use stop::Stop;

@@ -7,16 +7,13 @@ use crate::abi::{
     WDFFILEOBJECT, WDFOBJECT, WDFQUEUE, WDFREQUEST, WdfDevStatePnpFailed, WdfDevStatePnpInit,
     WdfDevStatePnpRemoved, WdfDevStatePnpStarted, WdfDevStatePnpSurpriseRemove, WdfUseDefault,
 };
-use crate::kernel::{IoGetDeviceProperty, status_of};
+use crate::kernel::status_of;
 use crate::object::lookup;
 use crate::queue::{self, Queue};
 use crate::request::Request;
 use crate::violation;
 use core::sync::atomic::Ordering;
-use nt_abi::{
-    BOOLEAN, DEVICE_OBJECT, FILE_OBJECT, NTSTATUS, PULONG, PVOID, STATUS_INVALID_DEVICE_REQUEST,
-    ULONG,
-};
+use nt_abi::{BOOLEAN, DEVICE_OBJECT, FILE_OBJECT, NTSTATUS, STATUS_INVALID_DEVICE_REQUEST, ULONG};
 
 type Globals = *mut WDF_DRIVER_GLOBALS;
 
@@ -208,30 +205,4 @@ pub unsafe extern "win64" fn WdfDeviceSetStaticStopRemove(
 ) {
     let device = lookup::<self::Device>(Device);
     device.stoppable.store(Stoppable != 0, Ordering::Relaxed);
-}
-
-/// `WdfDeviceQueryProperty`. IRQL `PASSIVE_LEVEL`.
-pub unsafe extern "win64" fn WdfDeviceQueryProperty(
-    _: Globals,
-    Device: WDFDEVICE,
-    DeviceProperty: i32,
-    BufferLength: ULONG,
-    PropertyBuffer: PVOID,
-    ResultLength: PULONG,
-) -> NTSTATUS {
-    let device = lookup::<self::Device>(Device);
-    if device.is_control() {
-        return STATUS_INVALID_DEVICE_REQUEST;
-    }
-    // SAFETY: The physical device is the PnP manager's; the buffer is the client's, of the length
-    // that it says.
-    unsafe {
-        IoGetDeviceProperty(
-            device.pdo().0,
-            DeviceProperty,
-            BufferLength,
-            PropertyBuffer,
-            ResultLength,
-        )
-    }
 }

@@ -7,6 +7,7 @@ mod create;
 mod init;
 mod interface;
 mod pnp;
+mod property;
 mod security;
 
 pub use api::*;
@@ -14,6 +15,7 @@ pub use control::*;
 pub use create::*;
 pub use init::*;
 pub use interface::*;
+pub use property::*;
 
 use crate::abi::{
     PFN_WDF_DRIVER_DEVICE_ADD, PFN_WDF_IO_IN_CALLER_CONTEXT, WDF_PNPPOWER_EVENT_CALLBACKS,

@@ -9,15 +9,15 @@ pub use nthost::ntddk::{
     ExReleaseFastMutexUnsafe, IoAllocateIrp, IoAllocateMdl, IoAllocateWorkItem,
     IoAttachDeviceToDeviceStack, IoCancelIrp, IoCreateDevice, IoCreateSymbolicLink, IoDeleteDevice,
     IoDeleteSymbolicLink, IoDetachDevice, IoFreeIrp, IoFreeMdl, IoFreeWorkItem,
-    IoGetDeviceProperty, IoQueueWorkItem, IoRegisterDeviceInterface, IoReleaseCancelSpinLock,
-    IoReuseIrp, IoSetDeviceInterfaceState, IofCallDriver, IofCompleteRequest,
-    KeAcquireSpinLockRaiseToDpc, KeBugCheckEx, KeCancelTimer, KeDelayExecutionThread,
-    KeEnterCriticalRegion, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeEvent,
-    KeInitializeTimerEx, KeInsertQueueDpc, KeLeaveCriticalRegion, KeReleaseSpinLock,
-    KeRemoveQueueDpc, KeSetEvent, KeSetTimerEx, KeWaitForSingleObject,
+    IoGetDeviceProperty, IoOpenDeviceRegistryKey, IoQueueWorkItem, IoRegisterDeviceInterface,
+    IoReleaseCancelSpinLock, IoReuseIrp, IoSetDeviceInterfaceState, IofCallDriver,
+    IofCompleteRequest, KeAcquireSpinLockRaiseToDpc, KeBugCheckEx, KeCancelTimer,
+    KeDelayExecutionThread, KeEnterCriticalRegion, KeFlushQueuedDpcs, KeInitializeDpc,
+    KeInitializeEvent, KeInitializeTimerEx, KeInsertQueueDpc, KeLeaveCriticalRegion,
+    KeReleaseSpinLock, KeRemoveQueueDpc, KeSetEvent, KeSetTimerEx, KeWaitForSingleObject,
     MmMapLockedPagesSpecifyCache, MmProbeAndLockPages, MmUnlockPages, PoCallDriver,
-    PoStartNextPowerIrp, PsGetCurrentThread, RtlFreeUnicodeString, ZwClose, ZwOpenKey,
-    ZwQueryValueKey, ZwSetValueKey,
+    PoStartNextPowerIrp, PsGetCurrentThread, RtlFreeUnicodeString, ZwClose, ZwCreateKey,
+    ZwDeleteKey, ZwDeleteValueKey, ZwOpenKey, ZwQueryValueKey, ZwSetValueKey,
 };
 
 #[cfg(windows)]
@@ -78,6 +78,12 @@ unsafe extern "win64" {
         BufferLength: ULONG,
         PropertyBuffer: PVOID,
         ResultLength: PULONG,
+    ) -> NTSTATUS;
+    pub fn IoOpenDeviceRegistryKey(
+        DeviceObject: PDEVICE_OBJECT,
+        DevInstKeyType: ULONG,
+        DesiredAccess: ACCESS_MASK,
+        DeviceRegKey: PHANDLE,
     ) -> NTSTATUS;
     pub fn IoQueueWorkItem(
         IoWorkItem: PVOID,
@@ -155,6 +161,17 @@ unsafe extern "win64" {
     pub fn PsGetCurrentThread() -> PVOID;
     pub fn RtlFreeUnicodeString(UnicodeString: PUNICODE_STRING);
     pub fn ZwClose(Handle: HANDLE) -> NTSTATUS;
+    pub fn ZwCreateKey(
+        KeyHandle: PHANDLE,
+        DesiredAccess: ACCESS_MASK,
+        ObjectAttributes: *mut OBJECT_ATTRIBUTES,
+        TitleIndex: ULONG,
+        Class: PUNICODE_STRING,
+        CreateOptions: ULONG,
+        Disposition: PULONG,
+    ) -> NTSTATUS;
+    pub fn ZwDeleteKey(KeyHandle: HANDLE) -> NTSTATUS;
+    pub fn ZwDeleteValueKey(KeyHandle: HANDLE, ValueName: PUNICODE_STRING) -> NTSTATUS;
     pub fn ZwOpenKey(
         KeyHandle: PHANDLE,
         DesiredAccess: ACCESS_MASK,

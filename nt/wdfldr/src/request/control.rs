@@ -49,20 +49,10 @@ impl Part {
             return Ok(Self::NONE);
         }
         let memory = lookup::<Memory>(memory);
-        let (address, size) = memory.buffer();
-        let (start, length) = match offset {
-            Some(offset) if offset.BufferLength != 0 => (offset.BufferOffset, offset.BufferLength),
-            Some(offset) => (
-                offset.BufferOffset,
-                size.saturating_sub(offset.BufferOffset),
-            ),
-            None => (0, size),
-        };
-        if start.checked_add(length).is_none_or(|end| end > size) {
-            return Err(STATUS_INVALID_DEVICE_REQUEST);
-        }
+        let (address, length) = memory.part(offset)?;
+        let start = offset.map_or(0, |offset| offset.BufferOffset);
         Ok(Self {
-            address: Ptr(address.wrapping_byte_add(start)),
+            address: Ptr(address),
             length: u32::try_from(length).map_err(|_| STATUS_INVALID_PARAMETER)?,
             memory: Some((memory.object().clone(), start)),
         })

@@ -9,6 +9,7 @@ mod objects;
 mod power;
 mod queues;
 mod races;
+mod registry;
 mod removal;
 mod requests;
 mod samples;

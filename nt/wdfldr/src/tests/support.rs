@@ -32,7 +32,8 @@ pub fn timer_config() -> WDF_TIMER_CONFIG {
     }
 }
 
-fn child() -> WDF_OBJECT_ATTRIBUTES {
+/// The attributes of a child of that device.
+pub fn child() -> WDF_OBJECT_ATTRIBUTES {
     let device = WDFOBJECT(DEVICE.load(Ordering::Acquire));
     WDF_OBJECT_ATTRIBUTES {
         ParentObject: device,
@@ -40,7 +41,8 @@ fn child() -> WDF_OBJECT_ATTRIBUTES {
     }
 }
 
-fn as_driver(test: impl FnOnce(Kernel)) {
+/// Runs `test` with a device that has nothing.
+pub fn as_driver(test: impl FnOnce(Kernel)) {
     fn add(mut init: PWDFDEVICE_INIT) -> NTSTATUS {
         let mut device = WDFOBJECT::NULL;
         let status = wdf!(device::WdfDeviceCreate(

@@ -79,6 +79,17 @@ fn a_reference_too_few() {
 }
 
 #[test]
+fn a_client_stops_the_system_itself() {
+    let report = expect_bug_check(|| {
+        with_device(driver!(device), |_, _| {
+            wdf!(violation::WdfVerifierDbgBreakPoint());
+            wdf!(violation::WdfVerifierKeBugCheck(0xDEAD, 1, 2, 3, 4));
+        });
+    });
+    assert_eq!((report.code, report.parameters), (0xDEAD, [1, 2, 3, 4]));
+}
+
+#[test]
 fn a_function_that_is_not_there() {
     let [error, ..] = parameters!(|| {
         // SAFETY: `WdfChildListGetDevice` takes the globals and a handle.
