@@ -92,6 +92,8 @@
 //! On Windows, in a driver, on the bindings of `wdk-sys`. On Linux, in tests, on `nthost`. All calls
 //! into the kernel go through one module, the seam.
 #![cfg_attr(windows, no_std)]
+// Put into the .pdb of each driver that is linked for the msvc targets.
+#![debugger_visualizer(natvis_file = "../wdk_sync.natvis")]
 #![cfg_attr(
     not(feature = "_track"),
     allow(
