@@ -41,6 +41,8 @@ pub enum Held {
     PushLock = 11,
     /// A work item, which may be queued or running.
     WorkItem = 12,
+    /// `EX_TIMER`, whose callback may be running.
+    ExTimer = 13,
 }
 
 /// Stops the system: bug check 0xC4 (0x100B, address of the object, its [`Held`], current IRQL).

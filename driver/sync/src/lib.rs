@@ -21,6 +21,8 @@
 //! | [`Semaphore`] | `KSEMAPHORE` | `<= DISPATCH_LEVEL` | `<= APC_LEVEL` |
 //! | [`WaitableTimer`] | `KTIMER` | `<= DISPATCH_LEVEL` | `<= APC_LEVEL` |
 //! | [`Timer`] | `KTIMER`, `KDPC` | `<= DISPATCH_LEVEL` | `DISPATCH_LEVEL` |
+//! | [`WaitableExTimer`] | `EX_TIMER` | `<= DISPATCH_LEVEL` | `<= APC_LEVEL` |
+//! | [`ExTimer`] | `EX_TIMER`, `EXT_CALLBACK` | `<= DISPATCH_LEVEL` | `DISPATCH_LEVEL` |
 //! | [`Dpc`] | `KDPC` | any | `DISPATCH_LEVEL` |
 //! | [`WorkItem`] | `IO_WORKITEM` | `<= DISPATCH_LEVEL` | `PASSIVE_LEVEL` |
 //! | [`Thread`] | `PsCreateSystemThread` | `PASSIVE_LEVEL` | `<= APC_LEVEL`; runs at `PASSIVE_LEVEL` |
@@ -57,7 +59,7 @@
 //!
 //! A lock that is dropped while it is held (its guard was given to [`core::mem::forget`]), a queue
 //! handle dropped or used again while it is in use, a timer or DPC dropped above `PASSIVE_LEVEL`, and a
-//! thread or work item dropped above `APC_LEVEL` are bug check 0xC4 with 0x100B, the address of the
+//! thread, a work item or an [`ExTimer`] dropped above `APC_LEVEL` are bug check 0xC4 with 0x100B, the address of the
 //! object, a number for its kind and the IRQL: going on would free memory that the kernel still uses.
 //! Nothing else in this crate stops the system, and nothing panics.
 //!
@@ -116,6 +118,7 @@ mod callback;
 mod dispatcher;
 mod dpc;
 mod event;
+mod ex_timer;
 mod fast_mutex;
 mod guard;
 mod guarded_mutex;
@@ -167,6 +170,10 @@ pub use arc::NonPagedArc;
 pub use callback::Bound;
 pub use dpc::{BoundDpc, Dpc, DpcCallback, DpcControl, DpcWas, Importance};
 pub use event::{Event, Signal};
+pub use ex_timer::{
+    BoundExTimer, DefaultResolution, ExDueTime, ExPeriod, ExTimer, ExTimerCallback, ExTimerKind,
+    HighResolution, NoWake, WaitableExTimer, WakeTolerance,
+};
 pub use fast_mutex::{Fast, FastMutex, FastMutexGuard};
 pub use guard::{Access, Exclusive, Guard, Lock, Release, Shared};
 pub use guarded_mutex::{Guarded, GuardedMutex, GuardedMutexGuard};

@@ -5,7 +5,7 @@ use core::{num::NonZeroU32, time::Duration};
 use crate::nt;
 
 /// Units of 100 ns in a duration, as a non-negative LONGLONG; what does not fit is as good as never.
-fn in_100ns(duration: Duration) -> i64 {
+pub fn in_100ns(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos() / 100).unwrap_or(i64::MAX)
 }
 

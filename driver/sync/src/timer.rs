@@ -33,7 +33,7 @@ pub enum TimerWas {
 }
 
 impl TimerWas {
-    const fn from_raw(queued: nt::BOOLEAN) -> Self {
+    pub(crate) const fn from_raw(queued: nt::BOOLEAN) -> Self {
         if queued == 0 {
             Self::Idle
         } else {

@@ -5,14 +5,14 @@ use core::cell::Cell;
 
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 use wdk_sync::{
-    AtApcLevel, AtDpcLevel, CriticalRegion, Dirql, Dispatch, DpcControl, Event, ExclusiveGuard,
-    FastMutex, FastMutexGuard, GuardedMutex, GuardedMutexGuard, GuardedRegion, HandedOver, Holding,
-    InterlockedList, InterruptLock, Irql, ListNode, LockAny, Mutex, MutexGuard, MutexGuards,
-    NonPaged, NonPagedArc, Passive, PushExclusiveGuard, PushLock, PushSharedGuard, QueueHandle,
-    QueuedSpinLock, QueuedSpinLockGuard, Raised, Raising, RecursiveMutex, RecursiveMutexGuard,
-    Resource, RunDown, Rundown, RundownGuard, RwExclusiveGuard, RwSharedGuard, RwSpinLock, SList,
-    SListNodes, Semaphore, SharedGuard, SpinLock, SpinLockGuard, Thread, Wait, WaitableTimer,
-    WorkItemControl,
+    AtApcLevel, AtDpcLevel, CriticalRegion, Dirql, Dispatch, DpcControl, Event, ExTimer,
+    ExclusiveGuard, FastMutex, FastMutexGuard, GuardedMutex, GuardedMutexGuard, GuardedRegion,
+    HandedOver, HighResolution, Holding, InterlockedList, InterruptLock, Irql, ListNode, LockAny,
+    Mutex, MutexGuard, MutexGuards, NonPaged, NonPagedArc, Passive, PushExclusiveGuard, PushLock,
+    PushSharedGuard, QueueHandle, QueuedSpinLock, QueuedSpinLockGuard, Raised, Raising,
+    RecursiveMutex, RecursiveMutexGuard, Resource, RunDown, Rundown, RundownGuard,
+    RwExclusiveGuard, RwSharedGuard, RwSpinLock, SList, SListNodes, Semaphore, SharedGuard,
+    SpinLock, SpinLockGuard, Thread, Wait, WaitableExTimer, WaitableTimer, WorkItemControl,
 };
 
 type NotSend = *mut u8;
@@ -112,6 +112,10 @@ assert_not_impl_any!(NonPagedArc<SendNotSync>: Send, Sync);
 assert_not_impl_any!(NonPagedArc<NotSend>: Send, Sync);
 assert_impl_all!(Event: Send, Sync);
 assert_impl_all!(WaitableTimer: Send, Sync);
+assert_impl_all!(WaitableExTimer: Send, Sync);
+assert_impl_all!(ExTimer<u8, HighResolution>: Send, Sync);
+assert_not_impl_any!(ExTimer<SendNotSync>: Sync);
+assert_not_impl_any!(ExTimer<NotSend>: Send, Sync);
 assert_impl_all!(Semaphore: Send, Sync);
 assert_impl_all!(DpcControl: Send, Sync);
 assert_impl_all!(WorkItemControl: Send, Sync);
@@ -128,6 +132,7 @@ assert_not_impl_any!(FastMutex<u8>: Unpin);
 assert_not_impl_any!(Resource<u8>: Unpin);
 assert_not_impl_any!(Event: Unpin);
 assert_not_impl_any!(WaitableTimer: Unpin);
+assert_not_impl_any!(ExTimer<u8>: Unpin);
 assert_not_impl_any!(GuardedMutex<u8>: Unpin);
 assert_not_impl_any!(PushLock<u8>: Unpin);
 assert_not_impl_any!(Rundown<u8>: Unpin);

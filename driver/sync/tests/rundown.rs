@@ -1,4 +1,4 @@
-//! Rundown protection, and what ends under it: the data, DPCs, work items. On nthost.
+//! Rundown protection, and what is awaited like it: DPCs, timers of the executive, work items. On nthost.
 #![cfg(not(windows))]
 
 mod common;
@@ -12,8 +12,10 @@ use std::sync::Arc;
 use common::assert_in_use;
 use nthost::testing::expect_bug_check;
 use wdk_sync::{
-    Dpc, DpcWas, Importance, NonPaged, Rundown, Status, Thread, WorkItem, WorkItemCallback,
-    WorkItemWas, active_processors, sleep, stall, testing::at_passive_level,
+    DefaultResolution, Dispatch, Dpc, DpcWas, DueTime, ExPeriod, ExTimer, HighResolution,
+    Importance, Irql, NoWake, NonPaged, Rundown, Signal, SpinLock, Status, Thread, Timeout,
+    TimerWas, WaitAny, WaitStatus, WaitableExTimer, WakeTolerance, WorkItem, WorkItemCallback,
+    WorkItemWas, active_processors, sleep, stall, testing::at_passive_level, wait_any,
 };
 
 #[test]
@@ -190,6 +192,121 @@ fn a_dpc_dropped_above_passive_level_stops_the_system() {
         });
     });
     assert_in_use(&report, 9, 2);
+}
+
+// Timers of the executive.
+
+#[test]
+fn the_end_of_an_executive_timer_waits_for_its_callback() {
+    static STARTED: AtomicBool = AtomicBool::new(false);
+    static ENDED: AtomicBool = AtomicBool::new(false);
+    at_passive_level(|irql| {
+        let callback = |_timer: &WaitableExTimer<HighResolution>, irql: &mut Irql<'_, Dispatch>| {
+            assert_eq!(irql.level(), 2);
+            STARTED.store(true, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(20));
+            ENDED.store(true, Ordering::SeqCst);
+        };
+        let init = ExTimer::new(HighResolution, Signal::Notification, callback);
+        let timer = NonPaged::pin_init(init).unwrap();
+        // Zero is a time from now on, too, and not the absolute one that is refused.
+        timer.set(irql, Duration::ZERO, None);
+        while !STARTED.load(Ordering::SeqCst) {
+            sleep(irql, Duration::from_millis(1));
+        }
+        irql.at_apc_level(|irql| ExTimer::run_down(timer, irql));
+        assert!(ENDED.load(Ordering::SeqCst));
+    });
+}
+
+#[test]
+fn an_executive_timer_that_sets_itself_again_does_not_outlive_its_rundown() {
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    at_passive_level(|irql| {
+        for _ in 0..50 {
+            let init = ExTimer::new(DefaultResolution, Signal::Notification, |timer, irql| {
+                RUNS.fetch_add(1, Ordering::SeqCst);
+                timer.set(irql, DueTime::After(Duration::ZERO), None);
+            });
+            let timer = NonPaged::pin_init(init).unwrap();
+            timer.set(irql, DueTime::After(Duration::ZERO), None);
+            sleep(irql, Duration::from_micros(200));
+            ExTimer::run_down(timer, irql);
+            let runs = RUNS.load(Ordering::SeqCst);
+            sleep(irql, Duration::from_micros(500));
+            assert_eq!(
+                RUNS.load(Ordering::SeqCst),
+                runs,
+                "it runs after its rundown"
+            );
+        }
+        assert_ne!(RUNS.load(Ordering::SeqCst), 0);
+    });
+}
+
+#[test]
+fn an_executive_timer_is_waited_for_and_cancelled_like_any_other() {
+    at_passive_level(|irql| {
+        let kind = DefaultResolution;
+        let tick = WaitableExTimer::new(irql, kind, Signal::Synchronization).unwrap();
+        let far = WaitableExTimer::new(irql, NoWake, Signal::Notification).unwrap();
+        let hour = DueTime::After(Duration::from_hours(1));
+        let late = WakeTolerance::UpTo(Duration::MAX);
+        assert_eq!(far.set_tolerating(irql, hour, None, late), TimerWas::Idle);
+        assert_eq!(
+            far.set_tolerating(irql, hour, None, WakeTolerance::Unlimited),
+            TimerWas::Queued
+        );
+        // A time that has passed.
+        tick.set(
+            irql,
+            DueTime::At(0),
+            ExPeriod::new(Duration::from_millis(1)),
+        );
+        for _ in 0..3 {
+            assert_eq!(
+                wait_any(irql, [&far, &tick], Timeout::Never),
+                WaitAny::Satisfied(1),
+                "it expires again"
+            );
+        }
+        assert_eq!(tick.cancel(irql), TimerWas::Queued);
+        assert_eq!(far.cancel(irql), TimerWas::Queued);
+        assert_eq!(far.cancel(irql), TimerWas::Idle);
+        assert_eq!(far.wait(irql, Timeout::ZERO), WaitStatus::TimedOut);
+    });
+}
+
+#[test]
+fn an_executive_timer_without_a_callback_may_be_dropped_at_dispatch_level_while_it_is_set() {
+    at_passive_level(|irql| {
+        let timer = WaitableExTimer::new(irql, HighResolution, Signal::Notification).unwrap();
+        timer.set(irql, Duration::from_hours(1), None);
+        irql.at_dispatch_level(|_irql| drop(timer));
+    });
+}
+
+#[test]
+fn an_executive_timer_that_its_own_callback_drops_stops_the_system() {
+    type Own = Option<NonPaged<ExTimer<fn(&WaitableExTimer, &mut Irql<'_, Dispatch>)>>>;
+    static OWN: SpinLock<Own> = SpinLock::new(None);
+    fn drop_own(_timer: &WaitableExTimer, irql: &mut Irql<'_, Dispatch>) {
+        let own = OWN.with(irql, |own, _irql| own.take());
+        drop(own);
+    }
+    let report = expect_bug_check(|| {
+        at_passive_level(|irql| {
+            let callback: fn(&WaitableExTimer, &mut Irql<'_, Dispatch>) = drop_own;
+            let init = ExTimer::new(DefaultResolution, Signal::Notification, callback);
+            let timer = NonPaged::pin_init(init).unwrap();
+            OWN.with(irql, |own, irql| {
+                own.insert(timer)
+                    .set(irql, DueTime::After(Duration::ZERO), None);
+            });
+            sleep(irql, Duration::from_secs(10));
+        });
+    });
+    assert_in_use(&report, 13, 2);
 }
 
 // Work items.
