@@ -163,8 +163,11 @@ impl<F: Fn(&DpcControl, &mut Irql<'_, Dispatch>) + Send + Sync + 'static> DpcCal
 /// check 0xC4 (0x100B) instead of being freed while it may run. `KeFlushQueuedDpcs` is slow and waits
 /// for all DPCs of all drivers: no lock should be held.
 ///
-/// A threaded DPC is not offered: no page says that `KeFlushQueuedDpcs` waits for those, so nothing
-/// proves that one has ended.
+/// A threaded DPC is not offered. Its routine runs at `PASSIVE_LEVEL`, or at `DISPATCH_LEVEL` where the
+/// system has them turned off, and must wait at neither: but what waits in its drop, a thread or a timer
+/// that ends there, is refused by the level that it finds, and would be let through. No page says that
+/// `KeFlushQueuedDpcs` waits for them either, and KMDF drivers are told not to use them. What takes long
+/// goes to a [`WorkItem`](crate::WorkItem).
 ///
 /// Pages: `KeInitializeDpc`, `KeFlushQueuedDpcs`; those of [`DpcControl`].
 ///

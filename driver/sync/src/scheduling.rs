@@ -8,7 +8,9 @@ use crate::{
 
 /// The current thread on one processor, until this is dropped.
 ///
-/// Guards nest: each restores what it found.
+/// Guards nest: each restores what it found. The functions know the processors of the first group alone; a
+/// machine has others if it has more than 64. A DPC reaches them all
+/// ([`DpcControl::set_target`](crate::DpcControl::set_target)).
 ///
 /// IRQL: `<= APC_LEVEL`, unchanged. Pages: `KeSetSystemAffinityThreadEx`,
 /// `KeRevertToUserAffinityThreadEx`.
