@@ -16,6 +16,9 @@ const TAG: u32 = u32::from_le_bytes(*b"Sync");
 /// structure that holds several of them takes one allocation: `#[pin_data]` and `try_pin_init!` of
 /// the crate `pinned-init` compose their initialisers.
 ///
+/// A value may be aligned to 16 bytes, one of a page or more to a page; a larger alignment does not
+/// compile.
+///
 /// IRQL: allocating and freeing, `<= DISPATCH_LEVEL`. Pages: `ExAllocatePool2`,
 /// `ExFreePoolWithTag`.
 ///
@@ -140,10 +143,15 @@ struct Allocation<T>(NonNull<T>);
 
 impl<T> Allocation<T> {
     /// What pool gives: 16 bytes, or a page for blocks of a page and more.
-    const ALIGNED: () = assert!(
-        mem::align_of::<T>() <= 16,
-        "nonpaged pool aligns to 16 bytes: a value of larger alignment cannot live there"
-    );
+    const ALIGNED: () = {
+        const PAGE: usize = 4096;
+        let aligned = if mem::size_of::<T>() < PAGE { 16 } else { PAGE };
+        assert!(
+            mem::align_of::<T>() <= aligned,
+            "nonpaged pool aligns to 16 bytes, and blocks of a page and more to a page: a value of larger \
+             alignment cannot live there"
+        );
+    };
 
     fn new() -> Result<Self, Status> {
         let () = Self::ALIGNED;

@@ -16,10 +16,10 @@ use measure::{Bench, Lock};
 #[derive(clap::Args)]
 pub struct Arguments {
     /// How often each way is measured; every round measures each lock in every way
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(20..))]
+    #[arg(long, default_value_t = 3000, value_parser = clap::value_parser!(u32).range(20..))]
     rounds: u32,
     /// How long one measurement takes, about
-    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     microseconds: u32,
     /// Measure with the verifier of nthost on, which costs more than the locks
     #[arg(long)]

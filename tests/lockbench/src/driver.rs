@@ -57,10 +57,15 @@ impl Extension {
 
     fn run(&self, irql: &mut Irql<'_, Passive>, run: Run) -> Result<Outcome, Status> {
         let cycle = CYCLES.get(run.subject as usize).ok_or(Status::NOT_FOUND)?;
+        let placement = run.placement as usize;
+        let (Some(raw), Some(safe)) = (cycle.raw.get(placement), cycle.safe.get(placement)) else {
+            return Err(Status::INVALID_PARAMETER);
+        };
+        let peer = cycle.peer.as_ref().and_then(|peer| peer.get(placement));
         let start = Instant::now();
-        match (run.way, cycle.peer) {
-            (RAW, _) => (cycle.raw)(&self.raw, irql, run.passes),
-            (SAFE, _) => (cycle.safe)(&self.safe, irql, run.passes),
+        match (run.way, peer) {
+            (RAW, _) => raw(&self.raw, irql, run.passes),
+            (SAFE, _) => safe(&self.safe, irql, run.passes),
             (PEER, Some(peer)) => peer(&self.peer, run.passes),
             _ => return Err(Status::INVALID_PARAMETER),
         }

@@ -3,7 +3,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Runs a lock, as a [`Run`] says, and gives an [`Outcome`]. `STATUS_NOT_FOUND` if there is no such
-/// lock, `STATUS_INVALID_PARAMETER` if it is not there in that way.
+/// lock, `STATUS_INVALID_PARAMETER` if it is not there in that way, or no such placement.
 pub const RUN: u32 = 0x22 << 16 | 0x800 << 2;
 
 /// By the functions of the kernel, as `wdk-sys` has them.
@@ -12,6 +12,9 @@ pub const RAW: u32 = 0;
 pub const SAFE: u32 = 1;
 /// By wdk-mutex.
 pub const PEER: u32 = 2;
+
+/// At so many places in a cache line is the loop of each way, which makes a difference.
+pub const PLACEMENTS: u32 = 8;
 
 /// What to run.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -23,6 +26,8 @@ pub struct Run {
     pub way: u32,
     /// How often it is acquired, the data changed and the lock released.
     pub passes: u32,
+    /// Which of the [`PLACEMENTS`].
+    pub placement: u32,
 }
 
 /// What came of it.

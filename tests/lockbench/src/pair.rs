@@ -7,18 +7,52 @@
 //! [`cycle!`] makes such a pair of an acquisition, a change of the data and a release, and the loops
 //! in which it is measured. With the word `dispatch` the loops run at `DISPATCH_LEVEL`, and the token
 //! is of that level.
+//!
+//! How fast a loop is depends by a few hundredths on where in a cache line its instructions come to lie.
+//! So there is each loop at several [`PLACEMENTS`], the same for all ways, and all of them are measured.
 
 use wdk_sync::{Irql, Passive};
 
-use crate::subjects::{Peer, Raw, Safe};
+use crate::{
+    interface::PLACEMENTS,
+    subjects::{Peer, Raw, Safe},
+};
+
+/// A loop at each place.
+pub type Loops<F> = [F; PLACEMENTS as usize];
 
 /// A lock in the ways that are measured: so many times acquired and released.
 pub struct Cycle {
     pub name: &'static str,
-    pub raw: fn(&Raw, &mut Irql<'_, Passive>, u32),
-    pub safe: fn(&Safe, &mut Irql<'_, Passive>, u32),
-    pub peer: Option<fn(&Peer, u32)>,
+    pub raw: Loops<fn(&Raw, &mut Irql<'_, Passive>, u32)>,
+    pub safe: Loops<fn(&Safe, &mut Irql<'_, Passive>, u32)>,
+    pub peer: Option<Loops<fn(&Peer, u32)>>,
 }
+
+/// Lets what follows begin so many bytes after the beginning of a cache line.
+#[inline(always)]
+pub fn place<const BYTES: usize>() {
+    // SAFETY: Instructions that do nothing.
+    unsafe {
+        core::arch::asm!(
+            ".p2align 6, 0x90",
+            ".fill {bytes}, 1, 0x90",
+            bytes = const BYTES,
+            options(nomem, nostack, preserves_flags),
+        );
+    }
+}
+
+/// The loop `$run`, a function with the place as its parameter, at each place.
+macro_rules! at_each_place {
+    ($run:ident) => {
+        [
+            $run::<0>, $run::<8>, $run::<16>, $run::<24>, $run::<32>, $run::<40>, $run::<48>,
+            $run::<56>,
+        ]
+    };
+}
+pub(crate) use at_each_place;
 
 /// The text of `about_x`, ended by a zero.
 pub const fn bytes<const N: usize>(text: &str) -> [u8; N] {
@@ -76,22 +110,36 @@ macro_rules! cycle {
                 ) { by_guard(lock, irql); }
             }
 
+            fn run_raw<const PLACE: usize>(
+                locks: &$crate::subjects::Raw,
+                irql: &mut wdk_sync::Irql<'_, wdk_sync::Passive>,
+                passes: u32,
+            ) {
+                <$crate::pair::$level as $crate::pair::At>::run(irql, |_irql| {
+                    $crate::pair::place::<PLACE>();
+                    for _ in 0..passes {
+                        by_calls(&locks.$raw_field);
+                    }
+                });
+            }
+
+            fn run_safe<const PLACE: usize>(
+                locks: &$crate::subjects::Safe,
+                irql: &mut wdk_sync::Irql<'_, wdk_sync::Passive>,
+                passes: u32,
+            ) {
+                <$crate::pair::$level as $crate::pair::At>::run(irql, |irql| {
+                    $crate::pair::place::<PLACE>();
+                    for _ in 0..passes {
+                        by_guard(&locks.$safe_field, irql);
+                    }
+                });
+            }
+
             $crate::pair::Cycle {
                 name: $name,
-                raw: |locks, irql, passes| {
-                    <$crate::pair::$level as $crate::pair::At>::run(irql, |_irql| {
-                        for _ in 0..passes {
-                            by_calls(&locks.$raw_field);
-                        }
-                    });
-                },
-                safe: |locks, irql, passes| {
-                    <$crate::pair::$level as $crate::pair::At>::run(irql, |irql| {
-                        for _ in 0..passes {
-                            by_guard(&locks.$safe_field, irql);
-                        }
-                    });
-                },
+                raw: $crate::pair::at_each_place!(run_raw),
+                safe: $crate::pair::at_each_place!(run_safe),
                 peer: $crate::pair::cycle!(@peer $($peer: $Peer = $peer_field, $peer_body)?),
             }
         };
@@ -101,11 +149,14 @@ macro_rules! cycle {
         #[inline(always)]
         fn peer($peer: &$Peer) $body
 
-        Some(|locks, passes| {
+        fn run_peer<const PLACE: usize>(locks: &$crate::subjects::Peer, passes: u32) {
+            $crate::pair::place::<PLACE>();
             for _ in 0..passes {
                 peer(&locks.$field);
             }
-        })
+        }
+
+        Some($crate::pair::at_each_place!(run_peer))
     }};
 }
 pub(crate) use cycle;

@@ -3,21 +3,18 @@
 use core::mem;
 
 use wdk_sync::{ExclusiveGuard, Irql, Passive, Resource, SharedGuard};
-use wdk_sys::{
-    ERESOURCE,
-    ntddk::{
-        ExAcquireResourceExclusiveLite, ExAcquireResourceSharedLite, ExReleaseResourceLite,
-        KeEnterCriticalRegion, KeLeaveCriticalRegion,
-    },
+use wdk_sys::ntddk::{
+    ExAcquireResourceExclusiveLite, ExAcquireResourceSharedLite, ExReleaseResourceLite,
+    KeEnterCriticalRegion, KeLeaveCriticalRegion,
 };
 
 use crate::{
     pair::{cycle, pair},
-    subjects::RawLock,
+    subjects::RawResource,
 };
 
 cycle! { SHARED = "resource_shared", differs(12, "shared access of a thread that has exclusive access is refused"), passive,
-    raw(lock: RawLock<ERESOURCE> = resource) {
+    raw(lock: RawResource = resource) {
         // SAFETY: The IRQL is low.
         unsafe { KeEnterCriticalRegion() };
         // SAFETY: The lock is initialised, in a critical region.
@@ -37,7 +34,7 @@ cycle! { SHARED = "resource_shared", differs(12, "shared access of a thread that
 }
 
 pair! { "resource_acquire_shared", differs(18, "shared access of a thread that has exclusive access is refused"),
-    raw(lock: &RawLock<ERESOURCE>) -> bool {
+    raw(lock: &RawResource) -> bool {
         // SAFETY: The region stays entered: this is not run.
         unsafe { KeEnterCriticalRegion() };
         // SAFETY: The lock is initialised. It stays held, as above.
@@ -50,7 +47,7 @@ pair! { "resource_acquire_shared", differs(18, "shared access of a thread that h
 }
 
 pair! { "resource_release_shared", same,
-    raw(lock: &RawLock<ERESOURCE>) {
+    raw(lock: &RawResource) {
         // SAFETY: The caller would hold the lock: this is not run.
         unsafe { ExReleaseResourceLite(lock.get()) };
         // SAFETY: The caller would be in the region, as above.
@@ -62,7 +59,7 @@ pair! { "resource_release_shared", same,
 }
 
 pair! { "resource_try_shared", differs(20, "shared access of a thread that has exclusive access is refused"),
-    raw(lock: &RawLock<ERESOURCE>) -> bool {
+    raw(lock: &RawResource) -> bool {
         // SAFETY: The region stays entered if the lock is acquired: this is not run.
         unsafe { KeEnterCriticalRegion() };
         // SAFETY: The lock is initialised. It stays held, as above.
@@ -79,7 +76,7 @@ pair! { "resource_try_shared", differs(20, "shared access of a thread that has e
 }
 
 cycle! { EXCLUSIVE = "resource_exclusive", differs(28, "recursion is refused: it tries first, and looks at the owner where it would wait"), passive,
-    raw(lock: RawLock<ERESOURCE> = resource) {
+    raw(lock: RawResource = resource) {
         // SAFETY: The IRQL is low.
         unsafe { KeEnterCriticalRegion() };
         // SAFETY: The lock is initialised, in a critical region.
@@ -99,7 +96,7 @@ cycle! { EXCLUSIVE = "resource_exclusive", differs(28, "recursion is refused: it
 }
 
 pair! { "resource_acquire_exclusive", differs(25, "recursion is refused: it tries first, and looks at the owner where it would wait"),
-    raw(lock: &RawLock<ERESOURCE>) -> bool {
+    raw(lock: &RawResource) -> bool {
         // SAFETY: The region stays entered: this is not run.
         unsafe { KeEnterCriticalRegion() };
         // SAFETY: The lock is initialised. It stays held, as above.
@@ -112,7 +109,7 @@ pair! { "resource_acquire_exclusive", differs(25, "recursion is refused: it trie
 }
 
 pair! { "resource_release_exclusive", differs(1, "the flag that tells shared acquisitions of an exclusive owner is cleared"),
-    raw(lock: &RawLock<ERESOURCE>) {
+    raw(lock: &RawResource) {
         // SAFETY: The caller would hold the lock: this is not run.
         unsafe { ExReleaseResourceLite(lock.get()) };
         // SAFETY: The caller would be in the region, as above.
@@ -124,7 +121,7 @@ pair! { "resource_release_exclusive", differs(1, "the flag that tells shared acq
 }
 
 pair! { "resource_try_exclusive", differs(21, "recursion is refused"),
-    raw(lock: &RawLock<ERESOURCE>) -> bool {
+    raw(lock: &RawResource) -> bool {
         // SAFETY: The region stays entered if the lock is acquired: this is not run.
         unsafe { KeEnterCriticalRegion() };
         // SAFETY: The lock is initialised. It stays held, as above.

@@ -3,24 +3,21 @@
 use core::mem;
 
 use wdk_sync::{Irql, Passive, Rundown, RundownGuard};
-use wdk_sys::{
-    EX_RUNDOWN_REF,
-    ntddk::{ExAcquireRundownProtection, ExReleaseRundownProtection},
-};
+use wdk_sys::ntddk::{ExAcquireRundownProtection, ExReleaseRundownProtection};
 
 use crate::{
     pair::{cycle, pair},
-    subjects::RawLock,
+    subjects::RawRundown,
 };
 
 cycle! { CYCLE = "rundown", same, passive,
-    raw(rundown: RawLock<(EX_RUNDOWN_REF, u64)> = rundown) {
+    raw(rundown: RawRundown = rundown) {
         // SAFETY: The structure is initialised.
-        if unsafe { ExAcquireRundownProtection(rundown.get().cast()) } != 0 {
+        if unsafe { ExAcquireRundownProtection(rundown.get()) } != 0 {
             // SAFETY: Nobody changes the data.
             unsafe { rundown.read() };
             // SAFETY: It was acquired above.
-            unsafe { ExReleaseRundownProtection(rundown.get().cast()) };
+            unsafe { ExReleaseRundownProtection(rundown.get()) };
         }
     }
     safe(rundown: Rundown<u64> = rundown, irql) {
@@ -31,9 +28,9 @@ cycle! { CYCLE = "rundown", same, passive,
 }
 
 pair! { "rundown_acquire", same,
-    raw(rundown: &RawLock<(EX_RUNDOWN_REF, u64)>) -> bool {
+    raw(rundown: &RawRundown) -> bool {
         // SAFETY: The structure is initialised. It stays acquired: this is not run.
-        unsafe { ExAcquireRundownProtection(rundown.get().cast()) != 0 }
+        unsafe { ExAcquireRundownProtection(rundown.get()) != 0 }
     }
     safe(rundown: &Rundown<u64>, irql: &mut Irql<'_, Passive>) -> bool {
         rundown.acquire(irql).map(mem::forget).is_some()
@@ -41,9 +38,9 @@ pair! { "rundown_acquire", same,
 }
 
 pair! { "rundown_release", same,
-    raw(rundown: &RawLock<(EX_RUNDOWN_REF, u64)>) {
+    raw(rundown: &RawRundown) {
         // SAFETY: The caller would have acquired it: this is not run.
-        unsafe { ExReleaseRundownProtection(rundown.get().cast()) };
+        unsafe { ExReleaseRundownProtection(rundown.get()) };
     }
     safe(guard: RundownGuard<'_, u64>) {
         drop(guard);

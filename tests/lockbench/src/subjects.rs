@@ -1,4 +1,7 @@
 //! The locks, each with a number behind it that they protect.
+//!
+//! Raw calls and wdk-sync have theirs at the same places: a page of each, at the beginning of a page, in
+//! which each lock has cache lines of its own, and its number is as far from it as in the other page.
 
 use core::{
     cell::UnsafeCell,
@@ -6,7 +9,7 @@ use core::{
     ops::Deref,
 };
 
-use pinned_init::{PinInit, pin_data, try_pin_init};
+use pinned_init::{PinInit, pin_data, pin_init_from_closure, try_pin_init};
 use wdk_mutex::{fast_mutex::FastMutex as PeerFastMutex, kmutex::KMutex as PeerMutex};
 use wdk_sync::{
     Event, FastMutex, GuardedMutex, Irql, Mutex, NonPaged, Passive, PushLock, QueuedSpinLock,
@@ -22,22 +25,63 @@ use wdk_sys::{
     },
 };
 
-/// A lock of the kernel, and the number.
+/// Cache lines for one lock: two at least, since processors fetch them in pairs.
+#[pin_data]
+#[repr(C, align(128))]
+pub struct Apart<T> {
+    #[pin]
+    lock: T,
+}
+
+impl<T> Apart<T> {
+    const fn new(lock: T) -> Self {
+        Self { lock }
+    }
+
+    /// An initialiser by that of the lock.
+    fn init<E>(lock: impl PinInit<T, E>) -> impl PinInit<Self, Status>
+    where
+        Status: From<E>,
+    {
+        let init = |slot: *mut Self| {
+            // SAFETY: This is the initialiser of what is pinned with the slot, and the lock is the first
+            // thing in it.
+            unsafe { lock.__pinned_init(slot.cast()) }.map_err(Status::from)
+        };
+        // SAFETY: If it succeeds, the lock is initialised, and nothing else is there.
+        unsafe { pin_init_from_closure(init) }
+    }
+}
+
+impl<T> Deref for Apart<T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        &self.lock
+    }
+}
+
+/// A lock of the kernel, and the number. In between is what wdk-sync has there.
 #[repr(C)]
-pub struct RawLock<T> {
+pub struct RawLock<T, Between = ()> {
     lock: UnsafeCell<T>,
+    between: Between,
     data: UnsafeCell<u64>,
 }
 
-impl<T> RawLock<T> {
+/// In between is a flag: whether there is a guard for exclusive access.
+pub type RawResource = RawLock<ERESOURCE, u64>;
+
+/// In between is a flag: whether somebody runs it down.
+pub type RawRundown = RawLock<EX_RUNDOWN_REF, u64>;
+
+impl<T, Between> RawLock<T, Between> {
     /// One whose bytes are all zero, to be initialised in place.
     const fn zeroed() -> Self {
-        // SAFETY: The structures of the kernel are numbers and pointers, which may be zero.
-        let lock = unsafe { MaybeUninit::zeroed().assume_init() };
-        Self {
-            lock: UnsafeCell::new(lock),
-            data: UnsafeCell::new(0),
-        }
+        // SAFETY: The structures of the kernel are numbers and pointers, which may be zero, and so may the
+        // numbers.
+        unsafe { MaybeUninit::zeroed().assume_init() }
     }
 
     /// The lock, as the kernel's functions take it.
@@ -71,33 +115,33 @@ impl<T> RawLock<T> {
 }
 
 /// The locks for the raw calls.
+#[repr(C, align(4096))]
 pub struct Raw {
-    pub spin_lock: RawLock<KSPIN_LOCK>,
-    pub queued_spin_lock: RawLock<KSPIN_LOCK>,
-    pub rw_spin_lock: RawLock<EX_SPIN_LOCK>,
-    pub mutex: RawLock<KMUTEX>,
-    pub fast_mutex: RawLock<FAST_MUTEX>,
-    pub guarded_mutex: RawLock<KGUARDED_MUTEX>,
-    pub resource: RawLock<ERESOURCE>,
-    pub push_lock: RawLock<EX_PUSH_LOCK>,
-    pub event: RawLock<KEVENT>,
-    /// As far from its data as in wdk-sync, which has a flag in between: who runs it down.
-    pub rundown: RawLock<(EX_RUNDOWN_REF, u64)>,
+    pub spin_lock: Apart<RawLock<KSPIN_LOCK>>,
+    pub queued_spin_lock: Apart<RawLock<KSPIN_LOCK>>,
+    pub rw_spin_lock: Apart<RawLock<EX_SPIN_LOCK>>,
+    pub mutex: Apart<RawLock<KMUTEX>>,
+    pub fast_mutex: Apart<RawLock<FAST_MUTEX>>,
+    pub guarded_mutex: Apart<RawLock<KGUARDED_MUTEX>>,
+    pub resource: Apart<RawResource>,
+    pub push_lock: Apart<RawLock<EX_PUSH_LOCK>>,
+    pub event: Apart<RawLock<KEVENT>>,
+    pub rundown: Apart<RawRundown>,
 }
 
 impl Raw {
     fn new() -> Result<NonPaged<Self>, Status> {
         let raw = NonPaged::new(Self {
-            spin_lock: RawLock::zeroed(),
-            queued_spin_lock: RawLock::zeroed(),
-            rw_spin_lock: RawLock::zeroed(),
-            mutex: RawLock::zeroed(),
-            fast_mutex: RawLock::zeroed(),
-            guarded_mutex: RawLock::zeroed(),
-            resource: RawLock::zeroed(),
-            push_lock: RawLock::zeroed(),
-            event: RawLock::zeroed(),
-            rundown: RawLock::zeroed(),
+            spin_lock: Apart::new(RawLock::zeroed()),
+            queued_spin_lock: Apart::new(RawLock::zeroed()),
+            rw_spin_lock: Apart::new(RawLock::zeroed()),
+            mutex: Apart::new(RawLock::zeroed()),
+            fast_mutex: Apart::new(RawLock::zeroed()),
+            guarded_mutex: Apart::new(RawLock::zeroed()),
+            resource: Apart::new(RawLock::zeroed()),
+            push_lock: Apart::new(RawLock::zeroed()),
+            event: Apart::new(RawLock::zeroed()),
+            rundown: Apart::new(RawLock::zeroed()),
         })?;
         // SAFETY: Here and below: the lock is resident, stays where it is, and is nobody else's yet.
         unsafe { KeInitializeMutex(raw.mutex.get(), 0) };
@@ -109,7 +153,7 @@ impl Raw {
         // SAFETY: As above.
         unsafe { KeInitializeEvent(raw.event.get(), _EVENT_TYPE::NotificationEvent, 0) };
         // SAFETY: As above.
-        unsafe { ExInitializeRundownProtection(raw.rundown.get().cast()) };
+        unsafe { ExInitializeRundownProtection(raw.rundown.get()) };
         Ok(raw)
     }
 
@@ -154,41 +198,64 @@ impl Drop for RawLocks {
 
 /// The locks of wdk-sync, all in one allocation.
 #[pin_data]
+#[repr(C, align(4096))]
 pub struct Safe {
-    pub spin_lock: SpinLock<u64>,
-    pub queued_spin_lock: QueuedSpinLock<u64>,
-    pub rw_spin_lock: RwSpinLock<u64>,
+    pub spin_lock: Apart<SpinLock<u64>>,
+    pub queued_spin_lock: Apart<QueuedSpinLock<u64>>,
+    pub rw_spin_lock: Apart<RwSpinLock<u64>>,
     #[pin]
-    pub mutex: Mutex<u64>,
+    pub mutex: Apart<Mutex<u64>>,
     #[pin]
-    pub fast_mutex: FastMutex<u64>,
+    pub fast_mutex: Apart<FastMutex<u64>>,
     #[pin]
-    pub guarded_mutex: GuardedMutex<u64>,
+    pub guarded_mutex: Apart<GuardedMutex<u64>>,
     #[pin]
-    pub resource: Resource<u64>,
+    pub resource: Apart<Resource<u64>>,
     #[pin]
-    pub push_lock: PushLock<u64>,
+    pub push_lock: Apart<PushLock<u64>>,
     #[pin]
-    pub event: Event,
+    pub event: Apart<Event>,
     #[pin]
-    pub rundown: Rundown<u64>,
+    pub rundown: Apart<Rundown<u64>>,
 }
 
 impl Safe {
     pub fn new(irql: &Irql<'_, Passive>) -> impl PinInit<Self, Status> {
         try_pin_init!(Self {
-            spin_lock: SpinLock::new(0),
-            queued_spin_lock: QueuedSpinLock::new(0),
-            rw_spin_lock: RwSpinLock::new(0),
-            mutex <- Mutex::new(0),
-            fast_mutex <- FastMutex::new(0),
-            guarded_mutex <- GuardedMutex::new(irql, 0),
-            resource <- Resource::new(0),
-            push_lock <- PushLock::new(0),
-            event <- Event::new(Signal::Notification, false),
-            rundown <- Rundown::new(irql, 0),
+            spin_lock: Apart::new(SpinLock::new(0)),
+            queued_spin_lock: Apart::new(QueuedSpinLock::new(0)),
+            rw_spin_lock: Apart::new(RwSpinLock::new(0)),
+            mutex <- Apart::init(Mutex::new(0)),
+            fast_mutex <- Apart::init(FastMutex::new(0)),
+            guarded_mutex <- Apart::init(GuardedMutex::new(irql, 0)),
+            resource <- Apart::init(Resource::new(0)),
+            push_lock <- Apart::init(PushLock::new(0)),
+            event <- Apart::init(Event::new(Signal::Notification, false)),
+            rundown <- Apart::init(Rundown::new(irql, 0)),
         }? Status)
     }
+}
+
+/// That both have each lock at the same place, and its number, which is the last thing in both.
+macro_rules! same_places {
+    ($($field:ident: $raw:ty, $safe:ty;)*) => {$(
+        const _: () = {
+            assert!(offset_of!(Raw, $field) == offset_of!(Safe, $field));
+            assert!(size_of::<$raw>() == size_of::<$safe>());
+        };
+    )*};
+}
+
+same_places! {
+    spin_lock: RawLock<KSPIN_LOCK>, SpinLock<u64>;
+    queued_spin_lock: RawLock<KSPIN_LOCK>, QueuedSpinLock<u64>;
+    rw_spin_lock: RawLock<EX_SPIN_LOCK>, RwSpinLock<u64>;
+    mutex: RawLock<KMUTEX>, Mutex<u64>;
+    fast_mutex: RawLock<FAST_MUTEX>, FastMutex<u64>;
+    guarded_mutex: RawLock<KGUARDED_MUTEX>, GuardedMutex<u64>;
+    resource: RawResource, Resource<u64>;
+    push_lock: RawLock<EX_PUSH_LOCK>, PushLock<u64>;
+    rundown: RawRundown, Rundown<u64>;
 }
 
 /// The locks of wdk-mutex, each in an allocation of its own.

@@ -1,6 +1,7 @@
 //! Rounds of measurements in which the ways take turns.
 
 use anyhow::{Context, Result, bail};
+use fastrand::Rng;
 use nthost::{File, LeakKind, Leaks, Stop};
 use serde::Serialize;
 use zerocopy::{FromBytes, IntoBytes};
@@ -11,14 +12,19 @@ use crate::spread::Spread;
 #[path = "../../../lockbench/src/interface.rs"]
 mod interface;
 
-use interface::{Outcome, PEER, RAW, RUN, Run, SAFE};
+use interface::{Outcome, PEER, PLACEMENTS, RAW, RUN, Run, SAFE};
 
-/// The columns of a round: the raw call is measured twice, which shows the noise.
-const WAYS: [u32; 4] = [RAW, RAW, SAFE, PEER];
+/// The columns of a round: the raw call is measured twice, which shows the noise, and wdk-sync as often, so
+/// that the caches know both as well.
+const WAYS: [u32; 5] = [RAW, RAW, SAFE, SAFE, PEER];
 const FIRST_RAW: usize = 0;
 const SECOND_RAW: usize = 1;
-const SAFE_COLUMN: usize = 2;
-const PEER_COLUMN: usize = 3;
+const FIRST_SAFE: usize = 2;
+const SECOND_SAFE: usize = 3;
+const PEER_COLUMN: usize = 4;
+
+/// Two runs measure in the same order.
+const SEED: u64 = 1;
 
 /// A lock that was measured: nanoseconds for an acquisition and release, and ratios in pairs of one
 /// round.
@@ -57,11 +63,28 @@ pub struct Bench<'a> {
 
 /// A lock that is being measured.
 struct Subject {
+    index: u32,
     name: String,
     passes: u32,
     has_peer: bool,
-    /// For each round and way, nanoseconds for a pass.
-    rounds: Vec<[f64; WAYS.len()]>,
+    rounds: Vec<Round>,
+}
+
+/// Nanoseconds for a pass, by column.
+struct Round([f64; WAYS.len()]);
+
+impl Round {
+    const fn raw(&self) -> f64 {
+        f64::midpoint(self.0[FIRST_RAW], self.0[SECOND_RAW])
+    }
+
+    const fn safe(&self) -> f64 {
+        f64::midpoint(self.0[FIRST_SAFE], self.0[SECOND_SAFE])
+    }
+
+    const fn peer(&self) -> f64 {
+        self.0[PEER_COLUMN]
+    }
 }
 
 impl<'a> Bench<'a> {
@@ -76,29 +99,46 @@ impl<'a> Bench<'a> {
     /// Measures every lock.
     pub fn run(&self) -> Result<Vec<Lock>> {
         let mut subjects = self.subjects()?;
+        // What interrupts this process comes at regular times: an order that is regular, too, would let one
+        // lock or one way have all of it.
+        let mut random = Rng::with_seed(SEED);
         for round in 0..self.rounds {
-            for (index, subject) in (0..).zip(&mut subjects) {
-                self.round(round, index, subject)?;
+            random.shuffle(&mut subjects);
+            for subject in &mut subjects {
+                self.round(round % PLACEMENTS, subject, &mut random)?;
             }
         }
+        subjects.sort_by_key(|subject| subject.index);
         Ok(subjects.iter().map(Subject::lock).collect())
     }
 
     /// Asks for the locks, warms them up and finds out how many passes take long enough.
     fn subjects(&self) -> Result<Vec<Subject>> {
         const WARM_UP: u32 = 10_000;
+        const CALIBRATIONS: u32 = 10;
         let mut subjects = Vec::new();
         for index in 0.. {
-            let Some((_, name)) = self.pass(index, RAW, WARM_UP)? else {
+            let run = |way| Run {
+                subject: index,
+                way,
+                passes: WARM_UP,
+                placement: 0,
+            };
+            let Some((_, name)) = self.pass(run(RAW))? else {
                 break;
             };
-            let has_peer = self.pass(index, PEER, WARM_UP)?.is_some();
-            self.pass(index, SAFE, WARM_UP)?;
-            let (taken, _) = self
-                .pass(index, RAW, WARM_UP)?
-                .context("the lock has gone")?;
+            let has_peer = self.pass(run(PEER))?.is_some();
+            self.pass(run(SAFE))?;
+            // The shortest of several: one that was interrupted would make all measurements of this lock
+            // too short to be measured well.
+            let mut taken = u64::MAX;
+            for _ in 0..CALIBRATIONS {
+                let (now, _) = self.pass(run(RAW))?.context("the lock has gone")?;
+                taken = taken.min(now);
+            }
             let passes = self.nanoseconds * u64::from(WARM_UP) / taken.max(1);
             subjects.push(Subject {
+                index,
                 name,
                 passes: u32::try_from(passes.max(1))?,
                 has_peer,
@@ -108,43 +148,38 @@ impl<'a> Bench<'a> {
         Ok(subjects)
     }
 
-    /// Measures a lock in each way, in another order each time.
-    fn round(&self, round: u32, index: u32, subject: &mut Subject) -> Result<()> {
-        let columns = if subject.has_peer {
+    /// Measures a lock in each way, in any order, at one place of the loops.
+    fn round(&self, placement: u32, subject: &mut Subject, random: &mut Rng) -> Result<()> {
+        let mut columns = [FIRST_RAW, SECOND_RAW, FIRST_SAFE, SECOND_SAFE, PEER_COLUMN];
+        let (columns, _) = columns.split_at_mut(if subject.has_peer {
             WAYS.len()
         } else {
             PEER_COLUMN
-        };
+        });
+        random.shuffle(columns);
         let mut taken = [f64::NAN; WAYS.len()];
-        for turn in 0..columns {
-            // Each way starts as often as any other, and follows each as often.
-            let forward = (turn + round as usize / 2) % columns;
-            let column = if round.is_multiple_of(2) {
-                forward
-            } else {
-                columns - 1 - forward
-            };
+        for &mut column in columns {
             let (nanoseconds, _) = self
-                .pass(index, WAYS[column], subject.passes)?
+                .pass(Run {
+                    subject: subject.index,
+                    way: WAYS[column],
+                    passes: subject.passes,
+                    placement,
+                })?
                 .context("the lock has gone")?;
             // Neither number comes near to what a double cannot hold.
             #[expect(clippy::cast_precision_loss, reason = "argued above")]
             let pass = nanoseconds as f64 / f64::from(subject.passes);
             taken[column] = pass;
         }
-        subject.rounds.push(taken);
+        subject.rounds.push(Round(taken));
         Ok(())
     }
 
     /// Lets the driver run a lock; gives how long it took, and its name. Nothing if it is not there.
-    fn pass(&self, subject: u32, way: u32, passes: u32) -> Result<Option<(u64, String)>> {
+    fn pass(&self, run: Run) -> Result<Option<(u64, String)>> {
         const STATUS_INVALID_PARAMETER: i32 = 0xC000_000D_u32.cast_signed();
         const STATUS_NOT_FOUND: i32 = 0xC000_0225_u32.cast_signed();
-        let run = Run {
-            subject,
-            way,
-            passes,
-        };
         let mut output = [0; size_of::<Outcome>()];
         match self.file.ioctl(RUN, run.as_bytes(), &mut output) {
             Ok(_) => {}
@@ -164,22 +199,17 @@ impl<'a> Bench<'a> {
 
 impl Subject {
     fn lock(&self) -> Lock {
-        let time = |column: usize| Spread::of(self.rounds.iter().map(|round| round[column]));
-        let ratio = |column: usize| {
-            Spread::of(
-                self.rounds
-                    .iter()
-                    .map(|round| round[column] / round[FIRST_RAW]),
-            )
-        };
+        let of = |measured: fn(&Round) -> f64| Spread::of(self.rounds.iter().map(measured));
         Lock {
             name: self.name.clone(),
-            raw: time(FIRST_RAW),
-            safe: time(SAFE_COLUMN),
-            peer: self.has_peer.then(|| time(PEER_COLUMN)),
-            control_ratio: ratio(SECOND_RAW),
-            safe_ratio: ratio(SAFE_COLUMN),
-            peer_ratio: self.has_peer.then(|| ratio(PEER_COLUMN)),
+            raw: of(Round::raw),
+            safe: of(Round::safe),
+            peer: self.has_peer.then(|| of(Round::peer)),
+            control_ratio: of(|round| round.0[SECOND_RAW] / round.0[FIRST_RAW]),
+            safe_ratio: of(|round| round.safe() / round.raw()),
+            peer_ratio: self
+                .has_peer
+                .then(|| of(|round| round.peer() / round.raw())),
         }
     }
 }
