@@ -29,6 +29,7 @@ mod explore;
 pub mod export;
 mod fault;
 mod hang;
+mod initialized;
 mod inspect;
 mod io;
 mod irql;

@@ -29,6 +29,7 @@ use crate::{
     Rules,
     address::to_usize,
     ex::pool,
+    initialized,
     loader::{caller, registry},
     thread::{LockKind, Thread},
     verifier,
@@ -264,6 +265,11 @@ impl Order {
 
 /// Forgets the locks in a range of memory, which is freed or initialised again.
 pub fn forget(range: &Range<u64>) {
+    initialized::forget(range);
+    forget_order(range);
+}
+
+fn forget_order(range: &Range<u64>) {
     if LOCKS.lock().forget(range) {
         GENERATION.fetch_add(1, Release);
     }
@@ -271,5 +277,5 @@ pub fn forget(range: &Range<u64>) {
 
 /// Forgets the lock at an address, which is initialised again.
 pub fn forget_lock(lock: u64) {
-    forget(&(lock..lock + 1));
+    forget_order(&(lock..lock + 1));
 }

@@ -49,7 +49,36 @@ pub fn expect_bug_check_with<F: FnOnce()>(config: Config, body: F) -> BugCheckRe
     if env::var(VARIABLE).is_ok_and(|wanted| wanted == place) {
         run_child(config, body);
     }
-    let (status, output) = run_test(test_name::<F>(), &place);
+    report_of(test_name::<F>(), &place)
+}
+
+/// As [`expect_bug_check_with`], for each of `cases`: `body` gets one, in a child process of its own.
+///
+/// # Panics
+///
+/// As [`expect_bug_check_with`].
+#[track_caller]
+pub fn expect_bug_checks<C, F: Fn(&C)>(
+    config: Config,
+    cases: &[C],
+    body: F,
+) -> Vec<BugCheckReport> {
+    let location = Location::caller();
+    let places: Vec<_> = (0..cases.len())
+        .map(|number| format!("{location} case {number}"))
+        .collect();
+    if let Ok(wanted) = env::var(VARIABLE)
+        && let Some(number) = places.iter().position(|place| *place == wanted)
+    {
+        run_child(config, || body(&cases[number]));
+    }
+    let report = |place: &String| report_of(test_name::<F>(), place);
+    places.iter().map(report).collect()
+}
+
+/// The report of the child process that meets the expectation at a place.
+fn report_of(test: &str, place: &str) -> BugCheckReport {
+    let (status, output) = run_test(test, place);
     let Some(report) = output.lines().find_map(|line| line.split_once(MARK)) else {
         panic!("no bug check at {place}: the child process ended with {status} and said\n{output}");
     };

@@ -3,14 +3,19 @@
 //! Source: the page of bug check 0xC4, `DRIVER_VERIFIER_DETECTED_VIOLATION`, for the first parameter
 //! and the meaning of the others.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, ops::Range};
 
 use nt_abi::bugcheck::{
-    DRIVER_VERIFIER_DETECTED_VIOLATION, KERNEL_APC_PENDING_DURING_EXIT, TIMER_OR_DPC_INVALID,
+    DRIVER_VERIFIER_DETECTED_VIOLATION, IRQL_NOT_LESS_OR_EQUAL, KERNEL_APC_PENDING_DURING_EXIT,
+    MUTEX_ALREADY_OWNED, SPIN_LOCK_ALREADY_OWNED, SPIN_LOCK_NOT_OWNED, THREAD_NOT_MUTEX_OWNER,
+    TIMER_OR_DPC_INVALID,
 };
 
 use crate::{
-    Rules, apc, bugcheck, dispatcher, dpc, ex, irql, kernel,
+    Rules,
+    address::to_usize,
+    apc, bugcheck, dispatcher, dpc, ex, irql, kernel,
+    mm::pageable,
     thread::{self, Thread},
 };
 
@@ -39,12 +44,53 @@ pub fn violation(
     sentence: impl Into<String>,
 ) -> ! {
     let [second, third, fourth] = parameters;
-    bugcheck::raise(
+    let by_verifier = (
         DRIVER_VERIFIER_DETECTED_VIOLATION,
         [rule, second, third, fourth],
-        function,
-        sentence,
-    )
+    );
+    let thread = thread::current();
+    let (code, parameters) = without(rule, second, thread, function).unwrap_or(by_verifier);
+    bugcheck::raise(code, parameters, function, sentence)
+}
+
+/// What a broken rule ends in if its group is not checked, and the kernel could not go on all the same: the bug check
+/// that is documented for it besides. To hold a spin lock already, or not at all, has no parameters there.
+fn without(
+    rule: u64,
+    lock: u64,
+    thread: &Thread,
+    function: &'static str,
+) -> Option<(u32, [u64; 4])> {
+    let is_spin = function.contains("SpinLock");
+    let is_mutex = function.contains("FastMutex") || function.contains("GuardedMutex");
+    let me = thread.address();
+    match rule {
+        0x30..=0x34
+        | 0x36
+        | 0x39
+        | 0x3A
+        | 0x40..=0x42
+        | 0x80
+        | 0x11A
+        | 0x11B
+        | 0x120..=0x122
+        | 0xE5
+        | 0x20003..=0x2001F
+        | IRQL_TOO_HIGH
+            if !checks(Rules::IRQL) =>
+        {
+            Some((IRQL_NOT_LESS_OR_EQUAL, [0, thread.irql().into(), 0, 0]))
+        }
+        0x1000 if is_spin && !checks(Rules::LOCKS) => Some((SPIN_LOCK_ALREADY_OWNED, [0; 4])),
+        0x1000 if is_mutex && !checks(Rules::LOCKS) => {
+            Some((MUTEX_ALREADY_OWNED, [lock, me, 0, 0]))
+        }
+        0x1004 | 0x1007 if is_spin && !checks(Rules::LOCKS) => Some((SPIN_LOCK_NOT_OWNED, [0; 4])),
+        0x1004 | 0x1007 if is_mutex && !checks(Rules::LOCKS) => {
+            Some((THREAD_NOT_MUTEX_OWNER, [me, lock, 0, 0]))
+        }
+        _ => None,
+    }
 }
 
 /// Stops the kernel for a DDI compliance rule that `function` found broken. The second parameter would
@@ -52,6 +98,18 @@ pub fn violation(
 #[cold]
 pub fn rule(rule: u64, function: &'static str, sentence: impl Into<String>) -> ! {
     violation(rule, [0; 3], function, sentence)
+}
+
+/// Stops the kernel if `thread` is above `DISPATCH_LEVEL`, for a function that must not be called there.
+#[inline]
+pub fn check_at_most_dispatch(thread: &Thread, function: &'static str) {
+    if thread.irql() > irql::DISPATCH {
+        rule(
+            0x20011,
+            function,
+            "IrqlKeDispatchLte: IRQL must be <= DISPATCH_LEVEL.",
+        );
+    }
 }
 
 /// An object at an address that a driver gives; null, or one that is not aligned, is bug check 0xC4 (0xE1).
@@ -75,9 +133,20 @@ fn invalid_address(address: u64, function: &'static str) -> ! {
     violation(0xE1, [address, 0, 0], function, sentence)
 }
 
+/// Stops the kernel if memory is pageable in which an object is about to be initialised: bug check 0xC4 (0xE1).
+pub fn check_resident(address: u64, function: &'static str) {
+    if pageable::is_unlocked(to_usize(address)) {
+        let sentence = "The memory is pageable, and the object must be resident.";
+        violation(0xE1, [address, 0, 0], function, sentence);
+    }
+}
+
 /// Stops the kernel if a thread holds the lock at an address, which is about to be initialised: bug check 0xC4
 /// (0x1005).
 pub fn check_not_held(lock: u64, function: &'static str) {
+    if !checks(Rules::LOCKS) {
+        return;
+    }
     let mut kind = None;
     thread::each(|thread| kind = kind.or_else(|| thread.held.kind_of(lock)));
     if let Some(kind) = kind {
@@ -97,6 +166,14 @@ pub fn check_memory_end(
     function: &'static str,
 ) {
     let range = start..start + size;
+    if checks(Rules::LOCKS) {
+        check_locks_end(thread, &range, function);
+    }
+    check_objects_end(thread, &range, pool_type, function);
+}
+
+/// No lock in memory that is freed may be held.
+fn check_locks_end(thread: &'static Thread, range: &Range<u64>, function: &'static str) {
     if let Some((lock, kind)) = thread.held.iter().find(|held| range.contains(&held.0)) {
         violation(
             0x100B,
@@ -105,7 +182,7 @@ pub fn check_memory_end(
             format!("The memory holds a {} that the thread holds.", kind.noun()),
         );
     }
-    if let Some((mutex, owner)) = dispatcher::owned_mutex_in(thread, &range) {
+    if let Some((mutex, owner)) = dispatcher::owned_mutex_in(thread, range) {
         violation(
             0x100B,
             [mutex, owner, 0],
@@ -113,12 +190,22 @@ pub fn check_memory_end(
             "The memory holds a mutex that a thread owns.",
         );
     }
-    if let Some((apc, owner)) = apc::queued_in(thread, &range) {
+}
+
+/// Nothing in memory that is freed may be something that the kernel uses.
+fn check_objects_end(
+    thread: &'static Thread,
+    range: &Range<u64>,
+    pool_type: u64,
+    function: &'static str,
+) {
+    let (start, size) = (range.start, range.end - range.start);
+    if let Some((apc, owner)) = apc::queued_in(thread, range) {
         let sentence = "The memory holds an APC that is queued to a thread.";
         violation(FREED_APC, [apc, owner, start], function, sentence);
     }
     let mut dispatcher = dispatcher::lock(thread);
-    let timer = dispatcher.state().timers.find_in(&range);
+    let timer = dispatcher.state().timers.find_in(range);
     let resource = dispatcher
         .state()
         .resources
@@ -134,7 +221,7 @@ pub fn check_memory_end(
         let sentence = "The memory holds an ERESOURCE that was not deleted.";
         violation(0xD2, [resource, start, size], function, sentence);
     }
-    if let Some(dpc) = dpc::queued_in(&range) {
+    if let Some(dpc) = dpc::queued_in(range) {
         bugcheck::raise(
             TIMER_OR_DPC_INVALID,
             [1, dpc, range.start, range.end],
@@ -147,35 +234,12 @@ pub fn check_memory_end(
 /// What a thread must have put in order when it ends.
 pub fn check_thread_end(thread: &'static Thread) {
     const FUNCTION: &str = "PsTerminateSystemThread";
-    if let Some((lock, kind)) = thread.held.iter().next_back() {
-        violation(
-            0x100A,
-            [thread.address(), lock, 0],
-            FUNCTION,
-            format!(
-                "The thread ends while it holds the {} at 0x{lock:X}.",
-                kind.noun()
-            ),
-        );
+    if checks(Rules::THREADS) {
+        check_locks_of_end(thread, FUNCTION);
     }
-    if checks(Rules::THREADS) && !thread.object.mutants.is_empty() {
-        let mutex = dispatcher::first_mutex(thread);
-        violation(
-            0x100A,
-            [thread.address(), mutex, 0],
-            FUNCTION,
-            format!("The thread ends while it owns the mutex at 0x{mutex:X}."),
-        );
-    }
-    if let Some(resource) = ex::resource::owned_by(thread) {
-        violation(
-            0x100A,
-            [thread.address(), resource, 0],
-            FUNCTION,
-            format!("The thread ends while it owns the ERESOURCE at 0x{resource:X}."),
-        );
-    }
-    let apcs_off = thread.apc_depth() != 0 || thread.object.special_apc_disable() != 0;
+    // The mutexes that the thread owns, if that is let pass, are abandoned.
+    let depth = thread.apc_depth() + dispatcher::apcs_off_by_mutexes(thread);
+    let apcs_off = depth != 0 || thread.object.special_apc_disable() != 0;
     if apcs_off || thread.irql() != irql::PASSIVE {
         bugcheck::raise(
             KERNEL_APC_PENDING_DURING_EXIT,
@@ -187,6 +251,38 @@ pub fn check_thread_end(thread: &'static Thread) {
             ],
             FUNCTION,
             "The thread ends with APCs off or above PASSIVE_LEVEL.",
+        );
+    }
+}
+
+/// A thread that ends must hold no lock.
+fn check_locks_of_end(thread: &'static Thread, function: &'static str) {
+    if let Some((lock, kind)) = thread.held.iter().next_back() {
+        violation(
+            0x100A,
+            [thread.address(), lock, 0],
+            function,
+            format!(
+                "The thread ends while it holds the {} at 0x{lock:X}.",
+                kind.noun()
+            ),
+        );
+    }
+    if !thread.object.mutants.is_empty() {
+        let mutex = dispatcher::first_mutex(thread);
+        violation(
+            0x100A,
+            [thread.address(), mutex, 0],
+            function,
+            format!("The thread ends while it owns the mutex at 0x{mutex:X}."),
+        );
+    }
+    if let Some(resource) = ex::resource::owned_by(thread) {
+        violation(
+            0x100A,
+            [thread.address(), resource, 0],
+            function,
+            format!("The thread ends while it owns the ERESOURCE at 0x{resource:X}."),
         );
     }
 }

@@ -8,7 +8,7 @@ use core::time::Duration;
 use nthost::{
     Config,
     ntddk::*,
-    testing::{expect_bug_check, expect_bug_check_with},
+    testing::{expect_bug_check, expect_bug_check_with, expect_bug_checks},
 };
 use support::{driver::complete, *};
 
@@ -72,11 +72,77 @@ fn initialising_a_lock_again_while_a_thread_holds_it() {
     }
 }
 
+const TAG: ULONG = u32::from_le_bytes(*b"test");
+
+fn allocate(flags: POOL_FLAGS) -> PVOID {
+    nt!(ExAllocatePool2(flags, 0x80, TAG))
+}
+
+#[test]
+fn initialising_a_lock_twice() {
+    type Initialize = fn(PVOID);
+    let kinds: [(&str, Initialize); 3] = [
+        ("spin lock", |lock| nt!(KeInitializeSpinLock(lock.cast()))),
+        ("mutex", |lock| nt!(KeInitializeMutex(lock.cast(), 0))),
+        ("fast mutex", |lock| {
+            nt!(KeInitializeGuardedMutex(lock.cast()));
+        }),
+    ];
+    let reports = expect_bug_checks(Config::default(), &kinds, |(_, initialize)| {
+        let memory = allocate(POOL_FLAG_NON_PAGED);
+        initialize(memory);
+        initialize(memory);
+    });
+    for ((noun, _), report) in kinds.iter().zip(reports) {
+        assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x1005));
+        assert!(report.rule.contains(noun), "{report}");
+    }
+}
+
+#[test]
+fn memory_that_is_used_again_is_another_lock() {
+    let list = Object::<[u64; 2]>::new([0; 2]);
+    let list: PSLIST_HEADER = list.get().cast();
+    nt!(InitializeSListHead(list));
+    let memory = allocate(POOL_FLAG_NON_PAGED);
+    for _ in 0..2 {
+        nt!(KeInitializeMutex(memory.cast(), 0));
+        nt!(ExpInterlockedPushEntrySList(list, memory.cast()));
+        assert_eq!(nt!(ExpInterlockedPopEntrySList(list)).cast(), memory);
+    }
+    nt!(ExFreePool(memory));
+    for _ in 0..4 {
+        let memory = allocate(POOL_FLAG_NON_PAGED);
+        nt!(KeInitializeMutex(memory.cast(), 0));
+        nt!(ExFreePool(memory));
+    }
+}
+
+#[test]
+fn objects_in_pageable_memory() {
+    let kinds: [fn(PVOID); 7] = [
+        |object| nt!(KeInitializeSpinLock(object.cast())),
+        |object| nt!(KeInitializeMutex(object.cast(), 0)),
+        |object| nt!(KeInitializeEvent(object.cast(), 0, FALSE)),
+        |object| nt!(KeInitializeSemaphore(object.cast(), 0, 1)),
+        |object| nt!(KeInitializeTimer(object.cast())),
+        |object| nt!(KeInitializeGuardedMutex(object.cast())),
+        |object| {
+            nt!(ExInitializeResourceLite(object.cast()));
+        },
+    ];
+    let reports = expect_bug_checks(Config::default(), &kinds, |initialize| {
+        initialize(allocate(POOL_FLAG_PAGED));
+    });
+    for report in reports {
+        assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0xE1));
+    }
+}
+
 #[test]
 fn freeing_the_memory_of_a_spin_lock_that_is_held() {
     let report = expect_bug_check(|| {
-        let tag = u32::from_le_bytes(*b"test");
-        let memory = nt!(ExAllocatePool2(POOL_FLAG_NON_PAGED, 0x20, tag));
+        let memory = allocate(POOL_FLAG_NON_PAGED);
         nt!(KeAcquireSpinLockRaiseToDpc(memory.cast()));
         nt!(ExFreePool(memory));
     });

@@ -23,7 +23,8 @@ use std::{
 pub use self::{
     object::{Header, Mutant, WaitBlock},
     wait::{
-        Deadline, WaitKind, end_thread, first_mutex, keepers, owned_mutex_in, wait, wait_alertable,
+        Deadline, WaitKind, apcs_off_by_mutexes, end_thread, first_mutex, keepers, owned_mutex_in,
+        wait, wait_alertable,
     },
 };
 use crate::{

@@ -147,6 +147,11 @@ impl Mutant {
         self.abandoned.load(Relaxed) != 0
     }
 
+    /// How often its owner has APCs off for it: once, however often it was acquired.
+    pub fn apcs_off(&self) -> i32 {
+        self.apc_disable.load(Relaxed).into()
+    }
+
     /// Gives the mutex, which is free or its own, to `thread`. Returns whether it had been abandoned.
     pub fn take(&self, thread: &Thread) -> bool {
         let state = self.header.state() - 1;

@@ -383,19 +383,43 @@ fn waiting_blocks(thread: &Thread) -> &[WaitBlock] {
     unsafe { core::slice::from_raw_parts(blocks, count) }
 }
 
-/// Ends `thread`, which must not own anything: its object is signalled for those who wait for it.
+/// Ends `thread`: the mutexes that it owns are abandoned, and its object is signalled for those who wait for it.
 pub fn end_thread(thread: &'static Thread) {
     verifier::check_thread_end(thread);
+    abandon_mutexes(thread);
     apc::run_down(thread);
     let dispatcher = super::lock(thread);
+    dispatcher.signal(&thread.object.header, 1);
+}
+
+fn abandon_mutexes(thread: &'static Thread) {
     let mutants = &thread.object.mutants;
+    if mutants.is_empty() {
+        return;
+    }
+    let dispatcher = super::lock(thread);
     while !mutants.is_empty() {
         // SAFETY: What is on the list are mutexes that the thread owns, and the lock is held.
         let mutant = unsafe { Mutant::of_entry(mutants.next()) };
         mutant.abandon(thread);
         dispatcher.satisfy_waiters(&mutant.header);
     }
-    dispatcher.signal(&thread.object.header, 1);
+    drop(dispatcher);
+}
+
+/// How often the mutexes that `thread`, the calling one, owns have turned APCs off.
+pub fn apcs_off_by_mutexes(thread: &'static Thread) -> i32 {
+    let lock = super::lock(thread);
+    let head = &thread.object.mutants;
+    let (mut count, mut entry) = (0, head.next());
+    while !core::ptr::eq(entry, head) {
+        // SAFETY: What is on the list are mutexes that the thread owns, and the lock is held.
+        count += unsafe { Mutant::of_entry(entry) }.apcs_off();
+        // SAFETY: As above.
+        entry = unsafe { &*entry }.next();
+    }
+    drop(lock);
+    count
 }
 
 /// The address of a mutex that `thread`, the calling one, owns.

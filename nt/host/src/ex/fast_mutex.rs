@@ -17,6 +17,7 @@ use nt_abi::{BOOLEAN, FALSE, FAST_MUTEX, KEVENT, PFAST_MUTEX, TRUE, object_type}
 use crate::{
     dispatcher::{self, Deadline, Header, WaitBlock, WaitKind},
     export::exports,
+    initialized,
     irql::{self, APC},
     ke::region::{enter_critical_region, leave_critical_region},
     lock_order,
@@ -405,12 +406,14 @@ pub unsafe extern "win64" fn ExReleaseFastMutexUnsafeAndLeaveCriticalRegion(
 pub unsafe extern "win64" fn KeInitializeGuardedMutex(Mutex: PFAST_MUTEX) {
     const NAME: &str = "KeInitializeGuardedMutex";
     thread::current();
+    verifier::check_resident(Mutex as u64, NAME);
     // SAFETY: This function has the same contract.
     let mutex = unsafe { FastMutex::at(Mutex, NAME) };
     if !mutex.owner.load(Relaxed).is_null() {
         verifier::check_not_held(mutex.key(), NAME);
     }
     mutex.initialize();
+    initialized::note(mutex.key(), LockKind::FastMutex.noun(), NAME);
 }
 
 /// `KeAcquireGuardedMutex`: as [`ExAcquireFastMutex`].

@@ -118,6 +118,11 @@ pub fn allocated() -> Vec<PoolBlock> {
     blocks
 }
 
+/// The size of the block that begins at an address, if one does.
+pub fn size_of_block(address: u64) -> Option<u64> {
+    shard(address).lock().get(&address).map(|block| block.size)
+}
+
 /// Whether an address lies in a block that is allocated.
 pub fn contains(address: u64) -> bool {
     BLOCKS.iter().any(|shard| {

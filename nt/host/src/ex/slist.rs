@@ -16,7 +16,7 @@ use nt_abi::{
 use parking_lot::{Mutex, MutexGuard};
 
 use super::exception;
-use crate::{export::exports, thread, verifier};
+use crate::{export::exports, initialized, thread, verifier};
 
 exports!("ntoskrnl.exe";
     ExQueryDepthSList, ExpInterlockedFlushSList, ExpInterlockedPopEntrySList,
@@ -146,6 +146,7 @@ pub unsafe extern "win64" fn ExpInterlockedPushEntrySList(
     let list = unsafe { List::at(ListHead, NAME) };
     // SAFETY: The caller vouches for the memory, whose one field is accessed atomically.
     let entry: &Entry = unsafe { verifier::object(ListEntry.cast(), NAME) };
+    initialized::forget_block(ListEntry as u64);
     list.push(entry).cast()
 }
 

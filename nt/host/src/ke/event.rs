@@ -64,6 +64,7 @@ pub unsafe extern "win64" fn KeInitializeEvent(Event: PRKEVENT, Type: EVENT_TYPE
     };
     // SAFETY: This function has the same contract.
     let header = unsafe { view(Event, "KeInitializeEvent") };
+    verifier::check_resident(Event as u64, "KeInitializeEvent");
     header.initialize(kind, size_of::<KEVENT>(), LONG::from(State != 0));
 }
 
@@ -114,15 +115,18 @@ pub fn announce_wait(thread: &Thread, wait: BOOLEAN, rule: u64, function: &'stat
     thread.announce_wait(old);
 }
 
-/// `KeResetEvent`: makes the event not signalled and returns its state before. IRQL <= `DISPATCH_LEVEL`.
+/// `KeResetEvent`: makes the event not signalled and returns its state before. IRQL <=
+/// `DISPATCH_LEVEL` (bug check 0xC4 (0x20011)).
 ///
 /// # Safety
 ///
 /// `Event` must point to an initialised event.
 pub unsafe extern "win64" fn KeResetEvent(Event: PRKEVENT) -> LONG {
+    const NAME: &str = "KeResetEvent";
     let thread = thread::current();
+    verifier::check_at_most_dispatch(thread, NAME);
     // SAFETY: This function has the same contract.
-    let header = unsafe { initialized(Event, "KeResetEvent") };
+    let header = unsafe { initialized(Event, NAME) };
     let dispatcher = dispatcher::lock(thread);
     let previous = header.state();
     header.set_state(0);
@@ -130,21 +134,25 @@ pub unsafe extern "win64" fn KeResetEvent(Event: PRKEVENT) -> LONG {
     previous
 }
 
-/// `KeClearEvent`: makes the event not signalled. IRQL <= `DISPATCH_LEVEL`.
+/// `KeClearEvent`: makes the event not signalled. IRQL <= `DISPATCH_LEVEL` (bug check 0xC4 (0x20011)).
 ///
 /// # Safety
 ///
 /// `Event` must point to an initialised event.
 pub unsafe extern "win64" fn KeClearEvent(Event: PRKEVENT) {
+    const NAME: &str = "KeClearEvent";
     let thread = thread::current();
+    verifier::check_at_most_dispatch(thread, NAME);
     // SAFETY: This function has the same contract.
-    let header = unsafe { initialized(Event, "KeClearEvent") };
+    let header = unsafe { initialized(Event, NAME) };
     let _dispatcher = dispatcher::lock(thread);
     header.set_state(0);
 }
 
 /// `KePulseEvent`: satisfies the waits that there are as if the event were signalled, leaves it not
-/// signalled, and returns its state before. IRQL as for [`KeSetEvent`].
+/// signalled, and returns its state before.
+///
+/// IRQL <= `DISPATCH_LEVEL` (bug check 0xC4 (0x20011)), <= `APC_LEVEL` if `Wait` (0xC4 (0x20016)).
 ///
 /// # Safety
 ///
@@ -156,6 +164,7 @@ pub unsafe extern "win64" fn KePulseEvent(
 ) -> LONG {
     const NAME: &str = "KePulseEvent";
     let thread = thread::current();
+    verifier::check_at_most_dispatch(thread, NAME);
     // SAFETY: This function has the same contract.
     let header = unsafe { initialized(Event, NAME) };
     announce_wait(thread, Wait, 0x20016, NAME);
@@ -167,13 +176,15 @@ pub unsafe extern "win64" fn KePulseEvent(
     previous
 }
 
-/// `KeReadStateEvent`: the state, not 0 if it is signalled, read without any order. Any IRQL.
+/// `KeReadStateEvent`: the state, not 0 if it is signalled, read without any order. IRQL <= `DISPATCH_LEVEL`
+/// (bug check 0xC4 (0x20011)).
 ///
 /// # Safety
 ///
 /// `Event` must point to an initialised event.
 pub unsafe extern "win64" fn KeReadStateEvent(Event: PRKEVENT) -> LONG {
-    thread::current();
+    const NAME: &str = "KeReadStateEvent";
+    verifier::check_at_most_dispatch(thread::current(), NAME);
     // SAFETY: This function has the same contract.
-    unsafe { initialized(Event, "KeReadStateEvent") }.state()
+    unsafe { initialized(Event, NAME) }.state()
 }

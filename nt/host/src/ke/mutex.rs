@@ -56,11 +56,13 @@ pub unsafe extern "win64" fn KeInitializeMutex(Mutex: PRKMUTEX, _Level: ULONG) {
     thread::current();
     // SAFETY: This function has the same contract.
     let mutex = unsafe { view(Mutex, NAME) };
+    verifier::check_resident(Mutex as u64, NAME);
     if !mutex.owner().is_null() {
         verifier::check_not_held(Mutex as u64, NAME);
     }
     mutex.initialize();
     lock_order::forget_lock(Mutex as u64);
+    crate::initialized::note(Mutex as u64, "mutex", NAME);
 }
 
 /// `KeReleaseMutex`: undoes one acquisition and returns the state before: 0 if the mutex is free now,

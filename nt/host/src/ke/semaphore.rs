@@ -72,9 +72,11 @@ pub unsafe extern "win64" fn KeInitializeSemaphore(
     Count: LONG,
     Limit: LONG,
 ) {
+    const NAME: &str = "KeInitializeSemaphore";
     thread::current();
+    verifier::check_resident(Semaphore as u64, NAME);
     // SAFETY: This function has the same contract.
-    let semaphore = unsafe { view(Semaphore, "KeInitializeSemaphore") };
+    let semaphore = unsafe { view(Semaphore, NAME) };
     semaphore
         .header
         .initialize(object_type::Semaphore, size_of::<KSEMAPHORE>(), Count);

@@ -10,8 +10,9 @@ use std::time::Instant;
 use nt_abi::{BOOLEAN, KIRQL, PKSPIN_LOCK};
 
 use crate::{
-    deadlock, dispatcher, explore,
+    Rules, deadlock, dispatcher, explore,
     export::exports,
+    initialized,
     irql::{self, DISPATCH},
     ke::irql::check_lower,
     kernel, lock_order,
@@ -54,12 +55,14 @@ pub unsafe extern "win64" fn KeInitializeSpinLock(SpinLock: PKSPIN_LOCK) {
     thread::current();
     // SAFETY: This function has the same contract.
     let lock = unsafe { view(SpinLock, NAME) };
+    verifier::check_resident(SpinLock as u64, NAME);
     // A free lock is zero, and other memory anything.
     if lock.load(Ordering::Relaxed) != 0 {
         verifier::check_not_held(SpinLock as u64, NAME);
     }
     lock.store(0, Ordering::Release);
     lock_order::forget_lock(SpinLock as u64);
+    initialized::note(SpinLock as u64, LockKind::Spin.noun(), NAME);
 }
 
 /// `KeAcquireSpinLockRaiseToDpc`, behind the macro `KeAcquireSpinLock`: raises to `DISPATCH_LEVEL`,
@@ -362,7 +365,9 @@ fn not_owner(thread: &Thread, lock: &AtomicU64, seen: u64, function: &'static st
 /// Checks that no spin lock is held besides the one at `address`, with which the thread leaves `DISPATCH_LEVEL`.
 #[inline]
 pub fn check_last(thread: &Thread, address: u64, function: &'static str) {
-    if let Some(other) = thread.held.last_spin_besides(address) {
+    if let Some(other) = thread.held.last_spin_besides(address)
+        && verifier::checks(Rules::LOCKS)
+    {
         verifier::violation(
             0x1003,
             [address, other, 0],

@@ -9,8 +9,7 @@ use crate::{
     bugcheck, clock, dispatcher,
     dpc::Dpc,
     export::exports,
-    irql::DISPATCH,
-    thread::{self, Thread},
+    thread,
     timer::{Setting, Timer, UNITS_PER_MILLISECOND},
     verifier,
 };
@@ -49,16 +48,6 @@ unsafe fn initialized<'a>(timer: PKTIMER, function: &'static str) -> &'a Timer {
     view
 }
 
-fn check_irql(thread: &Thread, function: &'static str) {
-    if thread.irql() > DISPATCH {
-        verifier::rule(
-            0x20011,
-            function,
-            "IrqlKeDispatchLte: IRQL must be <= DISPATCH_LEVEL.",
-        );
-    }
-}
-
 /// Bug check 0xC7 (0) for a timer.
 fn invalid(timer: PKTIMER, function: &'static str, sentence: &str) -> ! {
     let start = timer as u64;
@@ -90,8 +79,9 @@ pub unsafe extern "win64" fn KeInitializeTimer(Timer: PKTIMER) {
 pub unsafe extern "win64" fn KeInitializeTimerEx(Timer: PKTIMER, Type: TIMER_TYPE) {
     const NAME: &str = "KeInitializeTimerEx";
     let thread = thread::current();
-    check_irql(thread, NAME);
+    verifier::check_at_most_dispatch(thread, NAME);
     let start = Timer as u64;
+    verifier::check_resident(start, NAME);
     let mut dispatcher = dispatcher::lock(thread);
     let is_set = dispatcher
         .state()
@@ -192,7 +182,7 @@ unsafe fn set(
     function: &'static str,
 ) -> BOOLEAN {
     let thread = thread::current();
-    check_irql(thread, function);
+    verifier::check_at_most_dispatch(thread, function);
     // SAFETY: This function has the same contract.
     let timer = unsafe { initialized(timer, function) };
     if !dpc.is_null() {
@@ -223,24 +213,21 @@ unsafe fn set(
 pub unsafe extern "win64" fn KeCancelTimer(Timer: PKTIMER) -> BOOLEAN {
     const NAME: &str = "KeCancelTimer";
     let thread = thread::current();
-    check_irql(thread, NAME);
+    verifier::check_at_most_dispatch(thread, NAME);
     // SAFETY: This function has the same contract.
     let timer = unsafe { initialized(Timer, NAME) };
     BOOLEAN::from(dispatcher::lock(thread).cancel_timer(timer))
 }
 
-/// `KeReadStateTimer`: whether the timer is signalled, read without any order. IRQL <= `DISPATCH_LEVEL`.
+/// `KeReadStateTimer`: whether the timer is signalled, read without any order. IRQL <= `DISPATCH_LEVEL`
+/// (bug check 0xC4 (0x20011)).
 ///
 /// # Safety
 ///
 /// `Timer` must point to an initialised timer.
 pub unsafe extern "win64" fn KeReadStateTimer(Timer: PKTIMER) -> BOOLEAN {
-    thread::current();
+    const NAME: &str = "KeReadStateTimer";
+    verifier::check_at_most_dispatch(thread::current(), NAME);
     // SAFETY: This function has the same contract.
-    BOOLEAN::from(
-        unsafe { initialized(Timer, "KeReadStateTimer") }
-            .header
-            .state()
-            > 0,
-    )
+    BOOLEAN::from(unsafe { initialized(Timer, NAME) }.header.state() > 0)
 }

@@ -71,6 +71,14 @@ pub fn contains(address: usize) -> bool {
     RANGES.lock().at(address).is_some()
 }
 
+/// Whether an address may be paged out and is not locked in memory.
+pub fn is_unlocked(address: usize) -> bool {
+    let ranges = RANGES.lock();
+    ranges
+        .at(address)
+        .is_some_and(|(_, range)| range.locks == 0)
+}
+
 /// Whether an address is paged out.
 pub fn is_out(address: usize) -> bool {
     RANGES.lock().is_out(address)

@@ -7,7 +7,7 @@ use nt_abi::{
 
 use super::state::{Access, ExecutiveResource, Owner, id_of};
 use crate::{
-    address, bugcheck,
+    Rules, address, bugcheck,
     dispatcher::{self, Dispatcher},
     irql::{APC, DISPATCH},
     list::{Corrupt, ListEntry},
@@ -43,6 +43,7 @@ pub unsafe extern "win64" fn ExInitializeResourceLite(Resource: PERESOURCE) -> N
     const NAME: &str = "ExInitializeResourceLite";
     let thread = thread::current();
     check_irql(thread, DISPATCH, NAME);
+    verifier::check_resident(Resource as u64, NAME);
     // SAFETY: This function has the same contract.
     let resource = unsafe { ExecutiveResource::at(Resource, NAME) };
     let address = resource.key();
@@ -113,7 +114,7 @@ fn check_unused(dispatcher: &mut Dispatcher, resource: &ExecutiveResource, funct
         let sentence = "The resource is not initialised.";
         verifier::violation(0xD1, [address, 0, 0], function, sentence);
     }
-    if !resource.is_free() {
+    if !resource.is_free() && verifier::checks(Rules::LOCKS) {
         let sentence = "The resource is still owned.";
         verifier::violation(
             0x100B,

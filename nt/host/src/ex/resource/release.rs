@@ -75,8 +75,19 @@ pub unsafe extern "win64" fn ExReleaseResourceAndLeaveCriticalRegion(Resource: P
     let thread = thread::current();
     // SAFETY: This function has the same contract.
     let resource = unsafe { ExecutiveResource::at(Resource, NAME) };
+    check_irql(thread, NAME);
     release(thread, resource, id_of(thread), NAME);
     leave_critical_region(thread, NAME);
+}
+
+fn check_irql(thread: &Thread, function: &'static str) {
+    if thread.irql() > APC {
+        verifier::rule(
+            0x20007,
+            function,
+            "IrqlExApcLte3: IRQL must be APC_LEVEL or below.",
+        );
+    }
 }
 
 /// `ExConvertExclusiveToSharedLite`: makes the caller, who owns the resource exclusively, share it with all
@@ -93,13 +104,7 @@ pub unsafe extern "win64" fn ExReleaseResourceAndLeaveCriticalRegion(Resource: P
 pub unsafe extern "win64" fn ExConvertExclusiveToSharedLite(Resource: PERESOURCE) {
     const NAME: &str = "ExConvertExclusiveToSharedLite";
     let thread = thread::current();
-    if thread.irql() > APC {
-        verifier::rule(
-            0x20007,
-            NAME,
-            "IrqlExApcLte3: IRQL must be APC_LEVEL or below.",
-        );
-    }
+    check_irql(thread, NAME);
     // SAFETY: This function has the same contract.
     let resource = unsafe { ExecutiveResource::at(Resource, NAME) };
     let mut dispatcher = dispatcher::lock(thread);
