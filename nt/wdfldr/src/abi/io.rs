@@ -125,6 +125,7 @@ pub struct SendFlags;
 impl SendFlags {
     pub const TIMEOUT: ULONG = 0x1;
     pub const SYNCHRONOUS: ULONG = 0x2;
+    pub const IGNORE_TARGET_STATE: ULONG = 0x4;
     pub const SEND_AND_FORGET: ULONG = 0x8;
 }
 
@@ -159,6 +160,16 @@ pub const WdfMemoryDescriptorTypeHandle: i32 = 3;
 
 /// `WDF_IO_TARGET_STATE`.
 pub const WdfIoTargetStarted: i32 = 1;
+pub const WdfIoTargetStopped: i32 = 2;
+pub const WdfIoTargetDeleted: i32 = 5;
+pub const WdfIoTargetPurged: i32 = 6;
+
+/// `WDF_IO_TARGET_SENT_IO_ACTION`; 2 is to wait without cancelling.
+pub const WdfIoTargetCancelSentIo: i32 = 1;
+pub const WdfIoTargetLeaveSentIoPending: i32 = 3;
+
+/// `WDF_IO_TARGET_PURGE_IO_ACTION`; 1 is to wait as well.
+pub const WdfIoTargetPurgeIo: i32 = 2;
 
 /// `WDFMEMORY_OFFSET`.
 #[repr(C)]

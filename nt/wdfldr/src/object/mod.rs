@@ -351,6 +351,7 @@ impl Body {
             Self::Collection(collection) => collection.clear(),
             Self::Device(device) => device.quiesce(),
             Self::Queue(queue) => queue.quiesce(object),
+            Self::IoTarget(target) => target.quiesce(),
             _ => {}
         }
     }

@@ -1,9 +1,9 @@
 //! Control requests that a client makes up for the drivers below.
 
-use super::{Request, own};
+use super::{Request, own, send::Manner};
 use crate::abi::{
-    SendFlags, WDF_DRIVER_GLOBALS, WDF_MEMORY_DESCRIPTOR, WDF_REQUEST_SEND_OPTIONS, WDFIOTARGET,
-    WDFMEMORY, WDFMEMORY_OFFSET, WDFOBJECT, WDFREQUEST, WdfMemoryDescriptorTypeBuffer,
+    WDF_DRIVER_GLOBALS, WDF_MEMORY_DESCRIPTOR, WDF_REQUEST_SEND_OPTIONS, WDFIOTARGET, WDFMEMORY,
+    WDFMEMORY_OFFSET, WDFOBJECT, WDFREQUEST, WdfMemoryDescriptorTypeBuffer,
     WdfMemoryDescriptorTypeHandle,
 };
 use crate::io_target::IoTarget;
@@ -249,20 +249,18 @@ impl Call {
         if options.is_some_and(|options| options.Size as usize != size_of_val(options)) {
             return Err(STATUS_INFO_LENGTH_MISMATCH);
         }
-        let timeout = options
-            .filter(|options| options.Flags & SendFlags::TIMEOUT != 0)
-            .map(|options| options.Timeout);
+        let manner = Manner::of(options);
         // SAFETY: By contract.
         let input = unsafe { Part::of_descriptor(self.input) }?;
         // SAFETY: By contract.
         let output = unsafe { Part::of_descriptor(self.output) }?;
         if self.request != WDFOBJECT::NULL {
             let request = lookup::<Request>(self.request);
-            return self.send_as(&request, &target, [input, output], timeout);
+            return self.send_as(&request, &target, [input, output], manner);
         }
         // SAFETY: There are no attributes.
         let request = unsafe { own::create_for(globals, core::ptr::null(), &target) }?;
-        let outcome = self.send_as(&request, &target, [input, output], timeout);
+        let outcome = self.send_as(&request, &target, [input, output], manner);
         own::delete(&request);
         outcome
     }
@@ -272,10 +270,10 @@ impl Call {
         request: &Typed<Request>,
         target: &Typed<IoTarget>,
         [input, output]: [Part; 2],
-        timeout: Option<i64>,
+        manner: Manner,
     ) -> Outcome<NTSTATUS> {
         request.format_control(self.major, self.code, input, output)?;
-        request.send_and_wait(target, timeout)?;
+        request.send_and_wait(target, manner)?;
         let irp = request.irp().ok_or(STATUS_INVALID_DEVICE_REQUEST)?;
         // SAFETY: The request is back and owns its IRP.
         let outcome = unsafe { (*irp.0).IoStatus };

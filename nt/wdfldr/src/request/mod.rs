@@ -5,6 +5,7 @@ mod buffers;
 mod cancel;
 mod complete;
 mod control;
+mod flight;
 mod own;
 mod send;
 mod user_buffers;
@@ -13,6 +14,7 @@ pub use api::*;
 pub use buffers::*;
 pub use complete::complete;
 pub use control::*;
+pub use flight::{Flight, SendTimer};
 pub use own::*;
 pub use send::*;
 pub use user_buffers::*;
@@ -23,6 +25,7 @@ use crate::file::{self, File};
 use crate::kernel::{Irp, Outcome, OwnedIrp, Ptr, SpinLock, ushort};
 use crate::object::{self, Body, ObjectRef, Typed};
 use crate::queue::Queue;
+use alloc::boxed::Box;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use nt_abi::{
     CreateParameters, DeviceIoControlParameters, FILE_OBJECT, IO_STACK_LOCATION, IRP,
@@ -64,6 +67,8 @@ struct State {
     queue: Option<Typed<Queue>>,
     cancel: PFN_WDF_REQUEST_CANCEL,
     sending: Sending,
+    /// The time-out of a request that was sent with one, once there was any.
+    timer: Option<Box<SendTimer>>,
     /// Input and output as memory objects, made when asked for.
     memory: [Option<ObjectRef>; 2],
 }
@@ -106,6 +111,7 @@ impl Request {
                 queue: None,
                 cancel: None,
                 sending: Sending::new(),
+                timer: None,
                 memory: [None, None],
             }),
         }

@@ -1,70 +1,28 @@
 //! Passing a request on to the drivers below, and getting it back.
 //!
-//! While a request is away, a reference to it is the context of the framework's completion routine. Who
-//! cancels it and who completes it agree by [`Flight`] that the client hears of the end once, and not
-//! before the cancelling thread has let go of the IRP.
+//! While a request is away, a reference to it is the context of the framework's completion routine, and its
+//! target keeps another. Who cancels it and who completes it agree by [`Flight`](super::Flight) that the
+//! client hears of the end once, and not before the cancelling thread has let go of the IRP.
 
-use super::{Request, control::Transfer};
+use super::{Request, control::Transfer, flight::SendTimer};
 use crate::abi::{
     PFN_WDF_REQUEST_COMPLETION_ROUTINE, STATUS_IO_TIMEOUT, STATUS_REQUEST_NOT_ACCEPTED, SendFlags,
     WDF_DRIVER_GLOBALS, WDF_REQUEST_COMPLETION_PARAMS, WDF_REQUEST_SEND_OPTIONS, WDFCONTEXT,
     WDFIOTARGET, WDFOBJECT, WDFREQUEST,
 };
 use crate::io_target::IoTarget;
-use crate::kernel::{Event, IoCancelIrp, IofCallDriver, Irp, Outcome, Ptr, print, ulong};
-use crate::object::{self, ObjectRef, Typed, lookup};
+use crate::kernel::{Event, IofCallDriver, Outcome, Ptr, ulong};
+use crate::object::{self, ObjectRef, Typed, lookup, lookup_raw};
 use crate::violation;
 use alloc::boxed::Box;
 use core::ffi::c_void;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::Ordering;
 use nt_abi::{
     BOOLEAN, FALSE, IO_STACK_LOCATION, IRP, NTSTATUS, PDEVICE_OBJECT, PVOID, STATUS_CANCELLED,
-    STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER, STATUS_MORE_PROCESSING_REQUIRED,
-    STATUS_NOT_SUPPORTED, TRUE,
+    STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER, STATUS_MORE_PROCESSING_REQUIRED, TRUE,
 };
 
 type Globals = *mut WDF_DRIVER_GLOBALS;
-
-/// Where a request is that was sent.
-pub struct Flight(AtomicU32);
-
-impl Flight {
-    const SENT: u32 = 1;
-    const CANCELLING: u32 = 2;
-    const DONE: u32 = 4;
-
-    pub const fn new() -> Self {
-        Self(AtomicU32::new(0))
-    }
-
-    /// Whether the request is with a lower driver.
-    pub fn is_away(&self) -> bool {
-        let away = self.0.load(Ordering::Acquire);
-        away & Self::SENT != 0 && away & Self::DONE == 0
-    }
-
-    fn begin(&self) {
-        self.0.store(Self::SENT, Ordering::Release);
-    }
-
-    /// Whether the calling thread may cancel; it says [`cancelled`](Self::cancelled) afterwards.
-    fn may_cancel(&self) -> bool {
-        let cancelling = Self::SENT | Self::CANCELLING;
-        self.0
-            .compare_exchange(Self::SENT, cancelling, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
-    }
-
-    /// The cancelling thread has let go; returns whether it has to tell of the end.
-    fn cancelled(&self) -> bool {
-        self.0.fetch_and(!Self::CANCELLING, Ordering::AcqRel) & Self::DONE != 0
-    }
-
-    /// The request is back; returns whether this thread has to tell of it.
-    fn done(&self) -> bool {
-        self.0.fetch_or(Self::DONE, Ordering::AcqRel) & Self::CANCELLING == 0
-    }
-}
 
 /// How a request is to be sent, and who hears of its end.
 pub struct Sending {
@@ -78,6 +36,32 @@ pub struct Sending {
     completion: PFN_WDF_REQUEST_COMPLETION_ROUTINE,
     context: Ptr<c_void>,
     target: WDFIOTARGET,
+    /// Whether the buffers are in the IRP.
+    begun: bool,
+    /// The event of the thread that waits for it, in place of the client's routine.
+    waiter: Option<Ptr<c_void>>,
+}
+
+/// How a client wants a request to be sent.
+#[derive(Clone, Copy, Default)]
+pub struct Manner {
+    /// 100 ns, negative for relative.
+    pub timeout: Option<i64>,
+    /// Whether it goes out even if the target is stopped or purged.
+    pub ignores_state: bool,
+}
+
+impl Manner {
+    /// What the options say.
+    pub fn of(options: Option<&WDF_REQUEST_SEND_OPTIONS>) -> Self {
+        let flags = options.map_or(0, |options| options.Flags);
+        Self {
+            timeout: options
+                .filter(|options| flags & SendFlags::TIMEOUT != 0 && options.Timeout != 0)
+                .map(|options| options.Timeout),
+            ignores_state: flags & SendFlags::IGNORE_TARGET_STATE != 0,
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -96,6 +80,8 @@ impl Sending {
             completion: None,
             context: Ptr::NULL,
             target: WDFOBJECT::NULL,
+            begun: false,
+            waiter: None,
         }
     }
 }
@@ -120,11 +106,27 @@ impl Request {
     /// Takes the buffers of a request that is back.
     fn come_back(&self) {
         let Some(irp) = self.irp() else { return };
-        if let Some(transfer) = self.state.with(|state| state.sending.transfer.take()) {
+        let (transfer, begun) = self.state.with(|state| {
+            let sending = &mut state.sending;
+            sending.next = None;
+            (sending.transfer.take(), core::mem::take(&mut sending.begun))
+        });
+        if let Some(transfer) = transfer.filter(|_| begun) {
             let written = transfer.end(irp);
             self.state
                 .with(|state| state.sending.parameters[5] = written);
         }
+    }
+
+    /// Whether the client hears of its end.
+    fn has_completion(&self) -> bool {
+        self.state.with(|state| state.sending.completion.is_some())
+    }
+
+    /// The target that it was sent to.
+    pub fn target(&self) -> Option<Typed<IoTarget>> {
+        let target = self.state.with(|state| state.sending.target);
+        lookup_raw(target)?.typed()
     }
 }
 
@@ -148,76 +150,134 @@ impl Typed<Request> {
         Ok(())
     }
 
-    /// What must be before the request goes out.
-    fn prepare(&self, target: &Typed<IoTarget>) -> Outcome<(Irp, IO_STACK_LOCATION)> {
-        let irp = self.irp().ok_or(STATUS_INVALID_DEVICE_REQUEST)?;
+    /// Gives a formatted request to a target, which sends it now or when it is started. `waiter` is the
+    /// event of a thread that waits for it, and then keeps the time itself.
+    fn submit(
+        &self,
+        target: &Typed<IoTarget>,
+        manner: Manner,
+        waiter: Option<Ptr<c_void>>,
+    ) -> Outcome {
+        self.irp().ok_or(STATUS_INVALID_DEVICE_REQUEST)?;
         if self.is_cancelable() || self.flight.is_away() {
             return Err(STATUS_INVALID_DEVICE_REQUEST);
         }
+        let due = manner.timeout.filter(|_| waiter.is_none());
+        if due.is_some() && self.state.with(|state| state.timer.is_none()) {
+            let timer = SendTimer::new(self)?;
+            self.state.with(|state| state.timer = Some(timer));
+        }
+        let formatted = self.state.with(|state| {
+            let sending = &mut state.sending;
+            sending.target = target.handle();
+            sending.waiter = waiter;
+            sending.next.is_some()
+        });
+        if !formatted {
+            // Without a format there is nothing to be sent.
+            return Err(STATUS_REQUEST_NOT_ACCEPTED);
+        }
+        self.flight.begin();
+        let begin = || {
+            if let Some(due) = due {
+                self.with_timer(|timer| timer.set(self, due));
+            }
+        };
+        let goes = target
+            .take(self, manner.ignores_state, begin)
+            .inspect_err(|_| self.flight.refused())?;
+        if goes {
+            self.go(target);
+        }
+        Ok(())
+    }
+
+    /// Calls `f` with the timer, which stays as long as the request.
+    fn with_timer(&self, f: impl FnOnce(&SendTimer)) {
+        let timer = self
+            .state
+            .with(|state| state.timer.as_deref().map(core::ptr::from_ref));
+        if let Some(timer) = timer {
+            // SAFETY: The timer is set once and lives as long as the request.
+            f(unsafe { &*timer });
+        }
+    }
+
+    /// Sends what a target has taken.
+    pub fn go(&self, target: &IoTarget) {
         let next = self.state.with(|state| {
-            state.sending.target = target.handle();
-            let next = state.sending.next.take();
-            if next.is_some()
-                && let Some(transfer) = &mut state.sending.transfer
-            {
+            let sending = &mut state.sending;
+            let next = sending.next.take();
+            sending.begun = true;
+            if let (Some(transfer), Some(irp)) = (&mut sending.transfer, self.irp()) {
                 transfer.begin(irp);
             }
             next
         });
-        // Without a format there is nothing to be sent.
-        let Next(next) = next.ok_or(STATUS_REQUEST_NOT_ACCEPTED)?;
-        self.flight.begin();
-        Ok((irp, next))
-    }
-
-    fn send(&self, target: &Typed<IoTarget>) -> Outcome {
-        let (irp, next) = self.prepare(target)?;
+        let (Some(irp), Some(Next(next))) = (self.irp(), next) else {
+            return;
+        };
         let reference = self.object().clone().into_raw();
         // SAFETY: The request owns its IRP, which has a location for the lower driver.
         unsafe { irp.set_next(next, completed, reference) };
         // SAFETY: As above; from here on the IRP is the lower driver's.
         unsafe { IofCallDriver(target.lower().0, irp.0) };
+    }
+
+    /// The request is back, from the lower driver or because it never went there.
+    pub fn back(&self) {
+        self.come_back();
+        self.with_timer(|timer| timer.stop(self));
+        if self.flight.done() {
+            self.tell();
+        }
+    }
+
+    /// The end of a request that the target kept: it comes back with a status of the framework's.
+    pub fn not_sent(&self, status: NTSTATUS) {
+        if let Some(irp) = self.irp() {
+            // SAFETY: The request owns its IRP, which did not go out.
+            unsafe { irp.set_status(status) };
+            // SAFETY: As above.
+            unsafe { irp.set_information(0) };
+        }
+        self.back();
+    }
+
+    /// Sends the request and waits until it is back, or for as long as `manner` says and then until
+    /// it is cancelled, which makes its status `STATUS_IO_TIMEOUT`. IRQL `PASSIVE_LEVEL`.
+    pub(super) fn send_and_wait(&self, target: &Typed<IoTarget>, manner: Manner) -> Outcome {
+        let done = Event::new();
+        done.init();
+        self.submit(target, manner, Some(Ptr(done.as_context())))?;
+        if !done.wait_for(manner.timeout) {
+            self.flight.be_late();
+            self.cancel_sent();
+            done.wait();
+        }
         Ok(())
     }
 
-    /// Sends the request and waits until it is back, or for as long as `timeout` says and then until
-    /// it is cancelled, which makes its status `STATUS_IO_TIMEOUT`. IRQL `PASSIVE_LEVEL`.
-    pub(super) fn send_and_wait(&self, target: &Typed<IoTarget>, timeout: Option<i64>) -> Outcome {
-        let (irp, next) = self.prepare(target)?;
-        let done = Event::new();
-        done.init();
-        // SAFETY: The request owns its IRP, which has a location for the lower driver.
-        unsafe { irp.set_next(next, signal, done.as_context()) };
-        // SAFETY: As above; `signal` gives it back.
-        unsafe { IofCallDriver(target.lower().0, irp.0) };
-        if !done.wait_for(timeout) {
-            // SAFETY: The IRP is the request's, which nobody completes before it is back.
-            unsafe { IoCancelIrp(irp.0) };
-            done.wait();
+    /// Ends the flight: the target lets go, then the one who waits or the client hears of it, then those
+    /// who wait for the target to have nothing left.
+    pub fn tell(&self) {
+        if let Some(irp) = self.irp().filter(|_| self.flight.is_late()) {
             // SAFETY: The request owns its IRP again.
             if unsafe { (*irp.0).IoStatus.Status } == STATUS_CANCELLED {
                 // SAFETY: As above.
                 unsafe { irp.set_status(STATUS_IO_TIMEOUT) };
             }
         }
-        self.come_back();
-        self.flight.done();
-        Ok(())
-    }
-
-    /// `WdfRequestCancelSentRequest`.
-    fn cancel_sent(&self) -> bool {
-        let Some(irp) = self.irp() else { return false };
-        if !self.flight.may_cancel() {
-            return false;
+        let idle = self.target().map(|target| target.let_go(self));
+        match self.state.with(|state| state.sending.waiter.take()) {
+            // SAFETY: The thread waits for exactly this.
+            Some(waiter) => unsafe { Event::signal(waiter.0) },
+            None => self.call_completion(),
         }
-        // SAFETY: The IRP is away and is not completed further before the client hears that it is
-        // back, which it does not before `cancelled` below.
-        let delivered = unsafe { IoCancelIrp(irp.0) } != FALSE;
-        if self.flight.cancelled() {
-            self.call_completion();
+        for waiter in idle.into_iter().flatten() {
+            // SAFETY: As above.
+            unsafe { Event::signal(waiter.0) };
         }
-        delivered
     }
 
     /// Tells the client that the request is back.
@@ -248,28 +308,17 @@ impl Typed<Request> {
     }
 }
 
-/// The completion routine of requests that are sent and not waited for.
+/// The completion routine of requests that are sent.
 unsafe extern "win64" fn completed(_: PDEVICE_OBJECT, _: *mut IRP, context: PVOID) -> NTSTATUS {
     // SAFETY: The context is the reference that was kept for this routine, which is called once.
     let object = unsafe { ObjectRef::from_raw(context) };
     if let Some(request) = object.typed::<Request>() {
-        request.come_back();
-        if request.flight.done() {
-            request.call_completion();
-        }
+        request.back();
     }
     STATUS_MORE_PROCESSING_REQUIRED
 }
 
-/// The completion routine of requests that are waited for.
-unsafe extern "win64" fn signal(_: PDEVICE_OBJECT, _: *mut IRP, context: PVOID) -> NTSTATUS {
-    // SAFETY: The context is the event of the thread that waits for exactly this.
-    unsafe { Event::signal(context) };
-    STATUS_MORE_PROCESSING_REQUIRED
-}
-
-/// `WdfRequestSend`: whether it was sent; if not, `WdfRequestGetStatus` says why. Timeouts are there for
-/// requests that are waited for. IRQL <= `DISPATCH_LEVEL`; `PASSIVE_LEVEL` to wait.
+/// `WdfRequestSend`: whether it was sent; if not, `WdfRequestGetStatus` says why. IRQL <= `DISPATCH_LEVEL`; `PASSIVE_LEVEL` to wait.
 pub unsafe extern "win64" fn WdfRequestSend(
     _: Globals,
     Request: WDFREQUEST,
@@ -281,9 +330,7 @@ pub unsafe extern "win64" fn WdfRequestSend(
     // SAFETY: The client passes null or its options.
     let options = unsafe { Options.as_ref() };
     let flags = options.map_or(0, |options| options.Flags);
-    let timeout = options
-        .filter(|_| flags & SendFlags::TIMEOUT != 0)
-        .map(|options| options.Timeout);
+    let manner = Manner::of(options);
     let forget = flags & SendFlags::SEND_AND_FORGET != 0;
     let wait = flags & SendFlags::SYNCHRONOUS != 0;
     let outcome = match (forget, wait) {
@@ -292,15 +339,12 @@ pub unsafe extern "win64" fn WdfRequestSend(
         }
         (true, true) => Err(STATUS_INVALID_PARAMETER),
         (true, false) => request.send_and_forget(&target),
-        (false, true) => request.send_and_wait(&target, timeout),
-        (false, false) if timeout.is_some() => {
-            print(
-                c"WDFLDR: request %p: a timeout without waiting is not implemented\n",
-                Request.0,
-            );
-            Err(STATUS_NOT_SUPPORTED)
+        (false, true) => request.send_and_wait(&target, manner),
+        // Nobody would complete it.
+        (false, false) if request.own.is_none() && !request.has_completion() => {
+            Err(STATUS_INVALID_DEVICE_REQUEST)
         }
-        (false, false) => request.send(&target),
+        (false, false) => request.submit(&target, manner, None),
     };
     match outcome {
         Ok(()) => TRUE,

@@ -6,3 +6,4 @@ mod filter;
 pub mod lower;
 mod nonpnp;
 mod requester;
+mod target;

@@ -59,7 +59,7 @@ fn add(mut init: PWDFDEVICE_INIT) -> NTSTATUS {
 }
 
 /// Has the driver do `work` in a request of a program, and gives what was noted. Nothing may be left.
-fn sending(work: fn(WDFIOTARGET)) -> Vec<String> {
+pub fn sending(work: fn(WDFIOTARGET)) -> Vec<String> {
     let _turn = turn();
     WORK.store(work as *mut (), Ordering::Release);
     let kernel = Kernel::get();
@@ -78,7 +78,7 @@ fn sending(work: fn(WDFIOTARGET)) -> Vec<String> {
     noted()
 }
 
-const fn descriptor(bytes: &mut [u8]) -> WDF_MEMORY_DESCRIPTOR {
+pub const fn descriptor(bytes: &mut [u8]) -> WDF_MEMORY_DESCRIPTOR {
     WDF_MEMORY_DESCRIPTOR {
         Type: WdfMemoryDescriptorTypeBuffer,
         First: bytes.as_mut_ptr().cast(),
@@ -86,7 +86,7 @@ const fn descriptor(bytes: &mut [u8]) -> WDF_MEMORY_DESCRIPTOR {
     }
 }
 
-const fn options(flags: u32, timeout: i64) -> WDF_REQUEST_SEND_OPTIONS {
+pub const fn options(flags: u32, timeout: i64) -> WDF_REQUEST_SEND_OPTIONS {
     WDF_REQUEST_SEND_OPTIONS {
         Size: ulong(size_of::<WDF_REQUEST_SEND_OPTIONS>()),
         Flags: flags,
@@ -95,7 +95,7 @@ const fn options(flags: u32, timeout: i64) -> WDF_REQUEST_SEND_OPTIONS {
 }
 
 /// Sends a code with four bytes and waits; the status, how many bytes came back, and those.
-fn ask(target: WDFIOTARGET, request: WDFREQUEST, code: u32) -> (NTSTATUS, u64, [u8; 4]) {
+pub fn ask(target: WDFIOTARGET, request: WDFREQUEST, code: u32) -> (NTSTATUS, u64, [u8; 4]) {
     let (mut input, mut output) = ([1, 2, 3, 4], [0; 4]);
     let (given, asked) = (descriptor(&mut input), descriptor(&mut output));
     let patience = options(SendFlags::TIMEOUT, -100_000);
@@ -136,14 +136,14 @@ fn a_control_request_is_sent_and_waited_for() {
     });
 }
 
-fn create(target: WDFIOTARGET) -> WDFREQUEST {
+pub fn create(target: WDFIOTARGET) -> WDFREQUEST {
     let mut request = WDFOBJECT::NULL;
     let status = wdf!(request::WdfRequestCreate(null(), target, &raw mut request));
     assert_eq!(status, STATUS_SUCCESS);
     request
 }
 
-fn reuse(request: WDFREQUEST, flags: u32) -> NTSTATUS {
+pub fn reuse(request: WDFREQUEST, flags: u32) -> NTSTATUS {
     let mut parameters = WDF_REQUEST_REUSE_PARAMS {
         Size: ulong(size_of::<WDF_REQUEST_REUSE_PARAMS>()),
         Flags: flags,
@@ -153,7 +153,7 @@ fn reuse(request: WDFREQUEST, flags: u32) -> NTSTATUS {
     wdf!(request::WdfRequestReuse(request, &raw mut parameters))
 }
 
-fn memory(bytes: &[u8]) -> WDFMEMORY {
+pub fn memory(bytes: &[u8]) -> WDFMEMORY {
     let (mut memory, mut buffer) = (WDFOBJECT::NULL, null());
     let status = wdf!(memory::WdfMemoryCreate(
         null(),
@@ -170,7 +170,7 @@ fn memory(bytes: &[u8]) -> WDFMEMORY {
 }
 
 /// What a memory object holds.
-fn contents<const N: usize>(memory: WDFMEMORY) -> [u8; N] {
+pub fn contents<const N: usize>(memory: WDFMEMORY) -> [u8; N] {
     let mut bytes = [0; N];
     let status = wdf!(memory::WdfMemoryCopyToBuffer(
         memory,
@@ -182,7 +182,7 @@ fn contents<const N: usize>(memory: WDFMEMORY) -> [u8; N] {
     bytes
 }
 
-fn delete(object: WDFOBJECT) {
+pub fn delete(object: WDFOBJECT) {
     wdf!(object::WdfObjectDelete(object));
 }
 

@@ -1,10 +1,16 @@
 //! `WDFIOTARGET`: the drivers below a device, as the target of requests.
 
-use crate::abi::{WDF_DRIVER_GLOBALS, WDFDEVICE, WDFIOTARGET, WDFOBJECT, WdfIoTargetStarted};
+mod flow;
+
+use crate::abi::{
+    WDF_DRIVER_GLOBALS, WDFDEVICE, WDFIOTARGET, WDFOBJECT, WdfIoTargetCancelSentIo,
+    WdfIoTargetLeaveSentIoPending, WdfIoTargetPurgeIo,
+};
 use crate::device::Device;
-use crate::kernel::{Outcome, Ptr};
+use crate::kernel::{Outcome, Ptr, SpinLock, status_of};
 use crate::object::{self, Attributes, Body, Typed, lookup};
-use nt_abi::DEVICE_OBJECT;
+use flow::Flow;
+use nt_abi::{DEVICE_OBJECT, NTSTATUS};
 
 type Globals = *mut WDF_DRIVER_GLOBALS;
 
@@ -13,6 +19,7 @@ pub struct IoTarget {
     device: WDFDEVICE,
     lower: Ptr<DEVICE_OBJECT>,
     pdo: Ptr<DEVICE_OBJECT>,
+    flow: SpinLock<Flow>,
 }
 
 impl IoTarget {
@@ -33,6 +40,7 @@ fn create(device: &Typed<Device>) -> Outcome<WDFIOTARGET> {
         device: device.handle(),
         lower: device.lower(),
         pdo: device.pdo(),
+        flow: SpinLock::new(Flow::new()),
     });
     let client = device.object().client();
     let object = object::create(client, body, &Attributes::DEFAULT, Some(device.object()))?;
@@ -63,10 +71,28 @@ pub unsafe extern "win64" fn WdfIoTargetGetDevice(_: Globals, IoTarget: WDFIOTAR
     lookup::<self::IoTarget>(IoTarget).device
 }
 
-/// `WdfIoTargetGetState`: a local target is started as long as it is there. IRQL <= `DISPATCH_LEVEL`.
+/// `WdfIoTargetGetState`. IRQL <= `DISPATCH_LEVEL`.
 pub unsafe extern "win64" fn WdfIoTargetGetState(_: Globals, IoTarget: WDFIOTARGET) -> i32 {
-    lookup::<self::IoTarget>(IoTarget);
-    WdfIoTargetStarted
+    lookup::<self::IoTarget>(IoTarget).state()
+}
+
+/// `WdfIoTargetStart`: what was sent meanwhile goes out. IRQL <= `DISPATCH_LEVEL`.
+pub unsafe extern "win64" fn WdfIoTargetStart(_: Globals, IoTarget: WDFIOTARGET) -> NTSTATUS {
+    status_of(lookup::<self::IoTarget>(IoTarget).start())
+}
+
+/// `WdfIoTargetStop`: what is sent from here on waits for the start. `Action` says what becomes of what is
+/// out: it is cancelled, waited for, or left. IRQL `PASSIVE_LEVEL`; <= `DISPATCH_LEVEL` if it is left.
+pub unsafe extern "win64" fn WdfIoTargetStop(_: Globals, IoTarget: WDFIOTARGET, Action: i32) {
+    let cancels = Action == WdfIoTargetCancelSentIo;
+    let waits = Action != WdfIoTargetLeaveSentIoPending;
+    lookup::<self::IoTarget>(IoTarget).stop(cancels, waits);
+}
+
+/// `WdfIoTargetPurge`: what is sent from here on is refused, what waits comes back and what is out is
+/// cancelled, and waited for if `Action` says so. IRQL `PASSIVE_LEVEL`; <= `DISPATCH_LEVEL` without waiting.
+pub unsafe extern "win64" fn WdfIoTargetPurge(_: Globals, IoTarget: WDFIOTARGET, Action: i32) {
+    lookup::<self::IoTarget>(IoTarget).purge(Action != WdfIoTargetPurgeIo);
 }
 
 /// `WdfIoTargetWdmGetTargetDeviceObject`. IRQL <= `DISPATCH_LEVEL`.
