@@ -156,6 +156,7 @@ layout!(WDF_MEMORY_DESCRIPTOR, 0x18, First: 8, Second: 0x10);
 
 /// `WDF_MEMORY_DESCRIPTOR_TYPE`.
 pub const WdfMemoryDescriptorTypeBuffer: i32 = 1;
+pub const WdfMemoryDescriptorTypeMdl: i32 = 2;
 pub const WdfMemoryDescriptorTypeHandle: i32 = 3;
 
 /// `WDF_IO_TARGET_STATE`.

@@ -7,7 +7,9 @@ mod complete;
 mod control;
 mod flight;
 mod own;
+mod read_write;
 mod send;
+mod transfer;
 mod user_buffers;
 
 pub use api::*;
@@ -16,6 +18,7 @@ pub use complete::complete;
 pub use control::*;
 pub use flight::{Flight, SendTimer};
 pub use own::*;
+pub use read_write::*;
 pub use send::*;
 pub use user_buffers::*;
 

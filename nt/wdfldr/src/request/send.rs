@@ -4,7 +4,7 @@
 //! target keeps another. Who cancels it and who completes it agree by [`Flight`](super::Flight) that the
 //! client hears of the end once, and not before the cancelling thread has let go of the IRP.
 
-use super::{Request, control::Transfer, flight::SendTimer};
+use super::{Request, flight::SendTimer, transfer::Transfer};
 use crate::abi::{
     PFN_WDF_REQUEST_COMPLETION_ROUTINE, STATUS_IO_TIMEOUT, STATUS_REQUEST_NOT_ACCEPTED, SendFlags,
     WDF_DRIVER_GLOBALS, WDF_REQUEST_COMPLETION_PARAMS, WDF_REQUEST_SEND_OPTIONS, WDFCONTEXT,
@@ -18,8 +18,9 @@ use alloc::boxed::Box;
 use core::ffi::c_void;
 use core::sync::atomic::Ordering;
 use nt_abi::{
-    BOOLEAN, FALSE, IO_STACK_LOCATION, IRP, NTSTATUS, PDEVICE_OBJECT, PVOID, STATUS_CANCELLED,
-    STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER, STATUS_MORE_PROCESSING_REQUIRED, TRUE,
+    BOOLEAN, FALSE, IO_STACK_LOCATION, IRP, IRP_MJ_READ, IRP_MJ_WRITE, NTSTATUS, PDEVICE_OBJECT,
+    PVOID, STATUS_CANCELLED, STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER,
+    STATUS_MORE_PROCESSING_REQUIRED, TRUE,
 };
 
 type Globals = *mut WDF_DRIVER_GLOBALS;
@@ -113,8 +114,14 @@ impl Request {
         });
         if let Some(transfer) = transfer.filter(|_| begun) {
             let written = transfer.end(irp);
-            self.state
-                .with(|state| state.sending.parameters[5] = written);
+            self.state.with(|state| {
+                let sending = &mut state.sending;
+                let length = match u32::from(sending.kind) {
+                    IRP_MJ_READ | IRP_MJ_WRITE => 1,
+                    _ => 5,
+                };
+                sending.parameters[length] = written;
+            });
         }
     }
 

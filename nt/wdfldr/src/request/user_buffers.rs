@@ -14,8 +14,9 @@ use crate::object::{self, Attributes, Body, Typed, lookup};
 use crate::violation;
 use core::sync::atomic::Ordering;
 use nt_abi::{
-    FALSE, IRP_MJ_DEVICE_CONTROL, IRP_MJ_READ, IRP_MJ_WRITE, MDL, METHOD_NEITHER, NTSTATUS, PVOID,
-    STATUS_BUFFER_TOO_SMALL, STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_DEVICE_REQUEST,
+    FALSE, IRP_MJ_DEVICE_CONTROL, IRP_MJ_READ, IRP_MJ_WRITE, KPROCESSOR_MODE, MDL, METHOD_NEITHER,
+    NTSTATUS, PVOID, STATUS_BUFFER_TOO_SMALL, STATUS_INSUFFICIENT_RESOURCES,
+    STATUS_INVALID_DEVICE_REQUEST,
 };
 
 type Globals = *mut WDF_DRIVER_GLOBALS;
@@ -33,10 +34,37 @@ impl Drop for LockedPages {
 }
 
 /// `LOCK_OPERATION`.
-#[derive(Clone, Copy)]
-enum Access {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Access {
     Read = 0,
     Write = 1,
+}
+
+impl LockedPages {
+    /// Locks the pages of a buffer. IRQL <= `APC_LEVEL`.
+    ///
+    /// # Errors
+    /// `STATUS_INSUFFICIENT_RESOURCES`.
+    pub fn lock(
+        address: PVOID,
+        length: u32,
+        mode: KPROCESSOR_MODE,
+        access: Access,
+    ) -> Outcome<Self> {
+        // SAFETY: The list describes the buffer; it belongs to no IRP.
+        let mdl = unsafe { IoAllocateMdl(address, length, FALSE, FALSE, core::ptr::null_mut()) };
+        if mdl.is_null() {
+            return Err(STATUS_INSUFFICIENT_RESOURCES);
+        }
+        // SAFETY: The list was allocated above. What may not be accessed raises an exception, which
+        // stops the system: there is nothing here that could catch it.
+        unsafe { MmProbeAndLockPages(mdl, mode, access as i32) };
+        Ok(Self(Ptr(mdl)))
+    }
+
+    pub const fn list(&self) -> *mut MDL {
+        self.0.0
+    }
 }
 
 impl Request {
@@ -74,19 +102,11 @@ impl Request {
             return Err(STATUS_INVALID_USER_BUFFER);
         }
         let size = u32::try_from(length).map_err(|_| STATUS_INVALID_USER_BUFFER)?;
-        // SAFETY: The list describes the buffer; it belongs to no IRP.
-        let mdl = unsafe { IoAllocateMdl(address, size, FALSE, FALSE, core::ptr::null_mut()) };
-        if mdl.is_null() {
-            return Err(STATUS_INSUFFICIENT_RESOURCES);
-        }
         // SAFETY: The request owns the IRP.
         let mode = unsafe { (*irp.0).RequestorMode };
-        // SAFETY: The list was allocated above. What the user may not access raises an exception, which
-        // stops the system: there is nothing here that could catch it.
-        unsafe { MmProbeAndLockPages(mdl, mode, access as i32) };
-        let pages = LockedPages(Ptr(mdl));
+        let pages = LockedPages::lock(address, size, mode, access)?;
         // SAFETY: The list is alive, and its pages are locked.
-        let address = unsafe { mapped_mdl(mdl) }?;
+        let address = unsafe { mapped_mdl(pages.list()) }?;
         Ok(Memory::locked(pages, address, length))
     }
 }

@@ -3,18 +3,18 @@
 
 use crate::kernel::Ptr;
 use crate::tests::harness::{INTERFACE, note};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use nt_abi::{
-    CTL_CODE, DEVICE_OBJECT, DO_BUFFERED_IO, DO_DEVICE_INITIALIZING, DRIVER_OBJECT,
+    CTL_CODE, DEVICE_OBJECT, DO_BUFFERED_IO, DO_DEVICE_INITIALIZING, DO_DIRECT_IO, DRIVER_OBJECT,
     FILE_DEVICE_UNKNOWN, IRP, IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL,
-    IRP_MJ_PNP, IRP_MN_REMOVE_DEVICE, IRP_MN_START_DEVICE, NTSTATUS, PDEVICE_OBJECT,
-    PUNICODE_STRING, STATUS_CANCELLED, STATUS_PENDING, STATUS_SUCCESS, STATUS_UNSUCCESSFUL,
-    UNICODE_STRING,
+    IRP_MJ_PNP, IRP_MJ_READ, IRP_MJ_WRITE, IRP_MN_REMOVE_DEVICE, IRP_MN_START_DEVICE,
+    METHOD_OUT_DIRECT, NTSTATUS, PDEVICE_OBJECT, PUNICODE_STRING, STATUS_CANCELLED, STATUS_PENDING,
+    STATUS_SUCCESS, STATUS_UNSUCCESSFUL, UNICODE_STRING,
 };
 use nthost::ntddk::{
     IoAttachDeviceToDeviceStack, IoCreateDevice, IoDeleteDevice, IoDetachDevice,
     IoRegisterDeviceInterface, IoReleaseCancelSpinLock, IoSetDeviceInterfaceState,
-    RtlFreeUnicodeString,
+    MmMapLockedPagesSpecifyCache, RtlFreeUnicodeString,
 };
 
 /// Answers with as many bytes as the output buffer has.
@@ -24,6 +24,11 @@ pub const FAIL: u32 = CTL_CODE(0x22, 0x801, 0, 0);
 /// Waits to be cancelled.
 pub const KEEP: u32 = CTL_CODE(0x22, 0x802, 0, 0);
 
+/// Answers in the pages of the output buffer, counting on from the first byte of the input.
+pub const COUNT: u32 = CTL_CODE(0x22, 0x803, METHOD_OUT_DIRECT, 0);
+
+/// `DO_BUFFERED_IO` or `DO_DIRECT_IO`: how its next device transfers data.
+pub static TRANSFERS: AtomicU32 = AtomicU32::new(DO_BUFFERED_IO);
 /// Whether it notes when the remove IRP reaches it.
 pub static NOTES_REMOVAL: AtomicBool = AtomicBool::new(false);
 
@@ -41,6 +46,8 @@ pub unsafe extern "win64" fn entry(driver: *mut DRIVER_OBJECT, _: PUNICODE_STRIN
         IRP_MJ_CLEANUP,
         IRP_MJ_CLOSE,
         IRP_MJ_DEVICE_CONTROL,
+        IRP_MJ_READ,
+        IRP_MJ_WRITE,
         IRP_MJ_PNP,
     ] {
         driver.MajorFunction[major as usize] = Some(dispatch);
@@ -82,7 +89,7 @@ unsafe extern "win64" fn add(driver: *mut DRIVER_OBJECT, pdo: PDEVICE_OBJECT) ->
         IoRegisterDeviceInterface(pdo, &raw const INTERFACE, core::ptr::null_mut(), link)
     };
     assert_eq!(status, STATUS_SUCCESS);
-    wdm.Flags = (wdm.Flags | DO_BUFFERED_IO) & !DO_DEVICE_INITIALIZING;
+    wdm.Flags = (wdm.Flags | TRANSFERS.load(Ordering::Acquire)) & !DO_DEVICE_INITIALIZING;
     STATUS_SUCCESS
 }
 
@@ -98,10 +105,58 @@ unsafe extern "win64" fn dispatch(device: PDEVICE_OBJECT, irp: *mut IRP) -> NTST
             match control.IoControlCode {
                 KEEP => keep(irp),
                 FAIL => finish(irp, STATUS_UNSUCCESSFUL, 0),
+                COUNT => {
+                    // SAFETY: The driver owns the IRP.
+                    let input = unsafe { (*irp.0).SystemBuffer };
+                    // SAFETY: The input is there, and has a byte.
+                    let first = unsafe { input.cast::<u8>().read() };
+                    let length = control.OutputBufferLength;
+                    count(data(irp, length), first);
+                    finish(irp, STATUS_SUCCESS, length.into())
+                }
                 _ => finish(irp, STATUS_SUCCESS, control.OutputBufferLength.into()),
             }
         }
+        IRP_MJ_READ | IRP_MJ_WRITE => {
+            // SAFETY: These requests have these parameters.
+            let transfer = unsafe { location.Parameters.Read };
+            // SAFETY: The union has one member.
+            let offset = unsafe { transfer.ByteOffset.QuadPart };
+            let data = data(irp, transfer.Length);
+            if u32::from(location.MajorFunction) == IRP_MJ_READ {
+                count(data, u8::try_from(offset).expect("a small offset"));
+            } else {
+                note(std::format!("{data:?} at {offset}"));
+            }
+            finish(irp, STATUS_SUCCESS, transfer.Length.into())
+        }
         _ => finish(irp, STATUS_SUCCESS, 0),
+    }
+}
+
+/// The bytes that an IRP transfers, by its pages or by a copy.
+fn data<'a>(irp: Ptr<IRP>, length: u32) -> &'a mut [u8] {
+    // SAFETY: The driver owns the IRP.
+    let irp = unsafe { &*irp.0 };
+    let start = if irp.MdlAddress.is_null() {
+        irp.SystemBuffer
+    } else {
+        assert_eq!(
+            TRANSFERS.load(Ordering::Acquire) == DO_DIRECT_IO,
+            irp.SystemBuffer.is_null(),
+            "control requests have both"
+        );
+        // SAFETY: The pages of the list are locked.
+        unsafe { MmMapLockedPagesSpecifyCache(irp.MdlAddress, 0, 1, core::ptr::null_mut(), 0, 16) }
+    };
+    // SAFETY: The buffer is that long, and the driver's until it completes the IRP.
+    unsafe { core::slice::from_raw_parts_mut(start.cast(), length as usize) }
+}
+
+/// Fills a buffer with consecutive numbers.
+fn count(data: &mut [u8], first: u8) {
+    for (byte, number) in data.iter_mut().zip(first..) {
+        *byte = number;
     }
 }
 

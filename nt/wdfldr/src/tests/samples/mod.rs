@@ -7,3 +7,4 @@ pub mod lower;
 mod nonpnp;
 mod requester;
 mod target;
+mod transfer;

@@ -14,8 +14,8 @@ use crate::tests::callbacks::{driver, event, wdf};
 use crate::tests::harness::{interface, note, noted, null, queue_config, turn};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use nt_abi::{
-    NTSTATUS, STATUS_INFO_LENGTH_MISMATCH, STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS,
-    STATUS_UNSUCCESSFUL,
+    DO_BUFFERED_IO, NTSTATUS, STATUS_INFO_LENGTH_MISMATCH, STATUS_INVALID_DEVICE_REQUEST,
+    STATUS_SUCCESS, STATUS_UNSUCCESSFUL,
 };
 use nthost::Kernel;
 use std::string::String;
@@ -60,7 +60,13 @@ fn add(mut init: PWDFDEVICE_INIT) -> NTSTATUS {
 
 /// Has the driver do `work` in a request of a program, and gives what was noted. Nothing may be left.
 pub fn sending(work: fn(WDFIOTARGET)) -> Vec<String> {
+    sending_on(DO_BUFFERED_IO, work)
+}
+
+/// The same on a device that transfers data by a copy or by pages.
+pub fn sending_on(transfers: u32, work: fn(WDFIOTARGET)) -> Vec<String> {
     let _turn = turn();
+    lower::TRANSFERS.store(transfers, Ordering::Release);
     WORK.store(work as *mut (), Ordering::Release);
     let kernel = Kernel::get();
     // SAFETY: Both are drivers.
@@ -75,6 +81,7 @@ pub fn sending(work: fn(WDFIOTARGET)) -> Vec<String> {
     driver.unload().expect("unload");
     below.unload().expect("unload");
     assert!(kernel.leaks().is_empty(), "{}", kernel.leaks());
+    lower::TRANSFERS.store(DO_BUFFERED_IO, Ordering::Release);
     noted()
 }
 
