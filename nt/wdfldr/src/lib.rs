@@ -38,6 +38,7 @@ mod file;
 mod io_target;
 mod kernel;
 pub mod loader;
+mod lookaside;
 mod memory;
 mod object;
 mod queue;

@@ -3,6 +3,7 @@
 use crate::abi::{WDF_DRIVER_GLOBALS, WDF_OBJECT_ATTRIBUTES, WDFMEMORY, WDFMEMORY_OFFSET};
 use crate::client::Client;
 use crate::kernel::{Block, Outcome, Ptr, SpinLock, status_of};
+use crate::lookaside::Loan;
 use crate::object::{Body, create_simple, create_simple_object, lookup};
 use crate::request::LockedPages;
 use crate::violation;
@@ -18,6 +19,8 @@ type Globals = *mut WDF_DRIVER_GLOBALS;
 enum Storage {
     /// The object: freed with it.
     Own { _block: Block },
+    /// A lookaside list, which gets it back.
+    List { _loan: Loan },
     /// A request.
     Request,
     /// A user, whose pages are locked as long.
@@ -67,6 +70,11 @@ impl Memory {
         let block = Block::new(size, tag)?;
         let (address, size) = (block.as_ptr().cast(), block.size());
         Ok(Self::new(Storage::Own { _block: block }, address, size))
+    }
+
+    /// A buffer of a lookaside list.
+    pub const fn lent(loan: Loan, address: PVOID, size: usize) -> Self {
+        Self::new(Storage::List { _loan: loan }, address, size)
     }
 
     /// Where the buffer is and how long.
@@ -206,7 +214,7 @@ pub unsafe extern "win64" fn WdfMemoryAssignBuffer(
             nt_abi::STATUS_SUCCESS
         }
         Storage::Client => STATUS_INVALID_PARAMETER,
-        Storage::Own { .. } | Storage::Request | Storage::User { .. } => {
+        Storage::Own { .. } | Storage::List { .. } | Storage::Request | Storage::User { .. } => {
             STATUS_INVALID_DEVICE_REQUEST
         }
     }

@@ -160,13 +160,24 @@ pub unsafe fn create_simple_object(
     };
     // SAFETY: By contract.
     let attributes = unsafe { Attributes::read(attributes, rules) }?;
-    let client = Client::from_globals(globals);
+    create_under(Client::from_globals(globals), body, &attributes)
+}
+
+/// Creates an object under the parent that its attributes name, or under the driver.
+///
+/// # Errors
+/// As creation functions document.
+pub fn create_under(
+    client: &'static Client,
+    body: Body,
+    attributes: &Attributes,
+) -> crate::kernel::Outcome<ObjectRef> {
     let parent = if attributes.parent() == WDFOBJECT::NULL {
         lookup_raw(client.driver())
     } else {
         Some(any(attributes.parent()))
     };
-    create(client, body, &attributes, parent.as_ref())
+    create(client, body, attributes, parent.as_ref())
 }
 
 /// `WdfObjectDelete`. Objects that only the framework deletes are left alone, with a message.

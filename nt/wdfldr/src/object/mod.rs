@@ -23,6 +23,7 @@ use crate::dpc::Dpc;
 use crate::driver::Driver;
 use crate::file::File;
 use crate::io_target::IoTarget;
+use crate::lookaside::Lookaside;
 use crate::memory::Memory;
 use crate::queue::Queue;
 use crate::registry_key::Key;
@@ -63,6 +64,7 @@ pub enum Body {
     Key(Key),
     ResourceList(ResourceList),
     IoTarget(IoTarget),
+    Lookaside(Lookaside),
 }
 
 /// A kind of object that a handle can be asked for.
@@ -104,6 +106,7 @@ kinds! {
     Key: Key, c"WDFKEY";
     ResourceList: ResourceList, c"WDFCMRESLIST";
     IoTarget: IoTarget, c"WDFIOTARGET";
+    Lookaside: Lookaside, c"WDFLOOKASIDE";
 }
 
 /// A framework object.

@@ -248,3 +248,42 @@ fn attributes_are_validated() {
         assert_eq!(timer, STATUS_WDF_PARENT_NOT_SPECIFIED);
     });
 }
+
+#[test]
+fn a_lookaside_list_uses_buffers_again() {
+    as_driver(|| {
+        let mut list = WDFOBJECT::NULL;
+        let mut create = |size: usize| {
+            let attributes: *mut WDF_OBJECT_ATTRIBUTES = null();
+            wdf!(lookaside::WdfLookasideListCreate(
+                attributes,
+                size,
+                0,
+                attributes,
+                0,
+                &raw mut list
+            ))
+        };
+        assert_eq!(create(0), nt_abi::STATUS_INVALID_PARAMETER);
+        assert_eq!(create(24), STATUS_SUCCESS);
+        let lend = || {
+            let (mut memory, mut size) = (WDFOBJECT::NULL, 0);
+            let place = &raw mut memory;
+            let lent = wdf!(lookaside::WdfMemoryCreateFromLookaside(list, place));
+            assert_eq!(lent, STATUS_SUCCESS);
+            let buffer = wdf!(memory::WdfMemoryGetBuffer(memory, &raw mut size));
+            assert_eq!(size, 24);
+            (memory, buffer)
+        };
+        let (first, buffer) = lend();
+        let (second, other) = lend();
+        assert_ne!(buffer, other);
+        wdf!(object::WdfObjectDelete(first));
+        let (again, same) = lend();
+        assert_eq!(same, buffer);
+        // Buffers outlive the list.
+        wdf!(object::WdfObjectDelete(list));
+        wdf!(object::WdfObjectDelete(again));
+        wdf!(object::WdfObjectDelete(second));
+    });
+}
