@@ -47,6 +47,7 @@ pub mod ps;
 mod recovery;
 mod rtl;
 mod rules;
+mod spin;
 mod stack;
 mod symbols;
 pub mod testing;

@@ -242,6 +242,68 @@ fn setting_above_dispatch_level() {
 }
 
 #[test]
+fn as_many_objects_as_a_wait_can_have() {
+    let events: Vec<_> = (0..64)
+        .map(|_| Event::new(SynchronizationEvent, true))
+        .collect();
+    let events: Vec<_> = events.iter().collect();
+    assert_eq!(wait_for_events(&events, WaitAll, None), STATUS_SUCCESS);
+    assert!(events.iter().all(|event| event.read() == 0));
+    events[63].set();
+    assert_eq!(wait_for_events(&events, WaitAny, None), 63);
+    // Without wait blocks of its own, a wait has those of its thread, which are three.
+    let objects: Vec<_> = events.iter().map(|event| event.0.object()).collect();
+    let without_blocks = |count: ULONG| {
+        let mut objects = objects.clone();
+        let mut timeout = LARGE_INTEGER { QuadPart: 0 };
+        nt!(KeWaitForMultipleObjects(
+            count,
+            objects.as_mut_ptr(),
+            WaitAny,
+            0,
+            0,
+            FALSE,
+            &raw mut timeout,
+            core::ptr::null_mut()
+        ))
+    };
+    events[2].set();
+    assert_eq!(without_blocks(3), 2);
+    let report = expect_bug_check(|| {
+        without_blocks(4);
+    });
+    assert_eq!(report.code, bugcheck::MAXIMUM_WAIT_OBJECTS_EXCEEDED);
+}
+
+#[test]
+fn an_absolute_time_out_is_a_system_time() {
+    let event = Event::new(SynchronizationEvent, false);
+    let mut now = LARGE_INTEGER::default();
+    nt!(KeQuerySystemTimePrecise(&raw mut now));
+    // SAFETY: The union is one number.
+    let now = unsafe { now.QuadPart };
+    let start = Instant::now();
+    assert_eq!(event.wait(Some(now - 20 * MS)), STATUS_TIMEOUT);
+    assert!(start.elapsed() >= Duration::from_millis(19));
+}
+
+#[test]
+fn an_increment_raises_nobodys_priority() {
+    let event = Event::new(SynchronizationEvent, false);
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| {
+            let me = nt!(KeGetCurrentThread());
+            let before = nt!(KeQueryPriorityThread(me));
+            event.wait(None);
+            nt!(KeQueryPriorityThread(me)) - before
+        });
+        sleep(10);
+        nt!(KeSetEvent(event.get(), 6, FALSE));
+        assert_eq!(waiter.join().expect("no panic"), 0);
+    });
+}
+
+#[test]
 fn more_objects_than_a_wait_can_have() {
     let report = expect_bug_check(|| {
         let events: Vec<_> = (0..65)

@@ -323,10 +323,13 @@ fn many_owners_fill_the_owner_table() {
         leave.store(1, Ordering::Relaxed);
     });
     assert_eq!(resource.0.read().ActiveEntries, 0);
+    let table = resource.0.read().OwnerTable;
     assert_eq!(
         nt!(ExReinitializeResourceLite(resource.get())),
         STATUS_SUCCESS
     );
+    let seen = resource.0.read();
+    assert_eq!((seen.OwnerTable, seen.ContentionCount), (table, 0));
     resource.delete();
 }
 

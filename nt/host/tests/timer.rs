@@ -147,6 +147,24 @@ fn its_dpc_runs_at_dispatch_level() {
     assert_eq!(counter.load(Ordering::Relaxed), 1);
 }
 
+unsafe extern "win64" fn read_state(_: *mut KDPC, context: PVOID, _: PVOID, _: PVOID) {
+    // SAFETY: The context is that of the test below.
+    let (timer, seen) = unsafe { &*context.cast::<(Timer, AtomicU32)>() };
+    seen.store(u32::from(state(timer)), Ordering::Relaxed);
+}
+
+#[test]
+fn it_is_signalled_before_its_dpc_runs() {
+    let context = (timer(NotificationTimer), AtomicU32::new(2));
+    let dpc = Object::<KDPC>::default();
+    let address = (&raw const context).cast_mut().cast();
+    nt!(KeInitializeDpc(dpc.get(), Some(read_state), address));
+    set_with(&context.0, MS, 0, &dpc);
+    wait(context.0.object(), None);
+    nt!(KeFlushQueuedDpcs());
+    assert_eq!(context.1.load(Ordering::Relaxed), 1);
+}
+
 #[test]
 fn a_periodic_timer_expires_until_it_is_cancelled() {
     let (counter, timer) = (AtomicU32::new(0), timer(SynchronizationTimer));

@@ -20,7 +20,7 @@ use crate::{
     initialized,
     irql::{self, APC},
     ke::region::{enter_critical_region, leave_critical_region},
-    lock_order,
+    lock_order, spin,
     thread::{self, LockKind, Thread},
     verifier,
 };
@@ -123,6 +123,10 @@ impl FastMutex {
                 rules.name,
                 "The object is not a fast mutex that was initialised.",
             );
+        }
+        let becomes_free = || self.count.load(Relaxed) == 1 && self.try_acquire(thread, rules.kind);
+        if spin::for_a_moment(becomes_free) {
+            return;
         }
         if self.count.fetch_sub(1, AcqRel) != 1 {
             self.contention.fetch_add(1, Relaxed);
