@@ -20,8 +20,8 @@ const MODULE = "syncstress";
 
 const TABLES = {
     locks: {
-        magic: "wdk-sync locks 1",
-        size: 0xa0,
+        magic: "wdk-sync locks 2",
+        size: 0xa8,
     },
     held: {
         magic: "syncstress held1",
@@ -282,7 +282,9 @@ class Registry {
     // whether it is shared, and where it was asked for.
     holds() {
         const table = readTable(this.at.plus(0x60));
-        const names = ["owner", "depth", "places", "stride", "count", "object", "class", "shared", "site"];
+        const names = [
+            "owner", "depth", "places", "stride", "count", "object", "class", "shared", "file", "line", "column",
+        ];
         const offset = readOffsets(this.at.plus(0x78), names);
         const holds = [];
         for (let index = 0; index < table.capacity; index += 1) {
@@ -303,20 +305,12 @@ class Registry {
                     classNumber: number - 1,
                     thread: (owner.low & 1) === 0 ? owner : null,
                     shared: memory.u8(place.plus(offset.shared)) !== 0,
-                    askedAt: this.site(memory.pointer(place.plus(offset.site))),
+                    askedAt: memory.textAt(place.plus(offset.file)) + ":"
+                        + memory.u32(place.plus(offset.line)) + ":" + memory.u32(place.plus(offset.column)),
                 });
             }
         }
         return holds;
-    }
-
-    // A core::panic::Location: the file, its length, line, column. The driver was not built otherwise.
-    site(at) {
-        if (at.isNull) {
-            return "";
-        }
-        const line = memory.u32(at.plus(16));
-        return memory.textAt(at) + ":" + line + ":" + memory.u32(at.plus(20));
     }
 }
 

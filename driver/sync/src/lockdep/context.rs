@@ -34,7 +34,7 @@ pub const fn holders() -> TableAt {
 }
 
 /// Where their members are.
-pub const HOLDER_MEMBERS: [u32; 10] = [
+pub const HOLDER_MEMBERS: [u32; 11] = [
     offset(offset_of!(Context, owner)),
     offset(offset_of!(Context, depth)),
     offset(offset_of!(Context, places)),
@@ -43,8 +43,9 @@ pub const HOLDER_MEMBERS: [u32; 10] = [
     offset(offset_of!(Place, object)),
     offset(offset_of!(Place, class)),
     offset(offset_of!(Place, shared)),
-    offset(offset_of!(Place, site)),
-    0,
+    offset(offset_of!(Place, file)),
+    offset(offset_of!(Place, line)),
+    offset(offset_of!(Place, column)),
 ];
 
 /// Holds that were not recorded for want of a context, or of depth.
@@ -181,6 +182,17 @@ struct Place {
     class: AtomicU16,
     shared: AtomicBool,
     site: AtomicPtr<Location<'static>>,
+    /// What `site` says, for a debugger: how the compiler lays that out is its own affair.
+    file: File,
+    line: AtomicU32,
+    column: AtomicU32,
+}
+
+/// The name of a file, which a debugger reads as a [`Text`](crate::track::Text).
+#[repr(C)]
+struct File {
+    at: AtomicPtr<u8>,
+    length: AtomicUsize,
 }
 
 impl Place {
@@ -190,6 +202,12 @@ impl Place {
             class: AtomicU16::new(0),
             shared: AtomicBool::new(false),
             site: AtomicPtr::new(ptr::null_mut()),
+            file: File {
+                at: AtomicPtr::new(ptr::null_mut()),
+                length: AtomicUsize::new(0),
+            },
+            line: AtomicU32::new(0),
+            column: AtomicU32::new(0),
         }
     }
 
@@ -211,6 +229,13 @@ impl Place {
         self.shared.store(hold.shared, Ordering::Relaxed);
         self.site
             .store(ptr::from_ref(hold.site).cast_mut(), Ordering::Relaxed);
+        let file = hold.site.file();
+        self.file
+            .at
+            .store(file.as_ptr().cast_mut(), Ordering::Relaxed);
+        self.file.length.store(file.len(), Ordering::Relaxed);
+        self.line.store(hold.site.line(), Ordering::Relaxed);
+        self.column.store(hold.site.column(), Ordering::Relaxed);
         let class = u16::try_from(hold.class.index() + 1).unwrap_or(0);
         self.class.store(class, Ordering::Relaxed);
     }

@@ -5,7 +5,7 @@
 //!
 //! | offset | what |
 //! |---|---|
-//! | 00 | `wdk-sync locks 1` |
+//! | 00 | `wdk-sync locks 2` |
 //! | 10 | the size of the table, in bytes |
 //! | 14 | features: 1 `lockdep`, 2 `lock_stat` |
 //! | 18 | the names of the kinds, each an address and a length |
@@ -13,11 +13,9 @@
 //! | 28 | the classes, a [`TableAt`] |
 //! | 40 | where the members of a class are: kind, nest, name, file, line, column, contentions, acquisitions |
 //! | 60 | the holders of locks, a [`TableAt`] |
-//! | 78 | where the members of a holder are: owner, depth, holds; stride and number of these; and of one of these: object, class, shared, line of source |
+//! | 78 | where the members of a holder are: owner, depth, holds; stride and number of these; and of one of these: object, class, shared, file, line, column |
 //!
 //! A member that there is not, for want of a feature, is at [`NOWHERE`].
-
-use core::panic::Location;
 
 use super::{Kind, classes};
 #[cfg(feature = "lockdep")]
@@ -83,7 +81,7 @@ struct Registry {
     classes: TableAt,
     class: [u32; 8],
     holders: TableAt,
-    holder: [u32; 10],
+    holder: [u32; 11],
 }
 
 // SAFETY: It is constant, and what it points to is there as long as the driver.
@@ -101,7 +99,7 @@ static KINDS: [Text; Kind::ALL.len()] = {
 };
 
 static REGISTRY: Registry = Registry {
-    magic: *b"wdk-sync locks 1",
+    magic: *b"wdk-sync locks 2",
     size: offset(size_of::<Registry>()),
     features: (cfg!(feature = "lockdep") as u32) | ((cfg!(feature = "lock_stat") as u32) << 1),
     kinds: KINDS.as_ptr(),
@@ -127,29 +125,10 @@ mod holders {
         }
     }
 
-    pub const HOLDER_MEMBERS: [u32; 10] = [NOWHERE; 10];
+    pub const HOLDER_MEMBERS: [u32; 11] = [NOWHERE; 11];
 }
 
 /// Keeps the table in the image, for whoever has something to tell by it: nobody else refers to it.
 pub fn keep() {
     core::hint::black_box(&raw const REGISTRY);
 }
-
-/// A [`Location`] as a debugger reads it: where a hold was asked for is kept as its address.
-#[repr(C)]
-struct RawLocation {
-    file: Text,
-    line: u32,
-    column: u32,
-}
-
-/// That this is how the compiler lays it out, checked where it does.
-const _: () = {
-    let here = Location::caller();
-    assert!(size_of::<Location<'_>>() >= size_of::<RawLocation>());
-    // SAFETY: The place is as large as what is read, which is checked above, and holds a pointer and
-    // numbers at these offsets, or this evaluation, which is the compiler's, fails.
-    let raw = unsafe { core::ptr::from_ref(here).cast::<RawLocation>().read() };
-    assert!(raw.line == here.line() && raw.column == here.column());
-    assert!(raw.file.length == here.file().len() || raw.file.length == here.file().len() + 1);
-};
