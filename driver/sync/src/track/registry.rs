@@ -132,3 +132,68 @@ mod holders {
 pub fn keep() {
     core::hint::black_box(&raw const REGISTRY);
 }
+
+#[cfg(all(test, not(windows), feature = "lockdep"))]
+mod tests {
+    use super::*;
+    use crate::{SpinLock, testing::at_passive_level};
+
+    /// Reads a member, as a debugger does.
+    fn read<T: Copy>(of: *const (), offset: u32) -> T {
+        let member = of.wrapping_byte_add(offset as usize).cast::<T>();
+        // SAFETY: The tests read members of the tables, which are there for good, by the offsets of these.
+        unsafe { member.read_volatile() }
+    }
+
+    /// The file and the line of everything that is held.
+    fn askers() -> Vec<(String, u32)> {
+        let [
+            owner,
+            depth,
+            places,
+            stride,
+            count,
+            _object,
+            class,
+            _shared,
+            file,
+            line,
+            column,
+        ] = REGISTRY.holder;
+        let table = &REGISTRY.holders;
+        let mut found = Vec::new();
+        for index in 0..table.capacity {
+            let holder = table
+                .first
+                .wrapping_byte_add((index * table.stride) as usize);
+            if read::<usize>(holder, owner) == 0 {
+                continue;
+            }
+            for level in 0..read::<usize>(holder, depth).min(count as usize) {
+                let place = holder.wrapping_byte_add(places as usize + level * stride as usize);
+                if read::<u16>(place, class) == 0 {
+                    continue;
+                }
+                let text: Text = read(place, file);
+                // SAFETY: The place is filled, and so it tells a name that the compiler wrote.
+                let name = unsafe { core::slice::from_raw_parts(text.at, text.length) };
+                assert_ne!(read::<u32>(place, column), 0);
+                found.push((
+                    String::from_utf8_lossy(name).into_owned(),
+                    read(place, line),
+                ));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn a_debugger_finds_where_a_lock_was_asked_for() {
+        at_passive_level(|irql| {
+            let lock = SpinLock::new(0_u8);
+            let (_guard, line) = (lock.lock(irql), line!());
+            let is_this = |(file, at): &(String, u32)| file.ends_with("registry.rs") && *at == line;
+            assert!(askers().iter().any(is_this), "{:?}", askers());
+        });
+    }
+}
