@@ -206,6 +206,26 @@ impl<F: DpcCallback> Dpc<F> {
 }
 
 /// A [`Dpc`] that runs a function on a context: its type has a name.
+///
+/// ```
+/// use core::sync::atomic::{AtomicU32, Ordering};
+/// use wdk_sync::{BoundDpc, Dispatch, DpcControl, Irql, NonPaged, NonPagedArc, yield_now};
+///
+/// fn count(runs: &NonPagedArc<AtomicU32>, _dpc: &DpcControl, _irql: &mut Irql<'_, Dispatch>) {
+///     runs.fetch_add(1, Ordering::Relaxed);
+/// }
+///
+/// # wdk_sync::testing::at_passive_level(|irql| {
+/// let runs = NonPagedArc::new(AtomicU32::new(0))?;
+/// let dpc: NonPaged<BoundDpc<_>> = NonPaged::pin_init(BoundDpc::bound(runs.clone(), count))?;
+/// dpc.queue();
+/// while runs.load(Ordering::Relaxed) == 0 {
+///     yield_now(irql);
+/// }
+/// BoundDpc::run_down(dpc, irql);
+/// # Ok::<(), wdk_sync::Status>(())
+/// # }).unwrap();
+/// ```
 pub type BoundDpc<C> = Dpc<Bound<C, DpcControl, Dispatch>>;
 
 impl<C: Send + Sync + 'static> BoundDpc<C> {

@@ -213,7 +213,14 @@ impl Drop for Restore {
 /// The current IRQL as the kernel has it. For checks and reports; it gives no token, because a token
 /// from nowhere could be held beside one that is borrowed.
 ///
-/// Page: `KeGetCurrentIrql`.
+/// IRQL: any. Page: `KeGetCurrentIrql`.
+///
+/// ```
+/// # wdk_sync::testing::at_passive_level(|irql| {
+/// assert_eq!(wdk_sync::current_irql(), 0);
+/// irql.at_dispatch_level(|_irql| assert_eq!(wdk_sync::current_irql(), 2));
+/// # });
+/// ```
 #[must_use]
 pub fn current_irql() -> u8 {
     // SAFETY: KeGetCurrentIrql has no preconditions.

@@ -7,6 +7,10 @@ use crate::nt;
 /// How many processors are active, over all groups.
 ///
 /// IRQL: any. Page: `KeQueryActiveProcessorCountEx`.
+///
+/// ```
+/// assert_ne!(wdk_sync::active_processors(), 0);
+/// ```
 #[must_use]
 pub fn active_processors() -> u32 {
     /// `ALL_PROCESSOR_GROUPS`.

@@ -94,6 +94,16 @@ impl<L: Level> Drop for GuardedRegion<'_, L> {
 /// A system thread starts inside a critical region.
 ///
 /// IRQL: `<= DISPATCH_LEVEL`. Page: `KeAreApcsDisabled`.
+///
+/// ```
+/// use wdk_sync::{CriticalRegion, are_all_apcs_disabled, are_apcs_disabled};
+///
+/// # wdk_sync::testing::at_passive_level(|irql| {
+/// let mut region = CriticalRegion::enter(irql);
+/// assert!(are_apcs_disabled(region.irql()));
+/// assert!(!are_all_apcs_disabled(region.irql()), "those of the kernel itself still come");
+/// # });
+/// ```
 #[must_use]
 pub fn are_apcs_disabled<L: AtMost<Dispatch>>(_irql: &Irql<'_, L>) -> bool {
     // SAFETY: The token says that the IRQL is at most DISPATCH_LEVEL.

@@ -174,6 +174,16 @@ pub fn sleep<L: AtMost<Apc>>(_irql: &mut Irql<'_, L>, duration: core::time::Dura
 /// for the whole time.
 ///
 /// IRQL: `<= APC_LEVEL`. Page: `KeDelayExecutionThread`.
+///
+/// ```
+/// # wdk_sync::testing::at_passive_level(|irql| {
+/// use core::time::Duration;
+/// use wdk_sync::{WaitStatus, sleep_alertable};
+///
+/// let ended = sleep_alertable(irql, Duration::from_millis(1));
+/// assert_eq!(ended, WaitStatus::TimedOut, "nobody alerts this thread");
+/// # });
+/// ```
 pub fn sleep_alertable<L: AtMost<Apc>>(
     _irql: &mut Irql<'_, L>,
     duration: core::time::Duration,
@@ -199,6 +209,12 @@ fn delay(duration: core::time::Duration, alertable: Alertable) -> Status {
 /// Gives the processor to other threads for a moment.
 ///
 /// IRQL: `<= APC_LEVEL`. Page: `KeDelayExecutionThread` with an interval of zero.
+///
+/// ```
+/// # wdk_sync::testing::at_passive_level(|irql| {
+/// wdk_sync::yield_now(irql);
+/// # });
+/// ```
 pub fn yield_now<L: AtMost<Apc>>(irql: &mut Irql<'_, L>) {
     sleep(irql, core::time::Duration::ZERO);
 }

@@ -65,6 +65,17 @@ pub fn wait_any<const N: usize, L: AtMost<Apc>>(
 /// alerted.
 ///
 /// IRQL: `<= APC_LEVEL`. Page: `KeWaitForMultipleObjects`.
+///
+/// ```
+/// use wdk_sync::{Alertable, Event, NonPaged, Signal, Timeout, WaitAny, wait_any_alertable};
+///
+/// # wdk_sync::testing::at_passive_level(|irql| {
+/// let event = NonPaged::pin_init(Event::new(Signal::Notification, true))?;
+/// let status = wait_any_alertable(irql, [&event], Timeout::Never, Alertable::Yes);
+/// assert_eq!(status, WaitAny::Satisfied(0));
+/// # Ok::<(), wdk_sync::Status>(())
+/// # }).unwrap();
+/// ```
 pub fn wait_any_alertable<const N: usize, L: AtMost<Apc>>(
     _irql: &mut Irql<'_, L>,
     objects: [&dyn Waitable; N],
@@ -112,6 +123,17 @@ pub fn wait_all<const N: usize, L: AtMost<Apc>>(
 /// thread is alerted.
 ///
 /// IRQL: `<= APC_LEVEL`. Page: `KeWaitForMultipleObjects`.
+///
+/// ```
+/// use wdk_sync::{Alertable, Event, NonPaged, Signal, Timeout, WaitStatus, wait_all_alertable};
+///
+/// # wdk_sync::testing::at_passive_level(|irql| {
+/// let event = NonPaged::pin_init(Event::new(Signal::Notification, true))?;
+/// let status = wait_all_alertable(irql, [&event], Timeout::Never, Alertable::Yes);
+/// assert_eq!(status, WaitStatus::Acquired);
+/// # Ok::<(), wdk_sync::Status>(())
+/// # }).unwrap();
+/// ```
 pub fn wait_all_alertable<const N: usize, L: AtMost<Apc>>(
     _irql: &mut Irql<'_, L>,
     objects: [&dyn Waitable; N],
