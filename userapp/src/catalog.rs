@@ -34,6 +34,15 @@ pub struct Item {
     pub parameters: Vec<Parameter>,
 }
 
+impl Item {
+    /// Whether it has a parameter of this name.
+    pub fn takes(&self, name: &str) -> bool {
+        self.parameters
+            .iter()
+            .any(|parameter| parameter.name == name)
+    }
+}
+
 /// A parameter of a scenario.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Parameter {

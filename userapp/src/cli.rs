@@ -1,12 +1,13 @@
 //! The command line.
 
-use std::{fmt::Write as _, path::PathBuf, str::FromStr};
+use std::{fmt::Write as _, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::{
-    exit::Exit, manage::Manage, parameters::Setting, save::Target, transport::HostArguments,
+    examples, exit::Exit, length::Length, manage::Manage, parameters::Setting, save::Target,
+    transport::HostArguments,
 };
 
 const EXAMPLES: &str = "\
@@ -66,33 +67,42 @@ pub enum Command {
     /// List the behaviour tests and stress scenarios with their parameters
     List,
     /// Run behaviour tests: documented behaviours of the primitives, each checked once
+    #[command(after_help = examples::TEST)]
     Test {
         /// Names, beginnings of names, or globs such as 'resource.*'; all if none is given
         #[arg(value_name = "NAME")]
         names: Vec<String>,
     },
     /// Run stress scenarios: many threads on one primitive, its invariant checked on every pass
+    #[command(after_help = examples::STRESS)]
     Stress(Stress),
     /// Hold locks and timers in known states, for whoever looks at them in a kernel debugger, and show
     /// what it must show. With --json, that is a document of its own, printed when they are held
+    #[command(after_help = examples::HOLD)]
     Hold(Hold),
     /// Show the order in which the driver takes its locks, and what is wrong with it: exit code 1 if
     /// something is. Needs a driver of `cargo xtask build --lockdep`
+    #[command(after_help = examples::LOCKS)]
     Lockdep(Watched),
     /// Show how often and for how long the driver's locks are wanted and held. Needs a driver of
     /// `cargo xtask build --lockdep`
+    #[command(after_help = examples::LOCKS)]
     LockStat(Watched),
     /// Show the driver's locks: the runs of all tools, which locks are held now and by whom, and, of a
     /// driver that counts, how often each was waited for
+    #[command(after_help = examples::LOCKS)]
     Locks(Watched),
     /// The driver on this Windows
     #[command(flatten)]
     Manage(Manage),
     /// Run scenarios with every combination of threads, share of readers and hold time
+    #[command(after_help = examples::SWEEP)]
     Sweep(Sweep),
     /// Run every scenario again and again, and watch what the process uses
+    #[command(after_help = examples::SOAK)]
     Soak(Soak),
     /// Watch a run that another process started, until there is none
+    #[command(after_help = examples::WATCH)]
     Watch {
         /// How many seconds to wait for a run, at first and after each
         #[arg(long, value_name = "N", default_value_t = 3)]
@@ -100,24 +110,28 @@ pub enum Command {
     },
     /// Offer the driver's device to other processes, who come with `--at SOCKET`, until Ctrl-C. Where
     /// the kernel is Windows, its device is there for all
+    #[command(after_help = examples::SERVE)]
     Serve {
         /// The Unix socket to make
         #[arg(value_name = "SOCKET")]
         socket: PathBuf,
     },
     /// Measure the measurement
+    #[command(after_help = examples::BENCH)]
     Bench {
         /// What to measure
         #[command(subcommand)]
         what: Bench,
     },
     /// Show or convert a result that was saved as JSON
+    #[command(after_help = examples::REPORT)]
     Report {
         /// The result
         #[arg(value_name = "RESULT.json")]
         result: PathBuf,
     },
     /// Compare two results that were saved as JSON; fails if throughput was lost past the bound
+    #[command(after_help = examples::COMPARE)]
     Compare(Compare),
     /// Print the JSON schema of results
     Schema,
@@ -200,9 +214,9 @@ pub struct Sweep {
     /// Hold times in microseconds: a number or a list
     #[arg(long, value_name = "LIST", default_value = "0")]
     pub hold: Values,
-    /// How long each run takes
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seconds: u64,
+    /// How many seconds each run takes, such as 3 or 0.25
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub seconds: Length,
 }
 
 /// How long to go on.
@@ -211,9 +225,9 @@ pub struct Soak {
     /// How many hours
     #[arg(long, value_name = "N", default_value_t = 1.0)]
     pub hours: f64,
-    /// How long each scenario runs in a round
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    pub seconds: u64,
+    /// How many seconds each scenario runs in a round
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub seconds: Length,
 }
 
 /// What to compare.
@@ -263,20 +277,19 @@ impl FromStr for Values {
 /// How much to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Profile {
-    /// 20 seconds over all scenarios, but a second for each at least
+    /// 20 seconds, shared among all that runs
     Smoke,
-    /// 3 minutes over all scenarios
+    /// 3 minutes, shared among all that runs
     Standard,
 }
 
 impl Profile {
-    /// How long every one of so many scenarios runs: at least a second.
-    pub fn seconds_of(self, scenarios: usize) -> u64 {
-        let all: u64 = match self {
+    /// How long all of it takes.
+    pub const fn length(self) -> Duration {
+        Duration::from_secs(match self {
             Self::Smoke => 20,
             Self::Standard => 180,
-        };
-        all.checked_div(scenarios as u64).unwrap_or(all).max(1)
+        })
     }
 }
 
@@ -290,9 +303,9 @@ pub struct Watched {
     /// The parameter `threads` of every scenario that takes it
     #[arg(long, value_name = "N")]
     threads: Option<u64>,
-    /// The parameter `seconds` of every scenario that takes it
+    /// How many seconds every scenario runs, such as 3 or 0.25
     #[arg(long, value_name = "N")]
-    seconds: Option<u64>,
+    seconds: Option<Length>,
 }
 
 impl Watched {
@@ -323,9 +336,9 @@ pub struct Stress {
     /// The parameter `readers` of every scenario that takes it
     #[arg(long, value_name = "N")]
     readers: Option<u64>,
-    /// The parameter `seconds` of every scenario that takes it
+    /// How many seconds every scenario runs, such as 3 or 0.25
     #[arg(long, value_name = "N")]
-    seconds: Option<u64>,
+    seconds: Option<Length>,
     /// How much to run in all, in place of --seconds
     #[arg(long, value_name = "PROFILE", conflicts_with = "seconds")]
     pub profile: Option<Profile>,
@@ -340,18 +353,18 @@ pub struct Stress {
 impl Stress {
     /// Every parameter that was set, in one list.
     pub fn settings(&self) -> Vec<Setting> {
-        let named = [
-            ("threads", self.threads),
-            ("readers", self.readers),
-            ("seconds", self.seconds),
-        ];
+        let named = [("threads", self.threads), ("readers", self.readers)];
         let named = named.into_iter().filter_map(|(name, value)| {
             value.map(|value| Setting {
                 name: name.to_owned(),
                 value,
             })
         });
-        named.chain(self.params.iter().cloned()).collect()
+        let length = self.seconds.map(Length::setting);
+        named
+            .chain(length)
+            .chain(self.params.iter().cloned())
+            .collect()
     }
 }
 
@@ -366,6 +379,8 @@ fn after_help() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::iter;
+
     use clap::CommandFactory as _;
 
     use super::*;
@@ -408,12 +423,34 @@ mod tests {
         }
     }
 
+    /// Each is parsed as it stands there, so none goes out of date.
     #[test]
-    fn a_profile_shares_its_time_among_the_scenarios() {
-        assert_eq!(Profile::Smoke.seconds_of(16), 1);
-        assert_eq!(Profile::Smoke.seconds_of(100), 1);
-        assert_eq!(Profile::Standard.seconds_of(16), 11);
-        assert_eq!(Profile::Standard.seconds_of(0), 180);
+    fn every_example_is_a_command_line() {
+        let command = Cli::command();
+        let helps = command
+            .get_subcommands()
+            .filter_map(|it| it.get_after_help());
+        let helps: Vec<String> = helps.map(ToString::to_string).collect();
+        assert_eq!(helps.len(), 13, "every command that takes arguments");
+        for example in helps
+            .iter()
+            .chain([&EXAMPLES.to_owned()])
+            .flat_map(|it| it.lines())
+        {
+            let Some(example) = example.strip_prefix("  syncstress ") else {
+                continue;
+            };
+            let typed = example.split("  ").next().unwrap_or_default();
+            let typed = typed
+                .split(" > ")
+                .next()
+                .unwrap_or_default()
+                .replace('\'', "");
+            let line = iter::once("syncstress").chain(typed.split_whitespace());
+            if let Err(error) = Cli::try_parse_from(line) {
+                panic!("{typed}: {error}");
+            }
+        }
     }
 
     #[test]

@@ -43,6 +43,31 @@ pub struct Values {
     pub all: BTreeMap<String, u64>,
 }
 
+impl Values {
+    /// These and `setting`, which was not among them.
+    ///
+    /// # Errors
+    /// A usage error that names the range.
+    pub fn with(mut self, item: &Item, setting: &Setting) -> Result<Self, Error> {
+        let parameter = item.parameters.iter().find(|it| it.name == setting.name);
+        if let Some(parameter) = parameter {
+            self.put(item, parameter, setting.value)?;
+        }
+        Ok(self)
+    }
+
+    fn put(&mut self, item: &Item, parameter: &Parameter, value: u64) -> Result<(), Error> {
+        check_range(item, parameter, value)?;
+        self.set.push(ParameterValue {
+            id: parameter.id,
+            reserved: 0,
+            value,
+        });
+        self.all.insert(parameter.name.clone(), value);
+        Ok(())
+    }
+}
+
 /// Refuses settings that none of `items` takes, and settings that are there twice.
 ///
 /// # Errors
@@ -98,16 +123,10 @@ pub fn values_for(item: &Item, settings: &[Setting]) -> Result<Values, Error> {
         let setting = settings
             .iter()
             .find(|setting| setting.name == parameter.name);
-        let value = setting.map_or(parameter.default, |setting| setting.value);
-        if setting.is_some() {
-            check_range(item, parameter, value)?;
-            values.set.push(ParameterValue {
-                id: parameter.id,
-                reserved: 0,
-                value,
-            });
+        match setting {
+            Some(setting) => values.put(item, parameter, setting.value)?,
+            None => drop(values.all.insert(parameter.name.clone(), parameter.default)),
         }
-        values.all.insert(parameter.name.clone(), value);
     }
     Ok(values)
 }
@@ -160,6 +179,16 @@ mod tests {
         assert_eq!((values.set[0].id, values.set[0].value), (2, 5));
         assert_eq!(values.all["threads"], 1);
         assert_eq!(values.all["seconds"], 5);
+    }
+
+    #[test]
+    fn a_setting_can_be_added_within_its_range() {
+        let item = scenario();
+        let values = values_for(&item, &settings(&["threads=2"])).unwrap();
+        let with = |typed| values.clone().with(&item, &settings(&[typed])[0]);
+        let more = with("seconds=9").unwrap();
+        assert_eq!((more.set.len(), more.all["seconds"]), (2, 9));
+        assert!(with("seconds=601").is_err());
     }
 
     #[test]

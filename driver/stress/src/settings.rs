@@ -1,5 +1,7 @@
 //! Parameters of scenarios, and the values that a run has for them.
 
+use core::time::Duration;
+
 use syncstress_protocol::{MAX_PARAMETERS, ParameterDescriptor, ParameterValue, Text, Unit};
 use wdk_sync::Status;
 
@@ -92,6 +94,8 @@ parameter_ids! {
     Tolerance = 29, "tolerance", Milliseconds, "How late a timer may expire, to expire together with others.";
     /// How long a DPC or a spinner keeps its processor.
     Busy = 30, "busy", Microseconds, "How long a DPC, or a thread that takes no lock, keeps its processor.";
+    /// How long the run takes, where that is not told in seconds.
+    Milliseconds = 31, "milliseconds", Milliseconds, "How long the run takes, in place of `seconds`; 0: so many seconds.";
 }
 
 const _: () = assert!(
@@ -138,6 +142,16 @@ impl Parameter {
     /// [`ParameterId::Seconds`] up to the limit of a run.
     pub const fn seconds() -> Self {
         Self::new(ParameterId::Seconds, 1, SECONDS_PER_RUN as u64, 5)
+    }
+
+    /// [`ParameterId::Milliseconds`] up to the limit of a run.
+    pub const fn milliseconds() -> Self {
+        Self::new(
+            ParameterId::Milliseconds,
+            0,
+            SECONDS_PER_RUN as u64 * 1_000,
+            0,
+        )
     }
 
     /// [`ParameterId::Seconds`] of what goes on until it is stopped, if no other end is asked for.
@@ -272,6 +286,7 @@ macro_rules! parameters {
         &[
             $($parameter,)*
             $crate::settings::Parameter::seconds(),
+            $crate::settings::Parameter::milliseconds(),
             $crate::settings::Parameter::hold(),
             $crate::settings::Parameter::spread(),
             $crate::settings::Parameter::long_hold(),
@@ -331,13 +346,21 @@ impl Settings {
     }
 
     /// The value of a parameter in microseconds.
-    pub fn micros(&self, id: ParameterId) -> core::time::Duration {
-        core::time::Duration::from_micros(self.get(id))
+    pub fn micros(&self, id: ParameterId) -> Duration {
+        Duration::from_micros(self.get(id))
     }
 
     /// The value of a parameter in milliseconds.
-    pub fn millis(&self, id: ParameterId) -> core::time::Duration {
-        core::time::Duration::from_millis(self.get(id))
+    pub fn millis(&self, id: ParameterId) -> Duration {
+        Duration::from_millis(self.get(id))
+    }
+
+    /// How long the run takes.
+    pub fn duration(&self) -> Duration {
+        match self.get(ParameterId::Milliseconds) {
+            0 => Duration::from_secs(self.get(ParameterId::Seconds)),
+            millis => Duration::from_millis(millis),
+        }
     }
 
     /// How hold times differ.
@@ -385,6 +408,20 @@ mod tests {
         assert_eq!(settings.get(ParameterId::Threads), 3);
         assert_eq!(settings.get(ParameterId::Seconds), 5);
         assert_eq!(settings.get(ParameterId::Hold), 0, "not taken");
+    }
+
+    #[test]
+    fn milliseconds_are_in_place_of_seconds() {
+        let duration = |given: &[_]| {
+            let parameters = [Parameter::seconds(), Parameter::milliseconds()];
+            Settings::new(&parameters, given).unwrap().duration()
+        };
+        let (seconds, millis) = (
+            value(ParameterId::Seconds, 2),
+            value(ParameterId::Milliseconds, 250),
+        );
+        assert_eq!(duration(&[seconds]), Duration::from_secs(2));
+        assert_eq!(duration(&[seconds, millis]), Duration::from_millis(250));
     }
 
     #[test]

@@ -140,7 +140,7 @@ fn start(random: &mut Rng, catalog: &Catalog) -> Vec<u8> {
     let mut values = Vec::new();
     for parameter in parameters {
         let value = match parameter.name.as_str() {
-            "seconds" => value(parameter, 1),
+            "seconds" | "milliseconds" => value(parameter, 1),
             "threads" | "readers" => value(parameter, random.u64(..4)),
             "limit" => value(parameter, 1 + random.u64(..100)),
             "timers" => value(parameter, 1 + random.u64(..8)),

@@ -26,11 +26,6 @@ impl Runs<'_> {
             syncstress_protocol::ItemKind::Scenario,
             names,
         )?;
-        let takes = |item: &&crate::catalog::Item, name: &str| {
-            item.parameters
-                .iter()
-                .any(|parameter| parameter.name == name)
-        };
         // With one thread there is nobody to wait for: what is seen is the cost alone. Scenarios that
         // need several to get on are left out.
         let alone = |item: &&crate::catalog::Item| {
@@ -45,7 +40,7 @@ impl Runs<'_> {
         };
         let mut planned = Vec::new();
         for item in items {
-            if !takes(&item, "measure") || !takes(&item, "spread") || !alone(&item) {
+            if !item.takes("measure") || !item.takes("spread") || !alone(&item) {
                 continue;
             }
             let mut settings = vec![
@@ -53,7 +48,7 @@ impl Runs<'_> {
                 setting("seconds", *seconds),
                 setting("measure", BY_TURNS),
             ];
-            if takes(&item, "readers") {
+            if item.takes("readers") {
                 settings.push(setting("readers", 0));
             }
             let values = values_for(item, &settings)?;

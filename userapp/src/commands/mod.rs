@@ -1,6 +1,7 @@
 //! The commands: from a parsed command line to a verdict.
 
 mod bench;
+mod budget;
 mod hold;
 mod locks;
 mod runs;
@@ -8,6 +9,7 @@ mod soak;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod watch;
 mod without_driver;
 
@@ -48,6 +50,10 @@ pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) ->
         return manage::main(command, cli.display.json);
     }
     let screen = Screen::new(&cli.display);
+    if let Some(error) = cli.display.save.iter().find_map(|it| it.check().err()) {
+        show::error(&error);
+        return error.exit();
+    }
     if let Some(ended) = without_driver::carry_out(&cli, screen) {
         return ended.unwrap_or_else(|error| {
             show::error(&error);

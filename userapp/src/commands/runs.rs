@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use syncstress_protocol::ItemKind;
 
+use super::budget::Budget;
 use crate::{
     catalog::{self, Item},
     cli::Stress,
@@ -11,12 +12,15 @@ use crate::{
     error::Error,
     interrupt::Interrupt,
     live::{Live, Plan},
-    parameters::{self, Setting, Values},
+    parameters::{self, Values},
     record::RunRecord,
     run::{Runner, Sight},
     selection::select,
     show::{Bars, Report, Screen},
 };
+
+/// The parameters that say how long a run is.
+const LENGTHS: [&str; 2] = ["seconds", "milliseconds"];
 
 /// What both commands need.
 pub struct Runs<'a> {
@@ -44,8 +48,11 @@ impl<'a> Planned<'a> {
 
     /// How long it is to take.
     fn time(&self) -> Duration {
-        let seconds = self.values.all.get("seconds");
-        Duration::from_secs(seconds.copied().unwrap_or(0))
+        let value = |name| self.values.all.get(name).copied().unwrap_or(0);
+        match value("milliseconds") {
+            0 => Duration::from_secs(value("seconds")),
+            millis => Duration::from_millis(millis),
+        }
     }
 }
 
@@ -76,13 +83,14 @@ impl<'a> Runs<'a> {
 
     /// Runs the scenarios that are named, or every behaviour test and every scenario.
     pub fn stress(&self, stress: &Stress, report: &mut Report) -> Result<(), Error> {
+        let budget = stress.profile.map(|it| Budget::from_now(it.length()));
         let scenarios = self.planned_scenarios(stress)?;
         let mut ended = Ok(());
         if stress.names.is_empty() {
             ended = self.tests(&self.planned_tests(&[])?, report, |_| {});
             self.screen.tests_in_short(&report.runs);
         }
-        self.scenarios(ended, &scenarios, report)
+        self.scenarios(ended, &scenarios, budget, report)
     }
 
     /// Runs scenarios, and shows them all when the last one has ended.
@@ -90,10 +98,14 @@ impl<'a> Runs<'a> {
         &self,
         ended: Result<(), Error>,
         planned: &[Planned<'_>],
+        budget: Option<Budget>,
         report: &mut Report,
     ) -> Result<(), Error> {
         let first = report.runs.len();
-        let ended = self.watched(ended, planned, report, None);
+        let ended = match budget {
+            None => self.watched(ended, planned, report, None),
+            Some(budget) => self.within(budget, ended, planned, report),
+        };
         self.live.end();
         self.screen.scenarios(&report.runs[first..]);
         ended
@@ -116,6 +128,29 @@ impl<'a> Runs<'a> {
         self.all(ended, planned, report, |planned| self.scenario(planned))
     }
 
+    /// Runs scenarios in the live view, each for its share of what is left of the time: so that what
+    /// they take beside their runs, and more of them, makes none of it longer.
+    fn within(
+        &self,
+        budget: Budget,
+        ended: Result<(), Error>,
+        planned: &[Planned<'_>],
+        report: &mut Report,
+    ) -> Result<(), Error> {
+        let share = budget.share(planned.len());
+        self.live.begin(Plan {
+            runs: vec![share; planned.len()],
+            ..Plan::default()
+        });
+        let mut left = planned.len();
+        self.all(ended, planned, report, |Planned { item, values }| {
+            let setting = budget.setting(item, left);
+            left -= 1;
+            let values = values.clone().with(item, &setting)?;
+            self.scenario(&Planned { item, values })
+        })
+    }
+
     fn planned_tests(&self, names: &[String]) -> Result<Vec<Planned<'_>>, Error> {
         let tests = select(&self.catalog, ItemKind::BehaviourTest, names)?;
         Ok(tests.into_iter().map(Planned::with_defaults).collect())
@@ -123,13 +158,15 @@ impl<'a> Runs<'a> {
 
     fn planned_scenarios(&self, stress: &Stress) -> Result<Vec<Planned<'_>>, Error> {
         let items = select(&self.catalog, ItemKind::Scenario, &stress.names)?;
-        let mut settings = stress.settings();
+        let settings = stress.settings();
         parameters::check_names(&items, &settings)?;
-        if let Some(profile) = stress.profile {
-            settings.push(Setting {
-                name: "seconds".to_owned(),
-                value: profile.seconds_of(items.len()),
-            });
+        if stress.profile.is_some()
+            && let Some(length) = settings.iter().find(|it| LENGTHS.contains(&&*it.name))
+        {
+            return Err(Error::usage(
+                format!("`{}` is set, and a profile sets it", length.name),
+                "leave one of them out".to_owned(),
+            ));
         }
         let plan = |item| {
             Ok(Planned {

@@ -1,19 +1,19 @@
 //! `soak`: every scenario again and again, with an eye on what the process uses.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use super::runs::{Planned, Runs};
+use super::{
+    runs::{Planned, Runs},
+    usage::usage,
+};
 use crate::{
     cli::Soak,
     error::Error,
-    parameters::{Setting, values_for},
+    parameters::values_for,
     record::RunRecord,
     selection::select,
     show::{
-        DIM, Report, Round, Usage,
+        DIM, Report, Round,
         units::{count, seconds},
     },
 };
@@ -25,11 +25,7 @@ impl Runs<'_> {
         let length = Duration::try_from_secs_f64(soak.hours * 3600.0)
             .map_err(|error| Error::usage(format!("{} hours: {error}", soak.hours), None))?;
         let items = select(&self.catalog, syncstress_protocol::ItemKind::Scenario, &[])?;
-        let setting = Setting {
-            name: "seconds".to_owned(),
-            value: soak.seconds,
-        };
-        let settings = [setting];
+        let settings = [soak.seconds.setting()];
         let plan = |item| {
             let values = values_for(item, &settings)?;
             Ok(Planned { item, values })
@@ -84,18 +80,4 @@ fn line(round: &Round) -> String {
         seconds(round.ended_seconds),
         count(round.acquisitions),
     )
-}
-
-/// What this process uses, as Linux tells it; elsewhere nobody is asked.
-fn usage() -> Option<Usage> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.split_whitespace().next()?.parse().ok()
-    };
-    Some(Usage {
-        memory_kib: field("VmRSS:")?,
-        threads: field("Threads:")?,
-        descriptors: fs::read_dir("/proc/self/fd").ok()?.count() as u64,
-    })
 }

@@ -25,14 +25,8 @@ impl Runs<'_> {
                 planned.push(Planned { item, values });
             }
         }
-        self.scenarios(Ok(()), &planned, report)
+        self.scenarios(Ok(()), &planned, None, report)
     }
-}
-
-fn takes(item: &Item, name: &str) -> bool {
-    item.parameters
-        .iter()
-        .any(|parameter| parameter.name == name)
 }
 
 /// The settings of each run of a scenario, those first that vary slowest. What it does not take does
@@ -43,7 +37,7 @@ fn combinations(item: &Item, sweep: &Sweep) -> Vec<Vec<Setting>> {
         value,
     };
     let of = |name: &str, values: &[u64]| -> Vec<Option<u64>> {
-        if takes(item, name) {
+        if item.takes(name) {
             values.iter().copied().map(Some).collect()
         } else {
             vec![None]
@@ -53,7 +47,7 @@ fn combinations(item: &Item, sweep: &Sweep) -> Vec<Vec<Setting>> {
     for hold in of("hold", &sweep.hold.0) {
         for share in of("readers", &sweep.read_share.0) {
             for threads in of("threads", &sweep.threads.0) {
-                let mut settings = vec![setting("seconds", sweep.seconds)];
+                let mut settings = vec![sweep.seconds.setting()];
                 settings.extend(hold.map(|hold| setting("hold", hold)));
                 settings.extend(
                     workers(item, threads, share).map(|(name, count)| setting(name, count)),
@@ -103,7 +97,7 @@ mod tests {
             threads: Values(vec![1, 4]),
             read_share: Values(vec![0, 75]),
             hold: Values(vec![0, 10]),
-            seconds: 2,
+            seconds: "2".parse().unwrap(),
         }
     }
 

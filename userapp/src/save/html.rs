@@ -1,6 +1,8 @@
 //! Results as one page that needs nothing else: style and plots are in it, and no script.
 
+mod figures;
 mod locks;
+mod summary;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -9,7 +11,6 @@ use super::{
     throughput::{self, Chart, line_name},
 };
 use crate::{
-    exit::Exit,
     latency::Latency,
     record::{Outcome, RunRecord},
     show::{
@@ -37,7 +38,7 @@ pub fn page(report: &Report) -> Result<String, String> {
             }
             body {
                 main {
-                    (heading(report))
+                    (summary::of(report))
                     (environment(report))
                     (tests(report))
                     (table(&scenarios))
@@ -49,6 +50,7 @@ pub fn page(report: &Report) -> Result<String, String> {
                         "hold (logarithmic, unit at each value)", &scenarios, |run| run.hold.as_ref())?)
                     (latencies("Timer jitter", "How long after its due time the DPC of a timer ran.",
                         "lateness (logarithmic, unit at each value)", &scenarios, |run| run.lateness.as_ref())?)
+                    (figures::of(&scenarios))
                     (fairness(&scenarios))
                     @if let Some(stat) = &report.lock_stat { (locks::statistics(stat)) }
                     @if let Some(lockdep) = &report.lockdep { (locks::reports(lockdep)) }
@@ -60,49 +62,6 @@ pub fn page(report: &Report) -> Result<String, String> {
         }
     };
     Ok(page.into_string())
-}
-
-fn heading(report: &Report) -> Markup {
-    let host = report.host.as_ref().map(ToString::to_string);
-    let (word, class) = match report.verdict {
-        Exit::Passed => ("PASSED", "good"),
-        Exit::Interrupted => ("INTERRUPTED", "middling"),
-        Exit::BugCheck => ("BUG CHECK", "bad"),
-        Exit::Failed => ("FAILED", "bad"),
-        Exit::Usage | Exit::Unreachable | Exit::Protocol => ("ERROR", "bad"),
-    };
-    html! {
-        h1 { "syncstress " (report.command) }
-        p.host { "on " strong { (host.as_deref().unwrap_or("no host")) } }
-        p { span class=(format!("verdict {class}")) { (word) } " " (summary(report)) }
-        @if let Some(error) = &report.error { p.bad { (error) } }
-        @if let Some(bug_check) = &report.bug_check { pre { (bug_check.text) } }
-    }
-}
-
-fn summary(report: &Report) -> String {
-    let against: Vec<&str> = report
-        .runs
-        .iter()
-        .filter(|run| run.speaks_against())
-        .map(|run| run.name.as_str())
-        .collect();
-    let runs = report.runs.len();
-    let mut parts = vec![if against.is_empty() {
-        format!("{runs} runs, none of which speaks against the driver")
-    } else {
-        let names = against.join(", ");
-        format!("{} of {runs} runs speak against it: {names}", against.len())
-    }];
-    match report.leaks.as_deref() {
-        Some([]) => parts.push("nothing left behind at unload".to_owned()),
-        Some(leaks) => parts.push(format!("{} things not freed", leaks.len())),
-        None => {}
-    }
-    if !report.not_run.is_empty() {
-        parts.push(format!("{} did not run", report.not_run.len()));
-    }
-    parts.join("; ")
 }
 
 fn environment(report: &Report) -> Markup {
@@ -334,7 +293,7 @@ fn plots(
     Ok(html! {
         h2 { (title) }
         @if !text.is_empty() { p { (text) } }
-        @for figure in figures { (figure) }
+        div.plots { @for figure in figures { (figure) } }
     })
 }
 

@@ -57,6 +57,22 @@ impl FromStr for Target {
 }
 
 impl Target {
+    /// Refuses a folder that is not there, before anything runs for hours to be written into it.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn check(&self) -> Result<(), Error> {
+        let folder = self.path.parent();
+        let folder = folder.filter(|it| !it.as_os_str().is_empty());
+        match folder {
+            Some(folder) if !folder.is_dir() => {
+                let why = format!("there is no folder {}", folder.display());
+                Err(file_error(&self.path, why))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Writes the report.
     ///
     /// # Errors
@@ -80,7 +96,8 @@ impl Target {
 /// [`Error::File`].
 pub fn read(path: &Path) -> Result<Report, Error> {
     let text = fs::read_to_string(path).map_err(|error| file_error(path, error.to_string()))?;
-    serde_json::from_str(&text).map_err(|error| file_error(path, error.to_string()))
+    serde_json::from_str(&text)
+        .map_err(|error| file_error(path, format!("it is no result saved as JSON: {error}")))
 }
 
 fn file_error(path: &Path, why: String) -> Error {
@@ -169,6 +186,15 @@ mod tests {
         ] {
             assert_eq!(path.parse::<Target>().unwrap().format, format);
         }
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_refused_beforehand() {
+        let check = |path: &str| path.parse::<Target>().unwrap().check();
+        assert!(check("a.json").is_ok());
+        assert!(check("./a.json").is_ok());
+        let refused = check("no/such/folder/a.json").unwrap_err();
+        assert!(refused.to_string().contains("no/such/folder"), "{refused}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use wdk_sync::{Irql, NonPagedArc, Passive, Status};
 use zerocopy::FromZeros;
 
 use super::{Pattern, cast::Cast, registry::Entry};
-use crate::{run::Run, settings::ParameterId};
+use crate::run::Run;
 
 /// A run of a pattern, as its supervisor has it.
 pub struct Stage<'a> {
@@ -33,7 +33,7 @@ impl<'a> Stage<'a> {
 
     /// How long the run takes.
     pub fn duration(&self) -> Duration {
-        Duration::from_secs(self.run.settings().get(ParameterId::Seconds))
+        self.run.settings().duration()
     }
 
     /// Tells that `object` is held, keeps it so until the run ends, and lets everybody go.

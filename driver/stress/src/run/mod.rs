@@ -29,12 +29,7 @@ pub use self::{
     tally::{Count, Tally},
 };
 use crate::{
-    catalog::Item,
-    engine::Share,
-    hold::Entry,
-    measure::Clock,
-    scenario::Crew,
-    settings::{ParameterId, Settings},
+    catalog::Item, engine::Share, hold::Entry, measure::Clock, scenario::Crew, settings::Settings,
 };
 
 /// One run of an item.
@@ -296,9 +291,7 @@ impl Run {
     }
 
     fn planned_100ns(&self) -> u64 {
-        self.settings
-            .get(ParameterId::Seconds)
-            .saturating_mul(10_000_000)
+        in_100ns(self.settings.duration())
     }
 }
 

@@ -35,6 +35,7 @@ pub static SCENARIO: Scenario = Scenario {
     parameters: &[
         Parameter::new(ParameterId::Threads, 1, 128, 2),
         Parameter::seconds(),
+        Parameter::milliseconds(),
         Parameter::new(ParameterId::Period, 1, 1_000, 1),
         Parameter::new(ParameterId::Due, 0, 1_000_000, 5_000),
         Parameter::stutter(),

@@ -31,6 +31,7 @@ pub static SCENARIO: Scenario = Scenario {
     summary: "A high priority waits for a KMUTEX of a low one, which spinners keep from running.",
     parameters: &[
         Parameter::seconds(),
+        Parameter::milliseconds(),
         Parameter::new(ParameterId::Hold, 1, 1_000, 100),
         // At the priority of the other threads of the system, so that these get on as well.
         Parameter::new(ParameterId::Spinners, 0, 8, 2),

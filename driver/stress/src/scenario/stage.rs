@@ -7,7 +7,7 @@ use wdk_sync::NonPagedArc;
 use crate::{
     log::Log,
     run::{Metrics, Run},
-    settings::{ParameterId, Settings},
+    settings::Settings,
 };
 
 /// A run of a scenario, as its supervisor has it.
@@ -37,6 +37,6 @@ impl<'a> Stage<'a> {
 
     /// How long the run takes.
     pub fn duration(&self) -> Duration {
-        Duration::from_secs(self.settings().get(ParameterId::Seconds))
+        self.settings().duration()
     }
 }

@@ -40,6 +40,7 @@ pub static SCENARIO: Scenario = Scenario {
         Parameter::threads(1, 4),
         Parameter::new(ParameterId::Timers, 1, 4_096, 8),
         Parameter::seconds(),
+        Parameter::milliseconds(),
         Parameter::hold(),
         Parameter::think(10),
         Parameter::measure(),

@@ -34,6 +34,7 @@ pub static SCENARIO: Scenario = Scenario {
     parameters: &[
         Parameter::new(ParameterId::Threads, 1, 128, 4),
         Parameter::seconds(),
+        Parameter::milliseconds(),
         Parameter::new(ParameterId::Due, 0, 1_000_000, 2_000),
         Parameter::tolerance(),
         Parameter::think(0),

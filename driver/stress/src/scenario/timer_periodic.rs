@@ -38,6 +38,7 @@ pub static SCENARIO: Scenario = Scenario {
     parameters: &[
         Parameter::new(ParameterId::Threads, 1, 128, 2),
         Parameter::seconds(),
+        Parameter::milliseconds(),
         Parameter::new(ParameterId::Period, 1, 1_000, 1),
         Parameter::tolerance(),
         // A DPC of this length is far from what the DPC watchdog allows.
