@@ -102,7 +102,7 @@ where
     let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     let mut chart = ChartBuilder::on(&area)
         .margin(12)
-        .margin_right(24)
+        .margin_right(36)
         .x_label_area_size(44)
         .y_label_area_size(84)
         .build_cartesian_2d(xs, ys)?;
