@@ -7,6 +7,7 @@ mod c_driver;
 mod campaign;
 mod definition;
 mod exe;
+mod fuzz;
 mod image;
 mod kit;
 mod kit_cargo;
@@ -61,6 +62,8 @@ enum Command {
     Wine,
     /// Send random requests to the driver's image in nthost: no bug check, no leak, no wrong success
     Campaign(campaign::Arguments),
+    /// Fuzz the driver's dispatch in process, guided by coverage
+    Fuzz(fuzz::Arguments),
     /// Build everything, then run every behaviour test and one stress scenario per primitive
     Stress(stress::Arguments),
 }
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Wine => wine::run(),
         Command::Campaign(arguments) => campaign::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Stress(arguments) => stress::run(&arguments),
     };
     match outcome {

@@ -178,7 +178,7 @@ fn is_histogram(output: &[u8]) -> bool {
 }
 
 /// Whether these bytes name an item with values within its ranges.
-fn may_start(input: &[u8], catalog: &Catalog) -> bool {
+pub fn may_start(input: &[u8], catalog: &Catalog) -> bool {
     let Ok((request, rest)) = StartRequest::read_from_prefix(input) else {
         return false;
     };
