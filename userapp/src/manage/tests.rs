@@ -314,6 +314,9 @@ fn memory_integrity_alone_is_worth_a_notice() {
     assert_eq!(blocking(&fake), []);
     let findings = doctor::examine(&fake, Some(&package())).expect("it examines");
     assert!(findings[0].what.contains("HVCI"), "{findings:?}");
+    let mend = &findings[0].mend;
+    assert!(mend[0].starts_with("reg add"), "{findings:?}");
+    assert_eq!(mend[1], "shutdown /r /t 0");
 }
 
 #[test]

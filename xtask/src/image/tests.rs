@@ -289,11 +289,13 @@ fn an_import_by_number() {
 
 #[test]
 fn an_import_without_a_page() {
-    let driver = Driver {
-        import: Import::Name("ZwQuerySystemInformation"),
-        ..Driver::default()
-    };
-    assert_only_problem(&driver, "not documented");
+    for name in ["ZwQuerySystemInformation", "KeInsertQueueApc"] {
+        let driver = Driver {
+            import: Import::Name(name),
+            ..Driver::default()
+        };
+        assert_only_problem(&driver, "not documented");
+    }
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn parse_row(row: &str) -> Result<Gap> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Effect, load, parse};
+    use super::{Effect, load, parse, read, root};
 
     #[test]
     fn rows_are_read_and_the_rest_is_prose() {
@@ -110,5 +110,18 @@ mod tests {
         let gaps = load().expect("it reads");
         assert!(!gaps.is_empty());
         assert!(gaps.iter().all(|gap| !gap.why.is_empty()));
+    }
+
+    #[test]
+    fn the_readme_counts_its_rows() {
+        let readme = read(&root().join("README.md")).expect("it is there");
+        let readme = String::from_utf8(readme).expect("text").replace('\n', " ");
+        let (_, counts) = readme.split_once("Wine carries ").expect("a sentence");
+        let mut numbers = counts.split(' ').filter_map(|word| word.parse().ok());
+        let (carried, all): (usize, usize) = (
+            numbers.next().expect("what it carries"),
+            numbers.next().expect("what there is"),
+        );
+        assert_eq!(all - carried, load().expect("it reads").len());
     }
 }
