@@ -256,7 +256,7 @@ fn parameters_work_at_both_ends_of_their_ranges() {
                 let run = run.unwrap_or_else(|status| {
                     panic!("{}: {settings:?}: {status}", scenario.name.as_str())
                 });
-                sleep(Duration::from_millis(100));
+                sleep(Duration::from_millis(20));
                 client.stop(run).unwrap();
                 client.collect(run).expect(Verdict::Stopped);
             }

@@ -21,12 +21,15 @@ use crate::{
 /// A loop at each place.
 pub type Loops<F> = [F; PLACEMENTS as usize];
 
+/// So many passes over a lock of wdk-mutex.
+pub type PeerLoop = fn(&Peer, u32);
+
 /// A lock in the ways that are measured: so many times acquired and released.
 pub struct Cycle {
     pub name: &'static str,
     pub raw: Loops<fn(&Raw, &mut Irql<'_, Passive>, u32)>,
     pub safe: Loops<fn(&Safe, &mut Irql<'_, Passive>, u32)>,
-    pub peer: Option<Loops<fn(&Peer, u32)>>,
+    pub peer: Option<Loops<PeerLoop>>,
 }
 
 /// Lets what follows begin so many bytes after the beginning of a cache line.

@@ -9,7 +9,7 @@ mod tally;
 use alloc::vec::Vec;
 use core::{
     ops::Deref,
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -39,6 +39,8 @@ pub struct Run {
     item: Item,
     settings: Settings,
     started: Instant,
+    /// The longest that somebody was told it has been going on, in 100 ns: not to be taken back.
+    told_100ns: AtomicU64,
     clock: Clock,
     /// One for each worker and each DPC.
     tallies: Vec<Tally>,
@@ -96,6 +98,7 @@ impl Run {
             item,
             settings,
             started: Instant::now(),
+            told_100ns: AtomicU64::new(0),
             clock: Clock::start(),
             tallies,
             phase: AtomicU32::new(Phase::Running.to_wire()),
@@ -255,6 +258,23 @@ impl Run {
 
     /// How far it has come, while its outcome is not there.
     pub fn progress(&self) -> Progress {
+        self.progress_after(in_100ns(self.elapsed()))
+    }
+
+    /// How far it came.
+    pub fn final_progress(&self, outcome: &Outcome) -> Progress {
+        Progress {
+            phase: Phase::Finished.to_wire(),
+            failures: outcome.failures,
+            collect_bytes: u32::try_from(self.result_bytes(outcome)).unwrap_or(u32::MAX),
+            ..self.progress_after(outcome.elapsed_100ns)
+        }
+    }
+
+    /// How far it has come `elapsed_100ns` after its start. Who asked while the outcome was being made up
+    /// may have been told of a later moment than the outcome's.
+    fn progress_after(&self, elapsed_100ns: u64) -> Progress {
+        let told = self.told_100ns.fetch_max(elapsed_100ns, Ordering::Relaxed);
         let phase = if self.goes_on() {
             Phase::Running
         } else {
@@ -263,24 +283,13 @@ impl Run {
         Progress {
             phase: phase.to_wire(),
             workers: self.workers.load(Ordering::Relaxed),
-            elapsed_100ns: in_100ns(self.elapsed()),
+            elapsed_100ns: elapsed_100ns.max(told),
             planned_100ns: self.planned_100ns(),
             passes: self.sum(Count::Passes),
             acquisitions: self.sum(Count::Acquisitions),
             failures: self.sum(Count::Failures),
             collect_bytes: 0,
             reserved: 0,
-        }
-    }
-
-    /// How far it came.
-    pub fn final_progress(&self, outcome: &Outcome) -> Progress {
-        Progress {
-            phase: Phase::Finished.to_wire(),
-            elapsed_100ns: outcome.elapsed_100ns,
-            failures: outcome.failures,
-            collect_bytes: u32::try_from(self.result_bytes(outcome)).unwrap_or(u32::MAX),
-            ..self.progress()
         }
     }
 
