@@ -517,8 +517,8 @@ nt::callback! {
         _timer: nt::PEX_TIMER,
         context: nt::PVOID,
     ) {
-        // SAFETY: By the contract above. Nothing else than `&` of it is made until its drop has waited
-        // for this to end.
+        // SAFETY: By the contract above. The drop of the timer may have begun, which writes nothing to it
+        // before the kernel has waited for this to end.
         let timer = unsafe { &*context.cast::<ExTimer<F, K>>() };
         timer.callback.call(&timer.control, &mut Irql::new());
         track::thread_ends();
