@@ -48,7 +48,9 @@ pub fn note(lock: u64, noun: &str, function: &'static str) {
 pub fn forget(range: &Range<u64>) {
     if COUNT.load(Relaxed) != 0 {
         let mut locks = LOCKS.lock();
-        locks.retain(|lock| !range.contains(lock));
+        while let Some(&lock) = locks.range(range.clone()).next() {
+            locks.remove(&lock);
+        }
         COUNT.store(locks.len(), Relaxed);
     }
 }
