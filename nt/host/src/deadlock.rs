@@ -56,11 +56,16 @@ pub fn check(dispatcher: &mut Dispatcher, thread: &Thread, function: &'static st
         .map(|node| format!("\"{}\" waits for 0x{:X}", node.name, node.waits_for))
         .collect();
     let lock = nodes.get(&me).map_or(0, |node| node.waits_for);
+    let whom = if path.len() == 1 {
+        "A thread waits for itself"
+    } else {
+        "Threads wait for each other"
+    };
     bugcheck::raise_among(
         DRIVER_VERIFIER_DETECTED_VIOLATION,
         [0x1001, lock, 0, 0],
         function,
-        format!("Threads wait for each other: {}.", chain.join(", ")),
+        format!("{whom}: {}.", chain.join(", ")),
         &path,
     );
 }
@@ -125,7 +130,10 @@ fn waiting(dispatcher: &mut Dispatcher) -> Nodes {
         let found = if lock == 0 {
             dispatcher::keepers(thread)
         } else if resources.contains(&lock) {
-            Some((lock, ex::resource::owners(lock), false))
+            let mut owners = ex::resource::owners(lock);
+            // One who shares an ERESOURCE may ask to wait until somebody else releases it.
+            owners.retain(|owner| *owner != thread.address());
+            Some((lock, owners, false))
         } else {
             Some((lock, Vec::new(), false))
         };
@@ -140,11 +148,9 @@ fn waiting(dispatcher: &mut Dispatcher) -> Nodes {
             nodes.insert(thread.address(), node);
         }
     });
-    for (address, node) in &mut nodes {
+    for node in nodes.values_mut() {
         node.kept_by
             .extend(holders.get(&node.waits_for).into_iter().flatten());
-        // One who shares an ERESOURCE may ask to wait until somebody else releases it.
-        node.kept_by.retain(|keeper| keeper != address);
     }
     nodes
 }

@@ -1,7 +1,7 @@
 //! Which rules of the verifier are checked: groups of them, by name.
 //!
-//! What no kernel could go on after is found whatever is chosen: threads that wait for each other, locks used before
-//! they are initialised or by functions of two kinds. Of the others a kernel without Driver Verifier takes no notice,
+//! What no kernel could go on after is found whatever is chosen: threads that wait for each other, addresses at which no
+//! object can be. Of the others a kernel without Driver Verifier takes no notice,
 //! or stops for them with another bug check: `VERIFIER.md` says which.
 
 use std::{
@@ -48,7 +48,7 @@ groups! {
     IO = 3, "io", "IRPs, what dispatch and completion routines leave behind, Plug and Play";
     IRQL = 4, "irql", "pageable memory touched, and functions called, above the IRQL that they allow";
     POOL = 5, "pool", "special pool: touching a block beyond its end or after it was freed";
-    LOCKS = 9, "locks", "locks initialised twice, released, acquired again or freed by mistake";
+    LOCKS = 9, "locks", "locks initialised twice or never, taken or released by mistake, or freed";
     STACK = 6, "stack", "waits in UserMode for an object on the stack";
     THREADS = 7, "threads", "threads that end and hold a lock";
     TIME = 8, "time", "code that stays at DISPATCH_LEVEL too long";

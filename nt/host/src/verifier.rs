@@ -28,6 +28,9 @@ pub const FREED_APC: u64 = 0x6E74_0002;
 /// A function above the IRQL that its page allows, where no rule of DDI compliance has the function.
 pub const IRQL_TOO_HIGH: u64 = 0x6E74_0003;
 
+/// The third parameter of bug check 0x0A, for an address that was written to.
+const WRITE: u64 = 1;
+
 /// Whether a group of rules beyond those of a free build is enforced.
 #[inline]
 pub fn checks(rules: Rules) -> bool {
@@ -61,7 +64,7 @@ fn without(
     thread: &Thread,
     function: &'static str,
 ) -> Option<(u32, [u64; 4])> {
-    let is_spin = function.contains("SpinLock");
+    let is_spin = function.contains("SpinLock") || function.contains("Interlocked");
     let is_mutex = function.contains("FastMutex") || function.contains("GuardedMutex");
     let me = thread.address();
     match rule {
@@ -85,10 +88,17 @@ fn without(
         0x1000 if is_mutex && !checks(Rules::LOCKS) => {
             Some((MUTEX_ALREADY_OWNED, [lock, me, 0, 0]))
         }
-        0x1004 | 0x1007 if is_spin && !checks(Rules::LOCKS) => Some((SPIN_LOCK_NOT_OWNED, [0; 4])),
+        0x1004 | 0x1007 | 0x1009 if is_spin && !checks(Rules::LOCKS) => {
+            Some((SPIN_LOCK_NOT_OWNED, [0; 4]))
+        }
         0x1004 | 0x1007 if is_mutex && !checks(Rules::LOCKS) => {
             Some((THREAD_NOT_MUTEX_OWNER, [me, lock, 0, 0]))
         }
+        // Whatever lies there is followed as a list or as an address, at DISPATCH_LEVEL and to write to it.
+        0x1002 | 0x1007 | 0xD1 if !checks(Rules::LOCKS) => Some((
+            IRQL_NOT_LESS_OR_EQUAL,
+            [lock, irql::DISPATCH.into(), WRITE, 0],
+        )),
         _ => None,
     }
 }
@@ -206,6 +216,9 @@ fn check_objects_end(
     }
     let mut dispatcher = dispatcher::lock(thread);
     let timer = dispatcher.state().timers.find_in(range);
+    if !checks(Rules::LOCKS) {
+        ex::resource::forget(&mut dispatcher, range);
+    }
     let resource = dispatcher
         .state()
         .resources
@@ -215,6 +228,10 @@ fn check_objects_end(
     drop(dispatcher);
     if let Some(timer) = timer {
         let sentence = "The memory holds a timer that is set.";
+        if !checks(Rules::LOCKS) {
+            let parameters = [0, timer, range.start, range.end];
+            bugcheck::raise(TIMER_OR_DPC_INVALID, parameters, function, sentence);
+        }
         violation(0x15, [timer, pool_type, start], function, sentence);
     }
     if let Some(resource) = resource {

@@ -88,3 +88,29 @@ fn releasing_more_than_was_acquired() {
     let report = expect_bug_check(|| release(&reference()));
     assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x1007));
 }
+
+#[test]
+fn initialising_again_what_is_not_run_down() {
+    let report = expect_bug_check(|| {
+        let reference = reference();
+        protect(&reference);
+        nt!(ExReInitializeRundownProtection(reference.get()));
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x1005));
+}
+
+#[test]
+fn two_threads_that_wait_for_one_rundown() {
+    let report = expect_bug_check(|| {
+        let reference = reference();
+        protect(&reference);
+        thread::scope(|scope| {
+            scope.spawn(|| run_down(&reference));
+            while protect(&reference) == TRUE {
+                release(&reference);
+            }
+            run_down(&reference);
+        });
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x1008));
+}

@@ -57,6 +57,19 @@ fn at_dispatch_level_the_irql_stays() {
     lower(old);
 }
 
+/// Its page calls that an error, since the IRQL is not restored. No rule names it; what is called next does.
+#[test]
+fn the_release_for_dispatch_level_leaves_what_an_acquisition_raised() {
+    let report = expect_bug_check(|| {
+        let lock = Lock::default();
+        acquire(&lock);
+        nt!(KeReleaseSpinLockFromDpcLevel(lock.get()));
+        assert_eq!((irql(), lock.read()), (DISPATCH, 0));
+        wait(nt!(PsGetCurrentThread()).cast(), None);
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x121));
+}
+
 #[test]
 fn locks_may_be_released_in_any_order_at_dispatch_level() {
     let (first, second) = (Lock::default(), Lock::default());

@@ -5,7 +5,11 @@ mod support;
 
 use std::thread;
 
-use nthost::{Config, Rules, ntddk::*, testing::expect_bug_checks};
+use nthost::{
+    Config, Kernel, Rules, Stop,
+    ntddk::*,
+    testing::{expect_bug_check_with, expect_bug_checks},
+};
 use support::*;
 
 fn config() -> Config {
@@ -41,6 +45,34 @@ fn shared_spin_lock_twice() {
     nt!(ExAcquireSpinLockExclusive(lock.get()));
 }
 
+fn spin_lock_twice_in_two_ways() {
+    let (lock, handle) = (Object::new(0), Object::<KLOCK_QUEUE_HANDLE>::default());
+    nt!(KeAcquireInStackQueuedSpinLock(lock.get(), handle.get()));
+    acquire(&lock);
+}
+
+fn interlocked_list_under_its_lock() {
+    let (lock, entries) = (Object::new(0), Object::<[LIST_ENTRY; 2]>::default());
+    acquire(&lock);
+    let [head, entry] = [
+        entries.get().cast(),
+        entries.get().cast::<LIST_ENTRY>().wrapping_add(1),
+    ];
+    nt!(ExInterlockedInsertTailList(head, entry, lock.get()));
+}
+
+fn spin_lock_released_as_another_kind() {
+    let (lock, handle) = (Object::new(0), Object::<KLOCK_QUEUE_HANDLE>::default());
+    nt!(KeAcquireInStackQueuedSpinLock(lock.get(), handle.get()));
+    nt!(KeReleaseSpinLock(lock.get(), PASSIVE));
+}
+
+fn shared_spin_lock_released_the_other_way() {
+    let lock = Object::new(0);
+    nt!(ExAcquireSpinLockShared(lock.get()));
+    nt!(ExReleaseSpinLockExclusive(lock.get(), PASSIVE));
+}
+
 fn spin_lock_that_is_free() {
     raise(DISPATCH);
     nt!(KeReleaseSpinLock(Object::new(0).get(), PASSIVE));
@@ -70,13 +102,29 @@ fn fast_mutex_that_is_free() {
 
 #[test]
 fn what_the_kernel_stops_for_all_the_same() {
-    let cases: [(fn(), u32); 6] = [
+    let cases: [(fn(), u32); 10] = [
         (spin_lock_twice, bugcheck::SPIN_LOCK_ALREADY_OWNED),
         (shared_spin_lock_twice, bugcheck::SPIN_LOCK_ALREADY_OWNED),
         (spin_lock_that_is_free, bugcheck::SPIN_LOCK_NOT_OWNED),
         (spin_lock_of_another_thread, bugcheck::SPIN_LOCK_NOT_OWNED),
         (fast_mutex_twice, bugcheck::MUTEX_ALREADY_OWNED),
         (fast_mutex_that_is_free, bugcheck::THREAD_NOT_MUTEX_OWNER),
+        (
+            spin_lock_twice_in_two_ways,
+            bugcheck::SPIN_LOCK_ALREADY_OWNED,
+        ),
+        (
+            interlocked_list_under_its_lock,
+            bugcheck::SPIN_LOCK_ALREADY_OWNED,
+        ),
+        (
+            spin_lock_released_as_another_kind,
+            bugcheck::SPIN_LOCK_NOT_OWNED,
+        ),
+        (
+            shared_spin_lock_released_the_other_way,
+            bugcheck::SPIN_LOCK_NOT_OWNED,
+        ),
     ];
     let reports = expect_bug_checks(config(), &cases, |(body, _)| body());
     let codes = reports.iter().map(|report| report.code);
@@ -85,6 +133,150 @@ fn what_the_kernel_stops_for_all_the_same() {
     assert_eq!(reports[0].parameters, [0; 4], "it has none");
     assert_eq!(reports[4].parameters[1], me(4));
     assert_eq!(reports[5].parameters[0], me(5));
+}
+
+/// What is written to where no object was initialised: an address, and a list that begins nowhere.
+const WRITTEN_AT_DISPATCH: [u64; 2] = [2, 1];
+
+fn event_that_was_never_initialised() {
+    nt!(KeSetEvent(Object::<KEVENT>::default().get(), 0, FALSE));
+}
+
+fn resource_that_was_never_initialised() {
+    nt!(KeEnterCriticalRegion());
+    let resource = Object::<ERESOURCE>::default();
+    nt!(ExAcquireResourceExclusiveLite(resource.get(), TRUE));
+}
+
+fn resource_deleted_that_was_never_initialised() {
+    nt!(ExDeleteResourceLite(Object::<ERESOURCE>::default().get()));
+}
+
+fn fast_mutex_that_was_never_initialised() {
+    nt!(ExAcquireFastMutex(Object::<FAST_MUTEX>::default().get()));
+}
+
+fn rundown_released_when_it_is_over() {
+    let reference = Object::<EX_RUNDOWN_REF>::default();
+    nt!(ExWaitForRundownProtectionRelease(reference.get()));
+    nt!(ExReleaseRundownProtection(reference.get()));
+}
+
+#[test]
+fn what_was_never_initialised_is_followed() {
+    let cases: [fn(); 5] = [
+        event_that_was_never_initialised,
+        resource_that_was_never_initialised,
+        resource_deleted_that_was_never_initialised,
+        fast_mutex_that_was_never_initialised,
+        rundown_released_when_it_is_over,
+    ];
+    for report in expect_bug_checks(config(), &cases, |body| body()) {
+        assert_eq!(report.code, bugcheck::IRQL_NOT_LESS_OR_EQUAL, "{report}");
+        assert_eq!(report.parameters[1..3], WRITTEN_AT_DISPATCH, "{report}");
+    }
+}
+
+#[test]
+fn memory_of_a_timer_that_is_set() {
+    let report = expect_bug_check_with(config(), || {
+        let memory = allocate();
+        nt!(KeInitializeTimer(memory.cast()));
+        nt!(KeSetTimer(
+            memory.cast(),
+            LARGE_INTEGER {
+                QuadPart: -1_000_000_000
+            },
+            std::ptr::null_mut()
+        ));
+        nt!(ExFreePool(memory));
+    });
+    let [kind, timer, start, end] = report.parameters;
+    assert_eq!((report.code, kind), (bugcheck::TIMER_OR_DPC_INVALID, 0));
+    assert!((start..end).contains(&timer));
+}
+
+#[test]
+fn a_push_lock_waited_for_by_its_owner_is_a_deadlock() {
+    let report = expect_bug_check_with(config(), || {
+        let lock = Object::<EX_PUSH_LOCK>::default();
+        nt!(KeEnterCriticalRegion());
+        nt!(ExAcquirePushLockExclusiveEx(lock.get(), 0));
+        nt!(ExAcquirePushLockExclusiveEx(lock.get(), 0));
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x1001));
+    assert!(
+        report.to_string().contains("A thread waits for itself"),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_resource_waited_for_by_one_who_shares_it_is_a_hang() {
+    let config = Config {
+        find_hangs: true,
+        ..config()
+    };
+    let report = expect_bug_check_with(config, || {
+        let resource = Object::<ERESOURCE>::default();
+        nt!(ExInitializeResourceLite(resource.get()));
+        let stopped = Kernel::get().run(|| {
+            nt!(KeEnterCriticalRegion());
+            nt!(ExAcquireResourceSharedLite(resource.get(), TRUE));
+            nt!(ExAcquireResourceExclusiveLite(resource.get(), TRUE));
+        });
+        assert!(matches!(stopped, Err(Stop::BugCheck(_))));
+        irql();
+    });
+    assert_eq!(report.code, bugcheck::MANUALLY_INITIATED_CRASH);
+}
+
+#[test]
+fn locks_of_two_kinds_of_functions() {
+    boot();
+    let (lock, handle) = (Object::new(0), Object::<KLOCK_QUEUE_HANDLE>::default());
+    let old = acquire(&lock);
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| {
+            nt!(KeAcquireInStackQueuedSpinLock(lock.get(), handle.get()));
+            nt!(KeReleaseInStackQueuedSpinLock(handle.get()));
+        });
+        sleep(20);
+        assert!(!waiter.is_finished(), "it waits for the ordinary holder");
+        nt!(KeReleaseSpinLock(lock.get(), old));
+    });
+    assert_eq!(lock.read(), 0);
+    let mutex = fast_mutex();
+    raise(APC);
+    nt!(ExAcquireFastMutexUnsafe(mutex.get()));
+    nt!(ExReleaseFastMutex(mutex.get()));
+    assert_eq!(irql(), PASSIVE, "it goes to what the mutex holds");
+}
+
+#[test]
+fn a_push_lock_released_by_mistake() {
+    boot();
+    let lock = Object::<EX_PUSH_LOCK>::default();
+    nt!(KeEnterCriticalRegion());
+    nt!(ExReleasePushLockSharedEx(lock.get(), 0));
+    nt!(ExReleasePushLockExclusiveEx(lock.get(), 0));
+    nt!(ExAcquirePushLockExclusiveEx(lock.get(), 0));
+    nt!(ExReleasePushLockExclusiveEx(lock.get(), 0));
+    nt!(KeLeaveCriticalRegion());
+}
+
+#[test]
+fn resources_and_rundown_references_initialised_again() {
+    boot();
+    let memory = allocate_resource();
+    nt!(ExInitializeResourceLite(memory));
+    assert_eq!(nt!(ExInitializeResourceLite(memory)), STATUS_SUCCESS);
+    nt!(ExFreePool(memory.cast()));
+    let reference = Object::<EX_RUNDOWN_REF>::default();
+    assert_eq!(nt!(ExAcquireRundownProtection(reference.get())), TRUE);
+    nt!(ExReInitializeRundownProtection(reference.get()));
+    nt!(ExWaitForRundownProtectionRelease(reference.get()));
+    assert_eq!(nt!(ExAcquireRundownProtection(reference.get())), FALSE);
 }
 
 #[test]
@@ -103,6 +295,12 @@ fn releasing_out_of_order() {
 fn allocate() -> PVOID {
     let tag = u32::from_le_bytes(*b"test");
     nt!(ExAllocatePool2(POOL_FLAG_NON_PAGED, 0x40, tag))
+}
+
+fn allocate_resource() -> PERESOURCE {
+    let tag = u32::from_le_bytes(*b"test");
+    let size = size_of::<ERESOURCE>() as u64;
+    nt!(ExAllocatePool2(POOL_FLAG_NON_PAGED, size, tag)).cast()
 }
 
 #[test]

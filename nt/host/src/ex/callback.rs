@@ -23,7 +23,7 @@ use nt_abi::{
 use parking_lot::Mutex;
 
 use crate::{
-    address,
+    Rules, address,
     dispatcher::{self, Deadline, Header, WaitBlock, WaitKind},
     export::exports,
     fault,
@@ -292,7 +292,7 @@ pub unsafe extern "win64" fn ExUnregisterCallback(CbRegistration: PVOID) {
         state.running.contains(&thread.address()),
     );
     drop(state);
-    if runs_here {
+    if runs_here && verifier::checks(Rules::LOCKS) {
         let sentence =
             "A callback routine unregisters itself, and would wait for itself to return.";
         verifier::violation(0x1000, [address, 0, 0], NAME, sentence);

@@ -171,6 +171,7 @@ impl FastMutex {
             .held
             .kind_of(self.key())
             .is_some_and(|kind| kind != rules.kind)
+            && verifier::checks(crate::Rules::LOCKS)
         {
             verifier::violation(
                 0x1009,

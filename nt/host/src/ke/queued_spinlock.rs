@@ -21,6 +21,7 @@ use super::{
     spinlock::{OWNED, spin_until, wrong_irql},
 };
 use crate::{
+    Rules,
     export::exports,
     irql::{self, DISPATCH},
     lock_order,
@@ -74,7 +75,10 @@ impl Handle {
         let mut seen = 0;
         while let Err(now) = word.compare_exchange(seen, self.address(), AcqRel, Relaxed) {
             check_contended(thread, lock as u64, now, function);
-            seen = now;
+            seen = if now & OWNED == 0 { now } else { 0 };
+            if now & OWNED != 0 {
+                spin_until(thread, lock as u64, function, || word.load(Relaxed) == 0);
+            }
             self.lock
                 .store(lock as u64 | if seen == 0 { 0 } else { WAITING }, Relaxed);
         }
@@ -118,7 +122,7 @@ fn check_contended(thread: &Thread, lock: u64, seen: u64, function: &'static str
             0x1000,
             "The thread holds the spin lock already and would wait for itself.",
         )
-    } else if seen & OWNED != 0 {
+    } else if seen & OWNED != 0 && verifier::checks(Rules::LOCKS) {
         (0x1008, "The spin lock is held as an ordinary one.")
     } else {
         return;

@@ -257,19 +257,26 @@ pub(super) fn acquire(thread: &'static Thread, lock: &AtomicU64, function: &'sta
 fn acquire_contended(thread: &'static Thread, lock: &AtomicU64, seen: u64, function: &'static str) {
     let address = lock.as_ptr() as u64;
     if seen == owned_by(thread) {
-        verifier::violation(
-            0x1000,
-            [address, 0, 0],
-            function,
-            "The thread holds the spin lock already and would wait for itself.",
-        );
+        wait_for_itself(address, function);
     }
-    if seen != 0 && seen & OWNED == 0 {
+    if seen != 0 && seen & OWNED == 0 && verifier::checks(Rules::LOCKS) {
         check_even(address, seen, function);
+    }
+    if thread.held.kind_of(address).is_some() {
+        wait_for_itself(address, function);
     }
     spin_until(thread, address, function, || {
         lock.load(Ordering::Relaxed) == 0 && try_acquire(thread, lock).is_ok()
     });
+}
+
+fn wait_for_itself(lock: u64, function: &'static str) -> ! {
+    verifier::violation(
+        0x1000,
+        [lock, 0, 0],
+        function,
+        "The thread holds the spin lock already and would wait for itself.",
+    )
 }
 
 /// Tells a lock that is held as a queued one from memory that is no lock.

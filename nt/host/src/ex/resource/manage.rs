@@ -1,5 +1,7 @@
 //! Making and deleting ERESOURCEs, asking about them, and giving them away.
 
+use core::ops::Range;
+
 use nt_abi::{
     BOOLEAN, NTSTATUS, PERESOURCE, PVOID, STATUS_SUCCESS, ULONG,
     bugcheck::{ERESOURCE_INVALID_RELEASE, RESOURCE_NOT_OWNED},
@@ -50,8 +52,12 @@ pub unsafe extern "win64" fn ExInitializeResourceLite(Resource: PERESOURCE) -> N
     let mut dispatcher = dispatcher::lock(thread);
     lock_order::forget_lock(address);
     if !dispatcher.state().resources.insert(address) {
-        let sentence = "The resource is initialised already.";
-        verifier::violation(0xD0, [address, 0, 0], NAME, sentence);
+        if verifier::checks(Rules::LOCKS) {
+            let sentence = "The resource is initialised already.";
+            verifier::violation(0xD0, [address, 0, 0], NAME, sentence);
+        }
+        // SAFETY: The resource is on the list, whose lock is held.
+        unsafe { resource.list.remove() }.unwrap_or_else(Corrupt::stop);
     }
     if !RESOURCES.is_linked() {
         RESOURCES.initialize();
@@ -106,6 +112,23 @@ pub unsafe extern "win64" fn ExDeleteResourceLite(Resource: PERESOURCE) -> NTSTA
     resource.free_memory();
     drop(dispatcher);
     STATUS_SUCCESS
+}
+
+/// Forgets the resources in a range of memory, which is freed though they were not deleted.
+pub fn forget(dispatcher: &mut Dispatcher, range: &Range<u64>) {
+    let forgotten: Vec<_> = dispatcher
+        .state()
+        .resources
+        .range(range.clone())
+        .copied()
+        .collect();
+    for address in forgotten {
+        dispatcher.state().resources.remove(&address);
+        // SAFETY: The resource was initialised, and its memory is freed only after this.
+        let resource = unsafe { &*address::pointer::<ExecutiveResource>(address) };
+        // SAFETY: The resource is on the list, whose lock is held.
+        unsafe { resource.list.remove() }.unwrap_or_else(Corrupt::stop);
+    }
 }
 
 fn check_unused(dispatcher: &mut Dispatcher, resource: &ExecutiveResource, function: &'static str) {

@@ -12,7 +12,7 @@ mod manage;
 mod release;
 mod state;
 
-pub(crate) use self::manage::{list_head, owned_by, owners};
+pub(crate) use self::manage::{forget, list_head, owned_by, owners};
 pub use self::{
     acquire::{
         ExAcquireResourceExclusiveLite, ExAcquireResourceSharedLite,
