@@ -127,7 +127,7 @@ fn a_wrong_command_line_is_told() {
     let plain = &image("ignored.sys", driver().result(0).ret());
     for (arguments, words) in [
         (&[][..], "DRIVER.sys"),
-        (&[plain, "--ioctl", "0xZZ"], "invalid digit"),
+        (&[plain, "--ioctl", "0xZZ"], "such as 0x222000"),
         (
             &[plain, "--ioctl", "1", "--in", "no such file"],
             "as a file",
@@ -252,6 +252,86 @@ fn the_rules_are_in_the_help_and_in_the_table() {
     for (name, text) in nthost::Rules::groups() {
         assert!(help.contains(text), "{name}: {help}");
         assert!(table.contains(&format!("- `{name}`: {text}")), "{name}");
+    }
+}
+
+/// A counted string in the data of an image.
+fn counted(image: &mut Image, text: &str) -> u32 {
+    let units: Vec<_> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let size = u16::try_from(units.len()).expect("a short text");
+    let text = image.data(&units);
+    image.data(&vec![0; units.len().next_multiple_of(8) - units.len()]);
+    let lengths = [size.to_le_bytes(), size.to_le_bytes(), [0; 2], [0; 2]].concat();
+    let string = image.data(&lengths);
+    image.address_of(text);
+    string
+}
+
+/// A driver whose entry routine returns what the value `Answer` of a key is: four bytes.
+fn answering(key: &str) -> Image {
+    let mut image = driver();
+    let (key, name) = (counted(&mut image, key), counted(&mut image, "Answer"));
+    let attributes = image.data(&[48, 0, 0, 0, 0, 0, 0, 0]);
+    image.data(&[0; 8]);
+    image.address_of(key);
+    image.data(&[0x40, 2, 0, 0, 0, 0, 0, 0]); // without regard to case, a kernel handle
+    image.data(&[0; 16]);
+    let (handle, length) = (image.data(&[0; 8]), image.data(&[0; 8]));
+    let information = image.data(&[0; 32]);
+    image
+        .code_to(&[0x48, 0x8D, 0x0D], handle) // lea rcx, [handle]
+        .code(&[0xBA, 0x19, 0, 2, 0]) // mov edx, KEY_READ
+        .code_to(&[0x4C, 0x8D, 0x05], attributes) // lea r8, [attributes]
+        .call("ZwOpenKey")
+        .code(&[0x48, 0x83, 0xEC, 0x38]) // sub rsp, 56
+        .code_to(&[0x48, 0x8B, 0x0D], handle) // mov rcx, [handle]
+        .code_to(&[0x48, 0x8D, 0x15], name) // lea rdx, [name]
+        .code(&[0x41, 0xB8, 2, 0, 0, 0]) // mov r8d, KeyValuePartialInformation
+        .code_to(&[0x4C, 0x8D, 0x0D], information) // lea r9, [information]
+        .code(&[0xC7, 0x44, 0x24, 0x20, 32, 0, 0, 0]) // mov dword [rsp + 32], 32
+        .code_to(&[0x48, 0x8D, 0x05], length) // lea rax, [length]
+        .code(&[0x48, 0x89, 0x44, 0x24, 0x28]) // mov [rsp + 40], rax
+        .call_plain("ZwQueryValueKey")
+        .code_to(&[0x48, 0x8B, 0x0D], handle) // mov rcx, [handle]
+        .call_plain("ZwClose")
+        .code(&[0x48, 0x83, 0xC4, 0x38]) // add rsp, 56
+        .code_to(&[0x8B, 0x05], information + 12) // mov eax, [information.Data]
+        .ret()
+}
+
+#[test]
+fn values_of_the_registry_are_given() {
+    let services = r"\Registry\Machine\System\CurrentControlSet\Services";
+    let below = format!(r"{services}\answers\Parameters");
+    let subject = image("answers.sys", answering(&below));
+    let full = format!(r"{below}\Answer=binary:9A0000C0");
+    for value in [
+        r"Parameters\Answer=dword:0xC000009A",
+        r"parameters\answer=qword:3221225626",
+        full.as_str(),
+    ] {
+        let (_, complained) = run(1, &[&subject, "--registry", value]);
+        let found = complained.contains("STATUS_INSUFFICIENT_RESOURCES");
+        assert!(found, "{value}: {complained}");
+    }
+    let texts = [
+        "--registry",
+        "Text=sz:a:b",
+        "--registry",
+        "All=multi_sz:a,b",
+    ];
+    let zero = ["--registry", r"Parameters\Answer=dword:0"];
+    run(0, &[&[subject.as_str()][..], &texts, &zero].concat());
+    for (value, words) in [
+        ("Answer", r"such as Parameters\Depth=dword:3"),
+        ("Answer=3", "TYPE:DATA"),
+        ("Answer=word:3", "the types are dword, qword, sz"),
+        ("Answer=dword:4294967296", "32 bits"),
+        ("Answer=qword:x", "64 bits"),
+        ("Answer=binary:ABC", "two hex digits"),
+    ] {
+        let (_, complained) = run(2, &[&subject, "--registry", value]);
+        assert!(complained.contains(words), "{value}: {complained}");
     }
 }
 

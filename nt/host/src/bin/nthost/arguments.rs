@@ -5,6 +5,8 @@ use std::{fs, path::PathBuf};
 use clap::{Arg, ArgAction, ArgMatches, Command, builder::PossibleValuesParser, value_parser};
 use nthost::{Policy, Rules, View};
 
+use crate::registry::RegistryValue;
+
 const EXIT_CODES: &str = "Exit codes:
   0    everything went well
   1    an image, a status or a request failed
@@ -33,6 +35,8 @@ pub struct Run {
     pub repeat: u32,
     pub processors: Option<u32>,
     pub verifier: Rules,
+    /// What the driver finds in the registry.
+    pub registry: Vec<RegistryValue>,
     pub debugger: bool,
     pub faults: Vec<Fault>,
     /// Which allocation fails in this run of a campaign.
@@ -172,7 +176,7 @@ fn requests() -> [Arg; 6] {
     ]
 }
 
-fn kernel() -> [Arg; 5] {
+fn kernel() -> [Arg; 6] {
     [
         option(
             "processors",
@@ -189,6 +193,15 @@ fn kernel() -> [Arg; 5] {
         .default_value("default")
         .allow_hyphen_values(true)
         .value_parser(str::parse::<Rules>),
+        option(
+            "registry",
+            r"KEY\NAME=TYPE:DATA",
+            "Set a value of the registry before the driver starts, such as Parameters\\Depth=dword:3. A key that does \
+              not begin with \\Registry is one below that of the driver. Types: dword, qword, sz, multi_sz (one,two), \
+              binary (0A0B); repeatable",
+        )
+        .action(ArgAction::Append)
+        .value_parser(str::parse::<RegistryValue>),
         switch(
             "debugger",
             "Pass over break instructions, as a kernel debugger would",
@@ -277,6 +290,12 @@ impl Run {
             repeat: number("repeat").unwrap_or(1),
             processors: number("processors"),
             verifier: arguments.get_one("verifier").copied().unwrap_or_default(),
+            registry: arguments
+                .get_many("registry")
+                .into_iter()
+                .flatten()
+                .cloned()
+                .collect(),
             debugger: arguments.get_flag("debugger"),
             faults: arguments
                 .get_many("fault")
@@ -349,9 +368,16 @@ fn pair(arguments: &ArgMatches) -> Result<Vec<Request>, String> {
 }
 
 fn parse_number(text: &str) -> Result<u32, String> {
+    let code = number(text).and_then(|number| number.try_into().ok());
+    code.ok_or_else(|| "a control code is a number such as 0x222000, of 32 bits".to_owned())
+}
+
+/// A number in decimal, or after 0x in hex.
+pub fn number(text: &str) -> Option<u64> {
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
-    let number = digits.map_or_else(|| text.parse(), |digits| u32::from_str_radix(digits, 16));
-    number.map_err(|error| format!("{error}; a control code is a number such as 0x222000"))
+    digits
+        .map_or_else(|| text.parse(), |digits| u64::from_str_radix(digits, 16))
+        .ok()
 }
 
 fn parse_fault(text: &str) -> Result<Fault, String> {
@@ -376,7 +402,8 @@ fn parse_input(text: &str) -> Result<Vec<u8>, String> {
     }
 }
 
-fn bytes(digits: &str) -> Option<Vec<u8>> {
+/// The bytes that hex digits say.
+pub fn bytes(digits: &str) -> Option<Vec<u8>> {
     let valid = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
     if !valid || !digits.len().is_multiple_of(2) {
         return None;

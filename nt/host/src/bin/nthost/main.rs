@@ -8,6 +8,8 @@ mod campaign;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod outcome;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod registry;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod requests;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod run;

@@ -106,6 +106,9 @@ fn load_libraries(
 fn with_driver(run: &Run, kernel: Kernel, outcome: &mut Outcome) -> Result<(), Failure> {
     let prepared = kernel.prepare(&run.driver).map_err(with_hint)?;
     outcome.add(Image::new(prepared.name(), prepared.missing_imports()));
+    for value in &run.registry {
+        value.set(kernel, prepared.name());
+    }
     let driver = prepared.start()?;
     let result = with_device(run, kernel, &driver, outcome);
     let name = driver.name().to_owned();
