@@ -90,6 +90,9 @@ pub const WdfDeviceIoBufferedOrDirect: i32 = 4;
 
 pub type PFN_WDF_IO_IN_CALLER_CONTEXT = Option<unsafe extern "win64" fn(WDFDEVICE, WDFREQUEST)>;
 
+pub type PFN_WDFDEVICE_WDM_IRP_PREPROCESS =
+    Option<unsafe extern "win64" fn(WDFDEVICE, *mut nt_abi::IRP) -> NTSTATUS>;
+
 /// `WDF_IO_TYPE_CONFIG`.
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -196,6 +196,7 @@ fn describe(
         open_handles: AtomicU32::new(0),
         stoppable: AtomicBool::new(true),
         in_caller_context: init.in_caller_context,
+        preprocess: init.preprocess.take(),
         shutdown: init.shutdown,
         routes: [const { AtomicUsize::new(0) }; MAJORS],
         default_queue: AtomicUsize::new(WDFOBJECT::NULL.0),
@@ -210,6 +211,8 @@ fn describe(
 fn connect(init: &DeviceInit, device: &Typed<Device>) {
     // SAFETY: The device was created above; until it is open to others nobody else touches it.
     let wdm = unsafe { &mut *device.wdm() };
+    // For the client's completion routine, between its stack location and the framework's.
+    wdm.StackSize += i8::from(device.preprocess.is_some());
     let extension = wdm.DeviceExtension.cast::<Extension>();
     // SAFETY: The extension has the size that was asked for, and is zeroed.
     unsafe { &(*extension).device }.store(device.handle().0, Ordering::Release);

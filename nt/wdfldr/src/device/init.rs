@@ -1,7 +1,7 @@
 //! `WDFDEVICE_INIT`: what a client says about a device before it exists.
 
-use super::Device;
 use super::control::ShutdownEvent;
+use super::{Device, Preprocess};
 use crate::abi::{
     PFN_WDF_IO_IN_CALLER_CONTEXT, PWDFDEVICE_INIT, WDF_DRIVER_GLOBALS, WDF_FILEOBJECT_CONFIG,
     WDF_IO_TYPE_CONFIG, WDF_OBJECT_ATTRIBUTES, WDF_PNPPOWER_EVENT_CALLBACKS, WdfDeviceIoBuffered,
@@ -39,6 +39,7 @@ pub struct DeviceInit {
     pub files: FileSetup,
     pub request_attributes: Attributes,
     pub in_caller_context: PFN_WDF_IO_IN_CALLER_CONTEXT,
+    pub preprocess: Option<Preprocess>,
     pub shutdown: Option<ShutdownEvent>,
     /// The device that was created from this.
     pub created: Option<Typed<Device>>,
@@ -61,6 +62,7 @@ impl DeviceInit {
             files: FileSetup::NONE,
             request_attributes: Attributes::DEFAULT,
             in_caller_context: None,
+            preprocess: None,
             shutdown: None,
             created: None,
         })?)

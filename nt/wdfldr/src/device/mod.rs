@@ -7,6 +7,7 @@ mod create;
 mod init;
 mod interface;
 mod pnp;
+mod preprocess;
 mod property;
 mod security;
 
@@ -15,6 +16,9 @@ pub use control::*;
 pub use create::*;
 pub use init::*;
 pub use interface::*;
+pub use preprocess::{
+    Preprocess, WdfDeviceInitAssignWdmIrpPreprocessCallback, WdfDeviceWdmDispatchPreprocessedIrp,
+};
 pub use property::*;
 
 use crate::abi::{
@@ -67,6 +71,7 @@ pub struct Device {
     /// Whether the PnP manager may stop or remove it (`WdfDeviceSetStaticStopRemove`).
     stoppable: AtomicBool,
     in_caller_context: PFN_WDF_IO_IN_CALLER_CONTEXT,
+    preprocess: Option<Preprocess>,
     shutdown: Option<control::ShutdownEvent>,
     /// The queue of each kind of request, as a handle; null for none.
     routes: [AtomicUsize; MAJORS],
@@ -344,16 +349,21 @@ pub unsafe extern "win64" fn dispatch(device_object: PDEVICE_OBJECT, irp: *mut I
         // SAFETY: As above.
         return unsafe { irp.complete(orphan_status(location.MajorFunction)) };
     };
+    preprocess::run(&device, irp, &location).unwrap_or_else(|| handle_irp(&device, irp, &location))
+}
+
+/// What the framework does with an IRP.
+fn handle_irp(device: &Typed<Device>, irp: Irp, location: &IO_STACK_LOCATION) -> NTSTATUS {
     match u32::from(location.MajorFunction) {
-        IRP_MJ_CREATE => file::create(&device, irp, &location),
-        IRP_MJ_CLEANUP => file::cleanup(&device, irp, &location),
-        IRP_MJ_CLOSE => file::close(&device, irp, &location),
-        IRP_MJ_PNP if !device.is_control() => pnp::dispatch(&device, irp, &location),
-        IRP_MJ_POWER if !device.is_control() => power(&device, irp),
+        IRP_MJ_CREATE => file::create(device, irp, location),
+        IRP_MJ_CLEANUP => file::cleanup(device, irp, location),
+        IRP_MJ_CLOSE => file::close(device, irp, location),
+        IRP_MJ_PNP if !device.is_control() => pnp::dispatch(device, irp, location),
+        IRP_MJ_POWER if !device.is_control() => power(device, irp),
         // SAFETY: The IRP is owned, and `lower` is what this device is attached to.
         IRP_MJ_SYSTEM_CONTROL if !device.is_control() => unsafe { irp.forward(device.lower) },
-        IRP_MJ_SHUTDOWN if device.shutdown.is_some() => control::shutdown(&device, irp),
-        _ => dispatch_io(&device, irp, &location),
+        IRP_MJ_SHUTDOWN if device.shutdown.is_some() => control::shutdown(device, irp),
+        _ => dispatch_io(device, irp, location),
     }
 }
 

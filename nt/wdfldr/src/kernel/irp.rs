@@ -96,6 +96,21 @@ impl Irp {
         unsafe { (*self.0).CurrentStackLocation = upper };
     }
 
+    /// `IoSetNextIrpStackLocation`: makes the next driver's location the current one.
+    ///
+    /// # Safety
+    /// As [`stack`](Self::stack), and the location was skipped before, or the next one filled in.
+    pub unsafe fn advance(self) {
+        // SAFETY: By contract the IRP is alive and owned.
+        unsafe { (*self.0).CurrentLocation -= 1 };
+        // SAFETY: As above.
+        let stack = unsafe { self.stack() };
+        // SAFETY: By contract there is a location below the current one.
+        let lower = unsafe { stack.sub(1) };
+        // SAFETY: As above.
+        unsafe { (*self.0).CurrentStackLocation = lower };
+    }
+
     /// Passes the IRP down and lets the lower driver finish it.
     ///
     /// # Safety

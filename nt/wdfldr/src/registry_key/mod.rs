@@ -9,6 +9,7 @@ pub use query::*;
 use crate::abi::{
     PWDFDEVICE_INIT, WDF_DRIVER_GLOBALS, WDF_OBJECT_ATTRIBUTES, WDFDEVICE, WDFDRIVER, WDFKEY,
 };
+use crate::client::characters;
 use crate::device::{Device, DeviceInit};
 use crate::driver::Driver;
 use crate::kernel::{
@@ -33,6 +34,8 @@ const REG_SZ: ULONG = 1;
 const REG_EXPAND_SZ: ULONG = 2;
 const REG_DWORD: ULONG = 4;
 const REG_MULTI_SZ: ULONG = 7;
+/// `REG_OPTION_VOLATILE`.
+const VOLATILE: ULONG = 1;
 /// `OBJ_CASE_INSENSITIVE`.
 const CASE_INSENSITIVE: ULONG = 0x40;
 
@@ -99,6 +102,34 @@ impl Key {
         let mut handle = core::ptr::null_mut();
         // SAFETY: Handle and attributes are local variables.
         check(unsafe { ZwOpenKey(&raw mut handle, access, &raw mut attributes) })?;
+        Ok(Self {
+            handle: Ptr(handle),
+        })
+    }
+
+    /// # Safety
+    /// `disposition` is null or a place for one.
+    unsafe fn create(
+        root: HANDLE,
+        name: &mut UNICODE_STRING,
+        access: ACCESS_MASK,
+        options: ULONG,
+        disposition: PULONG,
+    ) -> Outcome<Self> {
+        let mut attributes = attributes(root, name);
+        let mut handle = core::ptr::null_mut();
+        // SAFETY: Handle and attributes are local variables; the disposition by contract.
+        check(unsafe {
+            ZwCreateKey(
+                &raw mut handle,
+                access,
+                &raw mut attributes,
+                0,
+                core::ptr::null_mut(),
+                options,
+                disposition,
+            )
+        })?;
         Ok(Self {
             handle: Ptr(handle),
         })
@@ -214,23 +245,10 @@ pub unsafe extern "win64" fn WdfRegistryCreateKey(
     let Some(name) = (unsafe { KeyName.as_mut() }) else {
         violation::null_parameter(c"WdfRegistryCreateKey")
     };
-    let mut attributes = attributes(handle_of(ParentKey), name);
-    let mut handle = core::ptr::null_mut();
-    // SAFETY: Handle and attributes are local variables; the disposition is null or the client's.
-    let status = unsafe {
-        ZwCreateKey(
-            &raw mut handle,
-            DesiredAccess,
-            &raw mut attributes,
-            0,
-            core::ptr::null_mut(),
-            CreateOptions,
-            CreateDisposition,
-        )
-    };
-    let key = check(status).map(|()| self::Key {
-        handle: Ptr(handle),
-    });
+    let root = handle_of(ParentKey);
+    // SAFETY: The disposition is null or the client's.
+    let key =
+        unsafe { self::Key::create(root, name, DesiredAccess, CreateOptions, CreateDisposition) };
     // SAFETY: The client's pointers, passed on.
     unsafe { publish(DriverGlobals, key, KeyAttributes, Key) }
 }
@@ -261,6 +279,54 @@ pub unsafe extern "win64" fn WdfDeviceOpenRegistryKey(
     let key = of_device(device.pdo(), DeviceInstanceKeyType, DesiredAccess);
     // SAFETY: The client's pointers, passed on.
     unsafe { publish(DriverGlobals, key, KeyAttributes, Key) }
+}
+
+/// `WdfDeviceOpenDevicemapKey`: a key below `HARDWARE\\DEVICEMAP`, which is made if it is not there and is volatile.
+/// IRQL `PASSIVE_LEVEL`.
+pub unsafe extern "win64" fn WdfDeviceOpenDevicemapKey(
+    DriverGlobals: Globals,
+    Device: WDFDEVICE,
+    KeyName: PUNICODE_STRING,
+    DesiredAccess: ACCESS_MASK,
+    KeyAttributes: *mut WDF_OBJECT_ATTRIBUTES,
+    Key: *mut WDFKEY,
+) -> NTSTATUS {
+    lookup::<self::Device>(Device);
+    if KeyName.is_null() {
+        violation::null_parameter(c"WdfDeviceOpenDevicemapKey");
+    }
+    // SAFETY: The client passes its string.
+    let key = devicemap_path(unsafe { characters(KeyName) }).and_then(|mut path| {
+        let mut name = crate::device::string_of(&mut path);
+        let root = core::ptr::null_mut();
+        // SAFETY: Nobody asks for the disposition.
+        unsafe {
+            self::Key::create(
+                root,
+                &mut name,
+                DesiredAccess,
+                VOLATILE,
+                core::ptr::null_mut(),
+            )
+        }
+    });
+    // SAFETY: The client's pointers, passed on.
+    unsafe { publish(DriverGlobals, key, KeyAttributes, Key) }
+}
+
+/// The full path of a key below `DEVICEMAP`. The framework has room for 256 characters.
+fn devicemap_path(name: &[u16]) -> Outcome<Vec<u16>> {
+    let base = r"\Registry\Machine\Hardware\DeviceMap\".encode_utf16();
+    let length = base.clone().count() + name.len();
+    if length > 256 {
+        return Err(STATUS_BUFFER_TOO_SMALL);
+    }
+    let mut path = Vec::new();
+    path.try_reserve_exact(length)
+        .map_err(|_| STATUS_INSUFFICIENT_RESOURCES)?;
+    path.extend(base);
+    path.extend_from_slice(name);
+    Ok(path)
 }
 
 /// `WdfFdoInitOpenRegistryKey`: the same before there is a device object. IRQL `PASSIVE_LEVEL`.

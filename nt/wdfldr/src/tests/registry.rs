@@ -392,3 +392,44 @@ fn looks_first(mut init: PWDFDEVICE_INIT) -> NTSTATUS {
 fn a_device_has_them_before_it_is_made() {
     with_device(driver!(looks_first), |_, _| ());
 }
+
+/// `serial/VirtualSerial2`: the name of its port, where programs look for serial ports.
+#[test]
+fn a_key_below_devicemap_is_made_and_found_again() {
+    as_driver(|kernel| {
+        let work = || {
+            let device = child().ParentObject;
+            let open = |name: &str| {
+                let mut key = WDFOBJECT::NULL;
+                let place = &raw mut key;
+                let status = named(name, |name| {
+                    wdf!(registry_key::WdfDeviceOpenDevicemapKey(
+                        device,
+                        name,
+                        ALL,
+                        null(),
+                        place
+                    ))
+                });
+                (status, key)
+            };
+            let (status, key) = open("SERIALCOMM");
+            assert_eq!(status, STATUS_SUCCESS);
+            let port = string("COM7");
+            let assigned = named(r"\Device\VirtualSerial", |name| {
+                wdf!(registry_key::WdfRegistryAssignString(key, name, port))
+            });
+            assert_eq!(assigned, STATUS_SUCCESS);
+            wdf!(registry_key::WdfRegistryClose(key));
+            delete(port);
+            let (again, key) = open("serialcomm");
+            assert_eq!(again, STATUS_SUCCESS);
+            wdf!(registry_key::WdfRegistryClose(key));
+            assert_eq!(open(&"x".repeat(256)).0, STATUS_BUFFER_TOO_SMALL);
+            let path = r"\Registry\Machine\HARDWARE\DEVICEMAP\SERIALCOMM";
+            let found = kernel.registry_value(path, r"\Device\VirtualSerial");
+            assert_eq!(found, Some(RegistryData::Text("COM7".to_string())));
+        };
+        kernel.run(work).expect("no bug check");
+    });
+}

@@ -5,6 +5,7 @@ mod echo;
 mod filter;
 pub mod lower;
 mod nonpnp;
+mod preprocess;
 mod requester;
 mod target;
 mod transfer;
