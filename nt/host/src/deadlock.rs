@@ -129,7 +129,7 @@ fn waiting(dispatcher: &mut Dispatcher) -> Nodes {
         let lock = thread.waits_for();
         let found = if lock == 0 {
             dispatcher::keepers(thread)
-        } else if resources.contains(&lock) {
+        } else if resources.contains(lock) {
             let mut owners = ex::resource::owners(lock);
             // One who shares an ERESOURCE may ask to wait until somebody else releases it.
             owners.retain(|owner| *owner != thread.address());

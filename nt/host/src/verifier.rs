@@ -219,12 +219,7 @@ fn check_objects_end(
     if !checks(Rules::LOCKS) {
         ex::resource::forget(&mut dispatcher, range);
     }
-    let resource = dispatcher
-        .state()
-        .resources
-        .range(range.clone())
-        .next()
-        .copied();
+    let resource = dispatcher.state().resources.find_in(range);
     drop(dispatcher);
     if let Some(timer) = timer {
         let sentence = "The memory holds a timer that is set.";

@@ -15,10 +15,7 @@ use core::{
 
 use nt_abi::NTSTATUS;
 use parking_lot::{Mutex, MutexGuard};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 pub use self::{
     object::{Header, Mutant, WaitBlock},
@@ -28,7 +25,9 @@ pub use self::{
     },
 };
 use crate::{
-    bugcheck, kernel,
+    bugcheck,
+    ex::resource::Registered,
+    kernel,
     thread::{self, Thread},
     timer::TimerQueue,
 };
@@ -37,15 +36,15 @@ use crate::{
 pub struct State {
     /// The timers that are set.
     pub timers: TimerQueue,
-    /// The addresses of the ERESOURCEs that are initialised.
-    pub resources: BTreeSet<u64>,
+    /// The ERESOURCEs that are initialised.
+    pub resources: Registered,
     /// What is waited on for push locks, by the address of the lock.
     pub push_locks: BTreeMap<u64, Arc<Header>>,
 }
 
 static LOCK: Mutex<State> = Mutex::new(State {
     timers: TimerQueue::new(),
-    resources: BTreeSet::new(),
+    resources: Registered::new(),
     push_locks: BTreeMap::new(),
 });
 

@@ -149,7 +149,7 @@ pub fn collect() -> Leaks {
         add(LeakKind::SymbolicLink, 0, format!("{name} -> {target}"));
     }
     let (timers, resources) = dispatcher::peek(|state| {
-        let resources = state.resources.iter().copied().map(to_usize).collect();
+        let resources = state.resources.iter().map(to_usize).collect();
         (state.timers.addresses().map(to_usize).collect(), resources)
     });
     let lists = [

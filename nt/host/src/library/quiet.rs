@@ -29,12 +29,7 @@ pub fn check(thread: &'static Thread, range: &Range<usize>, routine: &'static st
     let mut dispatcher = dispatcher::lock(thread);
     let timers = &dispatcher.state().timers;
     let (timer, called) = (timers.find_in(&range), timers.find_calling(&range));
-    let resource = dispatcher
-        .state()
-        .resources
-        .range(range.clone())
-        .next()
-        .copied();
+    let resource = dispatcher.state().resources.find_in(&range);
     drop(dispatcher);
     if let Some(resource) = resource {
         let sentence =

@@ -106,7 +106,7 @@ pub unsafe extern "win64" fn ExDeleteResourceLite(Resource: PERESOURCE) -> NTSTA
     let resource = unsafe { ExecutiveResource::at(Resource, NAME) };
     let mut dispatcher = dispatcher::lock(thread);
     check_unused(&mut dispatcher, resource, NAME);
-    dispatcher.state().resources.remove(&resource.key());
+    dispatcher.state().resources.remove(resource.key());
     // SAFETY: The resource is on the list, whose lock is held.
     unsafe { resource.list.remove() }.unwrap_or_else(Corrupt::stop);
     resource.free_memory();
@@ -116,14 +116,8 @@ pub unsafe extern "win64" fn ExDeleteResourceLite(Resource: PERESOURCE) -> NTSTA
 
 /// Forgets the resources in a range of memory, which is freed though they were not deleted.
 pub fn forget(dispatcher: &mut Dispatcher, range: &Range<u64>) {
-    let forgotten: Vec<_> = dispatcher
-        .state()
-        .resources
-        .range(range.clone())
-        .copied()
-        .collect();
-    for address in forgotten {
-        dispatcher.state().resources.remove(&address);
+    while let Some(address) = dispatcher.state().resources.find_in(range) {
+        dispatcher.state().resources.remove(address);
         // SAFETY: The resource was initialised, and its memory is freed only after this.
         let resource = unsafe { &*address::pointer::<ExecutiveResource>(address) };
         // SAFETY: The resource is on the list, whose lock is held.
@@ -133,7 +127,7 @@ pub fn forget(dispatcher: &mut Dispatcher, range: &Range<u64>) {
 
 fn check_unused(dispatcher: &mut Dispatcher, resource: &ExecutiveResource, function: &'static str) {
     let address = resource.key();
-    if !dispatcher.state().resources.contains(&address) {
+    if !dispatcher.state().resources.contains(address) {
         let sentence = "The resource is not initialised.";
         verifier::violation(0xD1, [address, 0, 0], function, sentence);
     }
@@ -334,13 +328,7 @@ pub struct ResourceInfo {
 pub fn resources() -> Vec<ResourceInfo> {
     let thread = thread::current();
     let mut dispatcher = dispatcher::lock(thread);
-    let infos = dispatcher
-        .state()
-        .resources
-        .iter()
-        .copied()
-        .map(info)
-        .collect();
+    let infos = dispatcher.state().resources.iter().map(info).collect();
     drop(dispatcher);
     infos
 }
@@ -367,18 +355,13 @@ fn info(address: u64) -> ResourceInfo {
 /// A resource that `thread`, the calling one, owns.
 pub fn owned_by(thread: &'static Thread) -> Option<u64> {
     let mut dispatcher = dispatcher::lock(thread);
-    let found = dispatcher
-        .state()
-        .resources
-        .iter()
-        .copied()
-        .find(|&address| {
-            // SAFETY: What is on record are resources that were initialised and not deleted.
-            let resource = unsafe {
-                ExecutiveResource::at(address::pointer(address), "ExQuerySystemLockInformation")
-            };
-            resource.owner(id_of(thread)).is_some()
-        });
+    let found = dispatcher.state().resources.iter().find(|&address| {
+        // SAFETY: What is on record are resources that were initialised and not deleted.
+        let resource = unsafe {
+            ExecutiveResource::at(address::pointer(address), "ExQuerySystemLockInformation")
+        };
+        resource.owner(id_of(thread)).is_some()
+    });
     drop(dispatcher);
     found
 }

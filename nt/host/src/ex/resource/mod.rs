@@ -5,14 +5,14 @@
 //! kernel of Windows does: after an exclusive owner come all who wait to share it, after the last of those
 //! who share it comes one who waits for exclusive access. So neither kind can starve the other.
 //!
-//! `state` holds the structure and its owners, `acquire`, `release` and `manage` the functions.
+//! `state` holds the structure and its owners, `registered` which there are, `acquire`, `release` and `manage` the functions.
 
 mod acquire;
 mod manage;
+mod registered;
 mod release;
 mod state;
 
-pub(crate) use self::manage::{forget, list_head, owned_by, owners};
 pub use self::{
     acquire::{
         ExAcquireResourceExclusiveLite, ExAcquireResourceSharedLite,
@@ -31,6 +31,10 @@ pub use self::{
         ExConvertExclusiveToSharedLite, ExReleaseResourceAndLeaveCriticalRegion,
         ExReleaseResourceForThreadLite, ExReleaseResourceLite,
     },
+};
+pub(crate) use self::{
+    manage::{forget, list_head, owned_by, owners},
+    registered::Registered,
 };
 use crate::export::exports;
 

@@ -170,7 +170,7 @@ impl ExecutiveResource {
 
     /// Checks that the resource is initialised; if not, bug check 0xC4 (0x1002).
     pub fn check(&self, dispatcher: &mut Dispatcher, function: &'static str) {
-        if !dispatcher.state().resources.contains(&self.key()) {
+        if !dispatcher.state().resources.contains(self.key()) {
             verifier::violation(
                 0x1002,
                 [self.key(), 0, 0],
