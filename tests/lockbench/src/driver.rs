@@ -9,7 +9,7 @@ use wdm_shell::{Request, create_device, delete_device, extension};
 
 use crate::{
     event, fast_mutex, guarded_mutex,
-    interface::{Outcome, PEER, RAW, RUN, Run, SAFE},
+    interface::{Outcome, PEER, RAW, RUN, Run, SAFE, SETS},
     mutex,
     pair::Cycle,
     push_lock, queued_spin_lock, resource, rundown, rw_spin_lock, spin_lock,
@@ -41,16 +41,34 @@ const CYCLES: [Cycle; 16] = [
 
 /// What is in the device's extension.
 struct Extension {
+    sets: [Set; SETS as usize],
+    peer: Peer,
+}
+
+/// The locks of both kinds.
+struct Set {
     raw: RawLocks,
     safe: NonPaged<Safe>,
-    peer: Peer,
+}
+
+impl Set {
+    fn raw_first(irql: &Irql<'_, Passive>) -> Result<Self, Status> {
+        let raw = RawLocks::new()?;
+        let safe = NonPaged::pin_init(Safe::new(irql))?;
+        Ok(Self { raw, safe })
+    }
+
+    fn safe_first(irql: &Irql<'_, Passive>) -> Result<Self, Status> {
+        let safe = NonPaged::pin_init(Safe::new(irql))?;
+        let raw = RawLocks::new()?;
+        Ok(Self { raw, safe })
+    }
 }
 
 impl Extension {
     fn new(irql: &Irql<'_, Passive>) -> Result<Self, Status> {
         Ok(Self {
-            raw: RawLocks::new()?,
-            safe: NonPaged::pin_init(Safe::new(irql))?,
+            sets: [Set::raw_first(irql)?, Set::safe_first(irql)?],
             peer: Peer::new()?,
         })
     }
@@ -61,11 +79,15 @@ impl Extension {
         let (Some(raw), Some(safe)) = (cycle.raw.get(placement), cycle.safe.get(placement)) else {
             return Err(Status::INVALID_PARAMETER);
         };
+        let set = self
+            .sets
+            .get(run.set as usize)
+            .ok_or(Status::INVALID_PARAMETER)?;
         let peer = cycle.peer.as_ref().and_then(|peer| peer.get(placement));
         let start = Instant::now();
         match (run.way, peer) {
-            (RAW, _) => raw(&self.raw, irql, run.passes),
-            (SAFE, _) => safe(&self.safe, irql, run.passes),
+            (RAW, _) => raw(&set.raw, irql, run.passes),
+            (SAFE, _) => safe(&set.safe, irql, run.passes),
             (PEER, Some(peer)) => peer(&self.peer, run.passes),
             _ => return Err(Status::INVALID_PARAMETER),
         }

@@ -3,7 +3,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Runs a lock, as a [`Run`] says, and gives an [`Outcome`]. `STATUS_NOT_FOUND` if there is no such
-/// lock, `STATUS_INVALID_PARAMETER` if it is not there in that way, or no such placement.
+/// lock, `STATUS_INVALID_PARAMETER` if it is not there in that way, or no such placement or set.
 pub const RUN: u32 = 0x22 << 16 | 0x800 << 2;
 
 /// By the functions of the kernel, as `wdk-sys` has them.
@@ -15,6 +15,11 @@ pub const PEER: u32 = 2;
 
 /// At so many places in a cache line is the loop of each way, which makes a difference.
 pub const PLACEMENTS: u32 = 8;
+
+/// So many sets of the locks there are for the raw calls and for wdk-sync. A lock costs by a hundredth more or less
+/// than another of its kind by where it lies and what was initialised before it: the first set has those of the
+/// raw calls first, and the second those of wdk-sync.
+pub const SETS: u32 = 2;
 
 /// What to run.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -28,6 +33,8 @@ pub struct Run {
     pub passes: u32,
     /// Which of the [`PLACEMENTS`].
     pub placement: u32,
+    /// Which of the [`SETS`].
+    pub set: u32,
 }
 
 /// What came of it.

@@ -37,11 +37,11 @@ pub fn text(report: &Report) -> String {
         "An acquisition, a change of the data, and a release, on {}.\n{}; {} rounds.\n{table}\n",
         report.host, report.machine, report.rounds
     );
-    text += "Pool with every lock in place:";
+    text += "Pool with both sets of locks in place:";
     for known in &report.allocations {
         let _ = write!(text, " {} of tag {},", known.blocks, known.tag);
     }
-    text += " of which wdk-sync has one block for its ten locks, as the raw calls have, and \
+    text += " of which wdk-sync has one block for the ten locks of a set, as the raw calls have, and \
              wdk-mutex one for each of its two.\n";
     let verdict = if report.passed {
         "PASSED: no lock of wdk-sync costs more than"
