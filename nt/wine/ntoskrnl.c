@@ -27,11 +27,25 @@ typedef struct {
     LONG Count;
 } FAST_MUTEX;
 
+/* A set of processors of a group. Wine has the first group alone. */
+typedef struct {
+    ULONG_PTR Mask;
+    unsigned short Group, Reserved[3];
+} GROUP_AFFINITY;
+
+typedef struct {
+    unsigned short Group;
+    unsigned char Number, Reserved;
+} PROCESSOR_NUMBER;
+
 void *ExAllocatePoolWithTag(int PoolType, SIZE_T Bytes, ULONG Tag);
 void ExAcquireFastMutexUnsafe(FAST_MUTEX *Mutex);
 void ExReleaseFastMutexUnsafe(FAST_MUTEX *Mutex);
 void KeEnterGuardedRegion(void);
 void KeLeaveGuardedRegion(void);
+ULONG KeQueryActiveProcessorCountEx(unsigned short Group);
+void KeRevertToUserAffinityThreadEx(ULONG_PTR Affinity);
+ULONG_PTR KeSetSystemAffinityThreadEx(ULONG_PTR Affinity);
 KIRQL KfRaiseIrql(KIRQL Irql);
 BOOLEAN KeSetTimerEx(void *Timer, LONGLONG DueTime, LONG Period, void *Dpc);
 NTSTATUS NtQueryPerformanceCounter(LONGLONG *Counter, LONGLONG *Frequency);
@@ -71,6 +85,28 @@ LONGLONG KeQueryPerformanceCounter(LONGLONG *Frequency)
     LONGLONG Counter;
     NtQueryPerformanceCounter(&Counter, Frequency);
     return Counter;
+}
+
+NTSTATUS KeGetProcessorNumberFromIndex(ULONG Index, PROCESSOR_NUMBER *Number)
+{
+    enum { STATUS_INVALID_PARAMETER = (NTSTATUS)0xC000000D };
+    if (Index >= KeQueryActiveProcessorCountEx(0))
+        return STATUS_INVALID_PARAMETER;
+    *Number = (PROCESSOR_NUMBER){ .Number = (unsigned char)Index };
+    return 0;
+}
+
+void KeSetSystemGroupAffinityThread(const GROUP_AFFINITY *Affinity, GROUP_AFFINITY *Previous)
+{
+    ULONG_PTR Before = Affinity->Group ? 0 : KeSetSystemAffinityThreadEx(Affinity->Mask);
+    if (Previous)
+        *Previous = (GROUP_AFFINITY){ .Mask = Before };
+}
+
+void KeRevertToUserGroupAffinityThread(const GROUP_AFFINITY *Previous)
+{
+    if (!Previous->Group)
+        KeRevertToUserAffinityThreadEx(Previous->Mask);
 }
 
 LONG KeReadStateMutex(const volatile DISPATCHER_HEADER *Mutex)

@@ -14,7 +14,9 @@ use crate::{
     callback::Callback,
     dispatcher::KernelObject,
     held::{self, Held},
-    nt, track,
+    nt,
+    processor::processor_number,
+    track,
 };
 
 /// Whether a DPC was in a queue before a call. Neither is a failure.
@@ -116,10 +118,7 @@ impl DpcControl {
     ///
     /// [`Status::INVALID_PARAMETER`] if there is no such processor.
     pub fn set_target(&self, processor: u32) -> Result<(), Status> {
-        let mut number = nt::PROCESSOR_NUMBER::default();
-        // SAFETY: The number is a place to write to.
-        let status = unsafe { nt::KeGetProcessorNumberFromIndex(processor, &raw mut number) };
-        Status::from_raw(status).ok()?;
+        let mut number = processor_number(processor)?;
         // SAFETY: The DPC is initialised and resident, and the number may be read.
         let status = unsafe { nt::KeSetTargetProcessorDpcEx(self.dpc.get(), &raw mut number) };
         Status::from_raw(status).ok()

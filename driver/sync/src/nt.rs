@@ -50,8 +50,8 @@ pub use functions::{
     KeReadStateTimer, KeReleaseGuardedMutex, KeReleaseGuardedMutexUnsafe,
     KeReleaseInStackQueuedSpinLock, KeReleaseInStackQueuedSpinLockFromDpcLevel, KeReleaseMutex,
     KeReleaseSemaphore, KeReleaseSpinLock, KeReleaseSpinLockFromDpcLevel, KeRemoveQueueDpc,
-    KeResetEvent, KeRevertToUserAffinityThreadEx, KeSetCoalescableTimer, KeSetEvent,
-    KeSetImportanceDpc, KeSetPriorityThread, KeSetSystemAffinityThreadEx,
+    KeResetEvent, KeRevertToUserGroupAffinityThread, KeSetCoalescableTimer, KeSetEvent,
+    KeSetImportanceDpc, KeSetPriorityThread, KeSetSystemGroupAffinityThread,
     KeSetTargetProcessorDpcEx, KeSetTimerEx, KeStallExecutionProcessor, KeSynchronizeExecution,
     KeTryToAcquireGuardedMutex, KeTryToAcquireSpinLockAtDpcLevel, KeWaitForMultipleObjects,
     KeWaitForSingleObject, KfRaiseIrql, ObReferenceObjectByHandle, ObfDereferenceObject,
@@ -60,9 +60,9 @@ pub use functions::{
 pub use kernel::{
     _EVENT_TYPE, _KDPC_IMPORTANCE, _KWAIT_REASON, _TIMER_TYPE, _WAIT_TYPE, _WORK_QUEUE_TYPE,
     BOOLEAN, DISPATCHER_HEADER, ERESOURCE, ERESOURCE_THREAD, EX_PUSH_LOCK, EX_RUNDOWN_REF,
-    EX_SPIN_LOCK, EXT_SET_PARAMETERS, FAST_MUTEX, HANDLE, KAFFINITY, KDPC, KDPC_IMPORTANCE, KEVENT,
-    KIRQL, KLOCK_QUEUE_HANDLE, KMUTEX, KPRIORITY, KPROCESSOR_MODE, KSEMAPHORE, KSPIN_LOCK, KTIMER,
-    KWAIT_BLOCK, LARGE_INTEGER, LIST_ENTRY, OBJECT_ATTRIBUTES, PDEVICE_OBJECT, PEX_TIMER,
+    EX_SPIN_LOCK, EXT_SET_PARAMETERS, FAST_MUTEX, GROUP_AFFINITY, HANDLE, KDPC, KDPC_IMPORTANCE,
+    KEVENT, KIRQL, KLOCK_QUEUE_HANDLE, KMUTEX, KPRIORITY, KPROCESSOR_MODE, KSEMAPHORE, KSPIN_LOCK,
+    KTIMER, KWAIT_BLOCK, LARGE_INTEGER, LIST_ENTRY, OBJECT_ATTRIBUTES, PDEVICE_OBJECT, PEX_TIMER,
     PIO_WORKITEM, PIO_WORKITEM_ROUTINE_EX, PKINTERRUPT, PROCESSOR_NUMBER, PVOID, SLIST_ENTRY,
     SLIST_HEADER, WAIT_TYPE,
 };

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::nt;
+use crate::{Status, nt};
 
 /// How many processors are active, over all groups.
 ///
@@ -17,6 +17,17 @@ pub fn active_processors() -> u32 {
     const ALL_GROUPS: u16 = 0xFFFF;
     // SAFETY: The function has no preconditions.
     unsafe { nt::KeQueryActiveProcessorCountEx(ALL_GROUPS) }
+}
+
+/// The group and number of a processor, by its index over all groups. Any IRQL.
+///
+/// Page: `KeGetProcessorNumberFromIndex`.
+pub fn processor_number(index: u32) -> Result<nt::PROCESSOR_NUMBER, Status> {
+    let mut number = nt::PROCESSOR_NUMBER::default();
+    // SAFETY: The number is a place to write to.
+    let status = unsafe { nt::KeGetProcessorNumberFromIndex(index, &raw mut number) };
+    Status::from_raw(status).ok()?;
+    Ok(number)
 }
 
 /// Keeps the processor busy for `duration`, in steps of 1 us that are rounded up.

@@ -4,16 +4,15 @@ use crate::{
     Irql, Level,
     irql::{Apc, At, AtMost, Passive},
     nt,
+    processor::processor_number,
 };
 
 /// The current thread on one processor, until this is dropped.
 ///
-/// Guards nest: each restores what it found. The functions know the processors of the first group alone; a
-/// machine has others if it has more than 64. A DPC reaches them all
-/// ([`DpcControl::set_target`](crate::DpcControl::set_target)).
+/// Guards nest: each restores what it found.
 ///
-/// IRQL: `<= APC_LEVEL`, unchanged. Pages: `KeSetSystemAffinityThreadEx`,
-/// `KeRevertToUserAffinityThreadEx`.
+/// IRQL: `<= APC_LEVEL`, unchanged. Pages: `KeGetProcessorNumberFromIndex`,
+/// `KeSetSystemGroupAffinityThread`, `KeRevertToUserGroupAffinityThread`.
 ///
 /// ```
 /// use wdk_sync::OnProcessor;
@@ -26,24 +25,27 @@ use crate::{
 #[must_use = "the thread may run elsewhere as soon as the guard is dropped"]
 #[derive(Debug)]
 pub struct OnProcessor<'a, L: Level> {
-    /// The affinity before, or 0 where that was the thread's own.
-    before: nt::KAFFINITY,
+    /// The affinity before, or zeros where that was the thread's own.
+    before: nt::GROUP_AFFINITY,
     irql: Irql<'a, L>,
 }
 
 impl<'a, L: AtMost<Apc>> OnProcessor<'a, L> {
-    /// Moves the current thread to a processor of the first group, by its number there; `None` if
-    /// there is no such processor. The thread runs there when this returns.
-    pub fn enter(_irql: &'a mut Irql<'_, L>, number: u32) -> Option<Self> {
-        /// A group has no more processors.
-        const MOST: u32 = nt::KAFFINITY::BITS;
-        // SAFETY: The function has no preconditions.
-        let processors = unsafe { nt::KeQueryActiveProcessorCountEx(0) };
-        if number >= processors.min(MOST) {
-            return None;
-        }
-        // SAFETY: The token says that the IRQL is at most APC_LEVEL; the processor is active.
-        let before = unsafe { nt::KeSetSystemAffinityThreadEx(1 << number) };
+    /// Moves the current thread to a processor; `None` if there is no such processor. The thread runs
+    /// there when this returns.
+    ///
+    /// Processors count from 0 to [`active_processors`](crate::active_processors), over all groups.
+    pub fn enter(_irql: &'a mut Irql<'_, L>, processor: u32) -> Option<Self> {
+        let number = processor_number(processor).ok()?;
+        let mut there = nt::GROUP_AFFINITY {
+            Mask: 1 << number.Number,
+            Group: number.Group,
+            ..Default::default()
+        };
+        let mut before = nt::GROUP_AFFINITY::default();
+        // SAFETY: The token says that the IRQL is at most APC_LEVEL. The processor is active, one may be
+        // read and the other written.
+        unsafe { nt::KeSetSystemGroupAffinityThread(&raw mut there, &raw mut before) };
         Some(Self {
             before,
             irql: Irql::new(),
@@ -61,8 +63,8 @@ impl<'a, L: Level> OnProcessor<'a, L> {
 impl<L: Level> Drop for OnProcessor<'_, L> {
     fn drop(&mut self) {
         // SAFETY: On the thread whose affinity was set, since tokens stay on theirs, and at the IRQL
-        // of then, since whatever raised it borrowed the token.
-        unsafe { nt::KeRevertToUserAffinityThreadEx(self.before) };
+        // of then, since whatever raised it borrowed the token. What was written then may be read.
+        unsafe { nt::KeRevertToUserGroupAffinityThread(&raw mut self.before) };
     }
 }
 

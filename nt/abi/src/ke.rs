@@ -262,6 +262,16 @@ pub struct PROCESSOR_NUMBER {
 pub type PPROCESSOR_NUMBER = *mut PROCESSOR_NUMBER;
 layout!(PROCESSOR_NUMBER, 4, Group: 0, Number: 2);
 
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct GROUP_AFFINITY {
+    pub Mask: KAFFINITY,
+    pub Group: USHORT,
+    pub Reserved: [USHORT; 3],
+}
+pub type PGROUP_AFFINITY = *mut GROUP_AFFINITY;
+layout!(GROUP_AFFINITY, 16, Group: 8, Reserved: 10);
+
 pub const ALL_PROCESSOR_GROUPS: USHORT = 0xFFFF;
 
 #[repr(C)]

@@ -127,6 +127,51 @@ fn a_thread_runs_where_its_affinity_says() {
 }
 
 #[test]
+fn a_thread_runs_where_its_group_affinity_says_and_goes_back_to_what_was_before() {
+    let on = |mask, group| GROUP_AFFINITY {
+        Mask: mask,
+        Group: group,
+        ..GROUP_AFFINITY::default()
+    };
+    let set = |mut affinity: GROUP_AFFINITY| {
+        let mut previous = on(u64::MAX, u16::MAX);
+        nt!(KeSetSystemGroupAffinityThread(
+            &raw mut affinity,
+            &raw mut previous
+        ));
+        (previous.Mask, previous.Group)
+    };
+    let revert = |mut affinity: GROUP_AFFINITY| {
+        nt!(KeRevertToUserGroupAffinityThread(&raw mut affinity));
+    };
+    revert(on(2, 0));
+    assert_eq!(
+        set(on(1, 0)),
+        (0, 0),
+        "none was set: not by reverting either"
+    );
+    assert_eq!(here(), 0);
+    assert_eq!(set(on(2, 0)), (1, 0));
+    assert_eq!(here(), 1);
+    for not_there in [on(1, 1), on(1 << 63, 0), on(0, 0)] {
+        assert_eq!(set(not_there), (0, 0), "ignored");
+        assert_eq!(here(), 1);
+    }
+    revert(on(1, 1));
+    assert_eq!(here(), 1, "no such group: ignored");
+    revert(on(1, 0));
+    assert_eq!(here(), 0);
+    let mut second = on(2, 0);
+    nt!(KeSetSystemGroupAffinityThread(
+        &raw mut second,
+        core::ptr::null_mut()
+    ));
+    assert_eq!(here(), 1);
+    revert(on(0, 0));
+    assert_eq!(set(on(1, 0)), (0, 0), "nothing is left of it");
+}
+
+#[test]
 fn at_dispatch_level_a_thread_moves_when_the_irql_falls() {
     nt!(KeSetSystemAffinityThread(1));
     let old = raise(DISPATCH);

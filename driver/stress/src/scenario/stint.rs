@@ -60,7 +60,6 @@ impl Stint {
         let Some(processor) = self.processor else {
             return f(irql);
         };
-        // Processors of other groups than the first are left to those that are not shuffled.
         if let Some(mut there) = OnProcessor::enter(irql, processor) {
             return f(there.irql());
         }

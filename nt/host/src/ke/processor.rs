@@ -1,8 +1,9 @@
 //! Asking about processors, and choosing those on which a thread runs.
 
 use nt_abi::{
-    ALL_PROCESSOR_GROUPS, KAFFINITY, KPRIORITY, LONG, NTSTATUS, PKTHREAD, PPROCESSOR_NUMBER,
-    PROCESSOR_NUMBER, STATUS_INVALID_PARAMETER, STATUS_SUCCESS, ULONG, USHORT,
+    ALL_PROCESSOR_GROUPS, GROUP_AFFINITY, KAFFINITY, KPRIORITY, LONG, NTSTATUS, PGROUP_AFFINITY,
+    PKTHREAD, PPROCESSOR_NUMBER, PROCESSOR_NUMBER, STATUS_INVALID_PARAMETER, STATUS_SUCCESS, ULONG,
+    USHORT,
 };
 
 use crate::{
@@ -16,7 +17,8 @@ exports!("ntoskrnl.exe";
     KeIsExecutingDpc, KeQueryActiveProcessorCount, KeQueryActiveProcessorCountEx,
     KeQueryActiveProcessors, KeQueryMaximumProcessorCount, KeQueryMaximumProcessorCountEx,
     KeQueryPriorityThread, KeRevertToUserAffinityThread, KeRevertToUserAffinityThreadEx,
-    KeSetPriorityThread, KeSetSystemAffinityThread, KeSetSystemAffinityThreadEx,
+    KeRevertToUserGroupAffinityThread, KeSetPriorityThread, KeSetSystemAffinityThread, KeSetSystemAffinityThreadEx,
+    KeSetSystemGroupAffinityThread,
 );
 
 /// `KeQueryActiveProcessorCount`: how many processors there are, and the set of them. Any IRQL.
@@ -201,6 +203,56 @@ pub unsafe extern "win64" fn KeRevertToUserAffinityThreadEx(Affinity: KAFFINITY)
 /// None beyond that of every call into the kernel.
 pub unsafe extern "win64" fn KeRevertToUserAffinityThread() {
     thread::current().set_system_affinity(0);
+}
+
+/// `KeSetSystemGroupAffinityThread`: as [`KeSetSystemAffinityThreadEx`] for the processors of a group; there is one
+/// group. What was said before goes to `PreviousAffinity`, all zero if that was nothing or if nothing changes. IRQL
+/// <= `DISPATCH_LEVEL`.
+///
+/// # Safety
+///
+/// `Affinity` must be valid for a read, and `PreviousAffinity` for a write or null.
+pub unsafe extern "win64" fn KeSetSystemGroupAffinityThread(
+    Affinity: PGROUP_AFFINITY,
+    PreviousAffinity: PGROUP_AFFINITY,
+) {
+    let thread = thread::current();
+    // SAFETY: The caller vouches for the pointer.
+    let affinity = unsafe { Affinity.read() };
+    let previous = if is_valid(affinity) {
+        set_affinity(thread, affinity.Mask)
+    } else {
+        0
+    };
+    if !PreviousAffinity.is_null() {
+        let previous = GROUP_AFFINITY {
+            Mask: previous,
+            ..GROUP_AFFINITY::default()
+        };
+        // SAFETY: The caller vouches for a pointer that is not null.
+        unsafe { PreviousAffinity.write(previous) };
+    }
+}
+
+/// `KeRevertToUserGroupAffinityThread`: goes back to what [`KeSetSystemGroupAffinityThread`] wrote; an empty set is
+/// all processors. IRQL <= `DISPATCH_LEVEL`. Without a call to that function before it changes nothing.
+///
+/// # Safety
+///
+/// `PreviousAffinity` must be valid for a read.
+pub unsafe extern "win64" fn KeRevertToUserGroupAffinityThread(PreviousAffinity: PGROUP_AFFINITY) {
+    let thread = thread::current();
+    // SAFETY: The caller vouches for the pointer.
+    let affinity = unsafe { PreviousAffinity.read() };
+    let is_set = thread.system_affinity() != 0;
+    if is_set && (affinity.Mask == 0 || is_valid(affinity)) {
+        thread.set_system_affinity(affinity.Mask);
+    }
+}
+
+/// Whether the processors are there.
+fn is_valid(affinity: GROUP_AFFINITY) -> bool {
+    affinity.Group == 0 && affinity.Mask != 0 && affinity.Mask & !processor::all() == 0
 }
 
 /// `KeSetPriorityThread`: sets a thread's priority and returns the one before. The priority is kept; how
