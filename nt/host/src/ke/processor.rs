@@ -205,8 +205,9 @@ pub unsafe extern "win64" fn KeRevertToUserAffinityThread() {
     thread::current().set_system_affinity(0);
 }
 
-/// `KeSetSystemGroupAffinityThread`: as [`KeSetSystemAffinityThreadEx`] for the processors of a group; there is one
-/// group. What was said before goes to `PreviousAffinity`, all zero if that was nothing or if nothing changes. IRQL
+/// `KeSetSystemGroupAffinityThread`: as [`KeSetSystemAffinityThreadEx`] for the processors of a group.
+///
+/// There is one group. What was said before goes to `PreviousAffinity`, all zero if that was nothing or if nothing changes. IRQL
 /// <= `DISPATCH_LEVEL`.
 ///
 /// # Safety
@@ -234,8 +235,9 @@ pub unsafe extern "win64" fn KeSetSystemGroupAffinityThread(
     }
 }
 
-/// `KeRevertToUserGroupAffinityThread`: goes back to what [`KeSetSystemGroupAffinityThread`] wrote; an empty set is
-/// all processors. IRQL <= `DISPATCH_LEVEL`. Without a call to that function before it changes nothing.
+/// `KeRevertToUserGroupAffinityThread`: goes back to what [`KeSetSystemGroupAffinityThread`] wrote.
+///
+/// An empty set is all processors. IRQL <= `DISPATCH_LEVEL`. Without a call to that function before it changes nothing.
 ///
 /// # Safety
 ///
