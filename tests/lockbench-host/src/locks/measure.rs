@@ -12,10 +12,11 @@ use crate::spread::Spread;
 #[path = "../../../lockbench/src/interface.rs"]
 mod interface;
 
-use interface::{Outcome, PEER, PLACEMENTS, RAW, RUN, Run, SAFE};
+use interface::{Outcome, PEER, PLACEMENTS, RAW, RUN, Run, SAFE, SETS};
 
 /// The columns of a round, each a way and a set of locks: the raw call and wdk-sync on a lock of either set.
-const WAYS: [(u32, u32); 5] = [(RAW, 0), (RAW, 1), (SAFE, 0), (SAFE, 1), (PEER, 0)];
+const WAYS: [(u32, u32); 5] = [(RAW, 0), (RAW, LAST), (SAFE, 0), (SAFE, LAST), (PEER, 0)];
+const LAST: u32 = SETS - 1;
 const FIRST_RAW: usize = 0;
 const SECOND_RAW: usize = 1;
 const FIRST_SAFE: usize = 2;
