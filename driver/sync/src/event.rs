@@ -11,6 +11,19 @@ use crate::{
 };
 
 /// What a wait does to a signaled event or timer.
+///
+/// ```
+/// use wdk_sync::{Event, NonPaged, Signal, Timeout};
+///
+/// # wdk_sync::testing::at_passive_level(|irql| {
+/// for (signal, stays) in [(Signal::Notification, true), (Signal::Synchronization, false)] {
+///     let event = NonPaged::pin_init(Event::new(signal, true))?;
+///     assert!(event.wait(irql, Timeout::ZERO).is_satisfied());
+///     assert_eq!(event.is_signaled(irql), stays);
+/// }
+/// # Ok::<(), wdk_sync::Status>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// It stays signaled until it is reset: all waiters go on.

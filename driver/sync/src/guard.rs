@@ -68,6 +68,23 @@ pub trait Release<P: ?Sized, M: Access>: Copy + sealed::Sealed {
 /// A guard belongs to the thread that acquired, and its token is the one that the code in its scope
 /// uses: that it stays on its thread, and that guards go in the reverse order in which they came, are
 /// up to the compiler.
+///
+/// ```
+/// use wdk_sync::{NonPaged, Resource, SpinLock};
+///
+/// static TOTAL: SpinLock<u32> = SpinLock::new(0);
+///
+/// # wdk_sync::testing::at_passive_level(|irql| {
+/// let table = NonPaged::pin_init(Resource::new([1, 2, 3]))?;
+/// let mut table = table.shared(irql).expect("not owned by this thread");
+/// // The data, and the token for what is done under the lock.
+/// let (numbers, irql) = table.parts();
+/// let mut total = TOTAL.lock(irql);
+/// *total = numbers.iter().sum();
+/// assert_eq!(*total, 6);
+/// # Ok::<(), wdk_sync::Status>(())
+/// # }).unwrap();
+/// ```
 #[must_use = "the lock is released as soon as the guard is dropped"]
 pub struct Guard<'a, P: Lock + ?Sized, A: Release<P, M>, M: Access, L: Level> {
     irql: Irql<'a, L>,

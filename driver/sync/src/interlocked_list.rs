@@ -124,6 +124,18 @@ impl<T> fmt::Debug for InterlockedList<T> {
 
 /// A value with a place for the `LIST_ENTRY` of an [`InterlockedList`] or the `SLIST_ENTRY` of an
 /// [`SList`](crate::SList), in nonpaged pool.
+///
+/// ```
+/// use wdk_sync::{InterlockedList, ListNode, NonPaged};
+///
+/// let list = NonPaged::pin_init(InterlockedList::new())?;
+/// let mut node = ListNode::new([0; 16])?;
+/// node[0] = 1;
+/// list.push_back(node);
+/// let node = list.pop_front().expect("it was put in");
+/// assert_eq!(node.into_inner()[0], 1);
+/// # Ok::<(), wdk_sync::Status>(())
+/// ```
 pub struct ListNode<T>(NonPaged<Linked<T>>);
 
 /// The entry comes first, so that its address is that of the whole.

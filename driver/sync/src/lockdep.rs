@@ -77,6 +77,17 @@ pub(crate) use search::Scratch;
 pub use crate::track::{Acquired, Acquiring, Fill, How, Kind, LockClass};
 
 /// All classes of which a lock was asked for.
+///
+/// ```
+/// use wdk_sync::{SpinLock, lockdep};
+///
+/// static TABLE: SpinLock<u32> = SpinLock::new(0);
+///
+/// # wdk_sync::testing::at_passive_level(|irql| {
+/// TABLE.with(irql, |count, _irql| *count += 1);
+/// assert!(lockdep::classes().any(|class| class.name().contains("u32")));
+/// # });
+/// ```
 pub fn classes() -> impl Iterator<Item = LockClass> {
     crate::track::entries().map(|(class, _)| class)
 }

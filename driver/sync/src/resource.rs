@@ -1,6 +1,7 @@
 //! ERESOURCE: shared or exclusive, with every way that the executive has to acquire one.
 
 mod guard;
+mod inspect;
 mod raw;
 
 use core::{
@@ -152,6 +153,17 @@ impl<T: ?Sized, K: Rank> Resource<T, K> {
     /// # Errors
     ///
     /// [`AlreadyOwned`] if this thread has exclusive access.
+    ///
+    /// ```
+    /// use wdk_sync::{NonPaged, Resource};
+    ///
+    /// # wdk_sync::testing::at_passive_level(|irql| {
+    /// let table = NonPaged::pin_init(Resource::new([0u32; 8]))?;
+    /// let first = table.shared_starve_exclusive(irql).expect("not owned by this thread");
+    /// assert_eq!(first[0], 0);
+    /// # Ok::<(), wdk_sync::Status>(())
+    /// # }).unwrap();
+    /// ```
     #[inline]
     #[cfg_attr(feature = "_track", track_caller)]
     pub fn shared_starve_exclusive<'a, L: AtMost<Apc>>(
@@ -194,6 +206,19 @@ impl<T: ?Sized, K: Rank> Resource<T, K> {
     ///
     /// [`AlreadyOwned`] if this thread has exclusive access, or has shared access and would have to
     /// wait: it would wait for itself.
+    ///
+    /// ```
+    /// use wdk_sync::{NonPaged, Resource};
+    ///
+    /// # wdk_sync::testing::at_passive_level(|irql| {
+    /// let table = NonPaged::pin_init(Resource::new([0u32; 8]))?;
+    /// let mut outer = table.shared(irql).expect("not owned by this thread");
+    /// // Nobody waits for exclusive access, so the second acquisition need not wait either.
+    /// let inner = table.shared_wait_for_exclusive(outer.irql()).expect("it would not wait");
+    /// assert_eq!(inner[0], 0);
+    /// # Ok::<(), wdk_sync::Status>(())
+    /// # }).unwrap();
+    /// ```
     #[inline]
     #[cfg_attr(feature = "_track", track_caller)]
     pub fn shared_wait_for_exclusive<'a, L: AtMost<Apc>>(
@@ -238,6 +263,19 @@ impl<T: ?Sized, K: Rank> Resource<T, K> {
     ///
     /// [`AlreadyOwned`] if this thread has access of either kind: the kernel would let it alias the
     /// data, or wait for itself.
+    ///
+    /// ```
+    /// use wdk_sync::{AlreadyOwned, NonPaged, Resource};
+    ///
+    /// # wdk_sync::testing::at_passive_level(|irql| {
+    /// let table = NonPaged::pin_init(Resource::new(0))?;
+    /// let mut writer = table.exclusive(irql).expect("not owned by this thread");
+    /// *writer += 1;
+    /// assert_eq!(table.exclusive(writer.irql()).map(drop), Err(AlreadyOwned));
+    /// assert_eq!(*writer, 1);
+    /// # Ok::<(), wdk_sync::Status>(())
+    /// # }).unwrap();
+    /// ```
     #[inline]
     #[cfg_attr(feature = "_track", track_caller)]
     pub fn exclusive<'a, L: AtMost<Apc>>(
@@ -260,6 +298,19 @@ impl<T: ?Sized, K: Rank> Resource<T, K> {
     /// Exclusive access if it can be had without waiting.
     ///
     /// IRQL: `<= APC_LEVEL`. Page: `ExAcquireResourceExclusiveLite` with `Wait` FALSE.
+    ///
+    /// ```
+    /// use wdk_sync::{NonPaged, Resource};
+    ///
+    /// # wdk_sync::testing::at_passive_level(|irql| {
+    /// let table = NonPaged::pin_init(Resource::new(0))?;
+    /// let mut reader = table.shared(irql).expect("not owned by this thread");
+    /// assert!(table.try_exclusive(reader.irql()).is_none());
+    /// drop(reader);
+    /// assert!(table.try_exclusive(irql).is_some());
+    /// # Ok::<(), wdk_sync::Status>(())
+    /// # }).unwrap();
+    /// ```
     #[inline]
     #[cfg_attr(feature = "_track", track_caller)]
     pub fn try_exclusive<'a, L: AtMost<Apc>>(
@@ -325,6 +376,18 @@ impl<T: ?Sized, K: Rank> Resource<T, K> {
     /// # Errors
     ///
     /// As for [`exclusive`](Self::exclusive).
+    ///
+    /// ```
+    /// use wdk_sync::{NonPaged, Resource};
+    ///
+    /// # wdk_sync::testing::at_passive_level(|irql| {
+    /// let table = NonPaged::pin_init(Resource::new(1))?;
+    /// let before = table.with_exclusive(irql, |number, _irql| core::mem::replace(number, 2));
+    /// assert_eq!(before, Ok(1));
+    /// assert_eq!(table.with_shared(irql, |number, _irql| *number), Ok(2));
+    /// # Ok::<(), wdk_sync::Status>(())
+    /// # }).unwrap();
+    /// ```
     #[inline]
     #[cfg_attr(feature = "_track", track_caller)]
     pub fn with_exclusive<L: AtMost<Apc>, R>(
@@ -383,6 +446,18 @@ impl<T: ?Sized, K: Rank> Resource<T, K> {
     /// (0x100B) as in its drop.
     ///
     /// IRQL: `<= DISPATCH_LEVEL`. Page: `ExReinitializeResourceLite`.
+    ///
+    /// ```
+    /// use wdk_sync::{NonPaged, Resource};
+    ///
+    /// # wdk_sync::testing::at_passive_level(|irql| {
+    /// let mut table = NonPaged::pin_init(Resource::new(7))?;
+    /// Resource::reinitialize(&mut table, irql);
+    /// assert_eq!(table.contention_count(), 0);
+    /// assert_eq!(*table.shared(irql).expect("not owned by this thread"), 7);
+    /// # Ok::<(), wdk_sync::Status>(())
+    /// # }).unwrap();
+    /// ```
     pub fn reinitialize<L: AtMost<Dispatch>>(resource: &mut NonPaged<Self>, _irql: &Irql<'_, L>)
     where
         T: Sized,
@@ -391,52 +466,6 @@ impl<T: ?Sized, K: Rank> Resource<T, K> {
         // SAFETY: The resource is initialised, nobody owns it, and nobody can be waiting, since it is
         // borrowed by nobody else. The function succeeds always.
         let _success = unsafe { nt::ExReinitializeResourceLite(resource.raw.get()) };
-    }
-
-    /// How many wait for shared access; an estimate by the time that it is read.
-    ///
-    /// IRQL: `<= DISPATCH_LEVEL`. Page: `ExGetSharedWaiterCount`.
-    pub fn shared_waiters<L: AtMost<Dispatch>>(&self, _irql: &Irql<'_, L>) -> u32 {
-        // SAFETY: The resource is initialised.
-        unsafe { nt::ExGetSharedWaiterCount(self.raw.get()) }
-    }
-
-    /// How many wait for exclusive access; an estimate by the time that it is read.
-    ///
-    /// IRQL: `<= DISPATCH_LEVEL`. Page: `ExGetExclusiveWaiterCount`.
-    pub fn exclusive_waiters<L: AtMost<Dispatch>>(&self, _irql: &Irql<'_, L>) -> u32 {
-        // SAFETY: The resource is initialised.
-        unsafe { nt::ExGetExclusiveWaiterCount(self.raw.get()) }
-    }
-
-    /// How often this thread has acquired the resource, shared and exclusive together.
-    ///
-    /// IRQL: `<= DISPATCH_LEVEL`. Page: `ExIsResourceAcquiredSharedLite`.
-    pub fn acquisitions<L: AtMost<Dispatch>>(&self, _irql: &Irql<'_, L>) -> u32 {
-        // SAFETY: The resource is initialised.
-        unsafe { nt::ExIsResourceAcquiredSharedLite(self.raw.get()) }
-    }
-
-    /// Whether this thread has exclusive access.
-    ///
-    /// IRQL: `<= DISPATCH_LEVEL`. Page: `ExIsResourceAcquiredExclusiveLite`.
-    pub fn is_exclusive<L: AtMost<Dispatch>>(&self, _irql: &Irql<'_, L>) -> bool {
-        // SAFETY: The resource is initialised.
-        unsafe { nt::ExIsResourceAcquiredExclusiveLite(self.raw.get()) != 0 }
-    }
-
-    /// The address of the `ERESOURCE`, for whoever looks at it in a debugger: what `!locks` and
-    /// `dt nt!_ERESOURCE` take.
-    #[must_use]
-    pub fn address(&self) -> usize {
-        self.raw.get().addr()
-    }
-
-    /// How often someone had to wait for the resource, as the kernel counts it: `Contention Count`
-    /// of `!locks`.
-    #[must_use]
-    pub fn contention_count(&self) -> u32 {
-        self.raw.contention_count()
     }
 
     /// Refuses if this thread is an owner.

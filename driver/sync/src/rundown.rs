@@ -122,6 +122,18 @@ impl<T: ?Sized> fmt::Debug for Rundown<T> {
 }
 
 /// A use of the data of a [`Rundown`], which keeps its rundown waiting. Belongs to no thread.
+///
+/// ```
+/// use wdk_sync::{NonPaged, Rundown, Thread};
+///
+/// # wdk_sync::testing::at_passive_level(|irql| {
+/// let table = wdk_sync::NonPagedArc::pin_init(Rundown::new(irql, 7))?;
+/// let user = table.clone();
+/// let reader = Thread::spawn(irql, move |irql| user.acquire(irql).map(|guard| *guard))?;
+/// assert_eq!(reader.join(irql), Some(Some(7)));
+/// # Ok::<(), wdk_sync::Status>(())
+/// # }).unwrap();
+/// ```
 #[must_use = "the data is released as soon as the guard is dropped"]
 pub struct RundownGuard<'a, T: ?Sized> {
     rundown: &'a Rundown<T>,
@@ -153,6 +165,20 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for RundownGuard<'_, T> {
 
 /// The data of a [`Rundown`] that was run down: nobody uses it and nobody can acquire it, until
 /// [`reinitialize`](Self::reinitialize) opens it again. If this is dropped, it stays closed for good.
+///
+/// ```
+/// use wdk_sync::{NonPaged, Rundown};
+///
+/// # wdk_sync::testing::at_passive_level(|irql| {
+/// let name = NonPaged::pin_init(Rundown::new(irql, "old"))?;
+/// let mut changed = name.run_down(irql).expect("nobody else runs it down");
+/// *changed = "new";
+/// assert!(name.acquire(irql).is_none());
+/// changed.reinitialize(irql);
+/// assert_eq!(*name.acquire(irql).expect("open again"), "new");
+/// # Ok::<(), wdk_sync::Status>(())
+/// # }).unwrap();
+/// ```
 pub struct RunDown<'a, T: ?Sized> {
     rundown: &'a Rundown<T>,
 }

@@ -111,6 +111,20 @@ impl<T> fmt::Debug for SList<T> {
 
 /// The nodes that [`SList::take_all`] took, the one that was put in last first. Dropping it drops
 /// those that were not taken from it.
+///
+/// ```
+/// use wdk_sync::{ListNode, SList};
+///
+/// static DONE: SList<u32> = SList::new();
+///
+/// for number in 0..3 {
+///     DONE.push(ListNode::new(number)?);
+/// }
+/// let mut taken = DONE.take_all().map(ListNode::into_inner);
+/// assert_eq!(taken.next(), Some(2));
+/// assert_eq!(taken.last(), Some(0));
+/// # Ok::<(), wdk_sync::Status>(())
+/// ```
 pub struct SListNodes<T> {
     /// The first of those that are left; each points to the next, the last to null.
     first: *mut nt::SLIST_ENTRY,

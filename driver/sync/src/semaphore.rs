@@ -50,6 +50,18 @@ pub struct Semaphore {
 }
 
 /// A release would have passed the limit of the semaphore. The count is as it was.
+///
+/// ```
+/// use wdk_sync::{LimitExceeded, NonPaged, Semaphore};
+///
+/// # wdk_sync::testing::at_passive_level(|irql| {
+/// let places = NonPaged::pin_init(Semaphore::new(irql, 1, 2))?;
+/// assert_eq!(places.release(irql, 1), Ok(1));
+/// assert_eq!(places.release(irql, 1), Err(LimitExceeded));
+/// assert_eq!(places.count(irql), 2);
+/// # Ok::<(), wdk_sync::Status>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitExceeded;
 

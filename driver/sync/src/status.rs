@@ -5,6 +5,15 @@ use core::fmt;
 use crate::AlreadyOwned;
 
 /// A status code of NT.
+///
+/// ```
+/// use wdk_sync::Status;
+///
+/// assert_eq!(Status::from_raw(0).ok(), Ok(()));
+/// assert_eq!(Status::INSUFFICIENT_RESOURCES.ok(), Err(Status::INSUFFICIENT_RESOURCES));
+/// // A wait that ran out of time has succeeded, for NT.
+/// assert!(Status::TIMEOUT.is_success());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(transparent)]
 #[must_use = "a status tells whether the call did what it should"]

@@ -10,6 +10,19 @@ pub fn in_100ns(duration: Duration) -> i64 {
 }
 
 /// How long a wait may take.
+///
+/// ```
+/// use core::time::Duration;
+/// use wdk_sync::{Event, NonPaged, Signal, Timeout, WaitStatus};
+///
+/// # wdk_sync::testing::at_passive_level(|irql| {
+/// let event = NonPaged::pin_init(Event::new(Signal::Notification, false))?;
+/// for timeout in [Timeout::ZERO, Timeout::After(Duration::from_millis(1)), Timeout::At(1)] {
+///     assert_eq!(event.wait(irql, timeout), WaitStatus::TimedOut);
+/// }
+/// # Ok::<(), wdk_sync::Status>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timeout {
     /// Until the object is signaled.
@@ -48,6 +61,18 @@ impl Timeout {
 }
 
 /// When a timer expires.
+///
+/// ```
+/// use wdk_sync::{DueTime, NonPaged, Signal, Timeout, WaitableTimer};
+///
+/// # wdk_sync::testing::at_passive_level(|irql| {
+/// let timer = NonPaged::pin_init(WaitableTimer::new(Signal::Notification))?;
+/// // The first moment of 1601 has passed, so it expires at once.
+/// let _was = timer.set(irql, DueTime::At(1), None);
+/// assert!(timer.wait(irql, Timeout::Never).is_satisfied());
+/// # Ok::<(), wdk_sync::Status>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DueTime {
     /// This long from now on, in steps of 100 ns; changes of the system time do not matter.
@@ -69,6 +94,14 @@ impl DueTime {
 }
 
 /// A number of milliseconds that a LONG holds: the period of a timer.
+///
+/// ```
+/// use wdk_sync::Period;
+///
+/// const TENTH: Period = Period::from_millis(100).expect("not 0");
+/// assert!(TENTH < Period::from_millis(1000).expect("not 0"));
+/// assert_eq!(Period::from_millis(0), None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period(NonZeroU32);
 

@@ -9,6 +9,21 @@ use crate::{
 
 /// How a wait ended. All of these are success codes of NT, which is why no wait here returns a bare
 /// status.
+///
+/// ```
+/// use wdk_sync::{Event, NonPaged, Signal, Timeout, WaitStatus};
+///
+/// # wdk_sync::testing::at_passive_level(|irql| {
+/// let event = NonPaged::pin_init(Event::new(Signal::Synchronization, false))?;
+/// assert!(!event.wait(irql, Timeout::ZERO).is_satisfied());
+/// event.set(irql);
+/// match event.wait(irql, Timeout::ZERO) {
+///     WaitStatus::Acquired => {}
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok::<(), wdk_sync::Status>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "only `Acquired` and `Abandoned` mean that the wait was satisfied"]
 pub enum WaitStatus {
@@ -47,6 +62,19 @@ impl WaitStatus {
 }
 
 /// Whether an alert ends a wait.
+///
+/// ```
+/// use core::time::Duration;
+/// use wdk_sync::{Alertable, Event, NonPaged, Signal, Timeout, WaitStatus};
+///
+/// # wdk_sync::testing::at_passive_level(|irql| {
+/// let event = NonPaged::pin_init(Event::new(Signal::Notification, false))?;
+/// let timeout = Timeout::After(Duration::from_micros(1));
+/// // Nobody alerts this thread, so the time runs out.
+/// assert_eq!(event.wait_alertable(irql, timeout, Alertable::Yes), WaitStatus::TimedOut);
+/// # Ok::<(), wdk_sync::Status>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Alertable {
     /// Only the object and the time-out do.
@@ -145,6 +173,19 @@ unsafe fn wait_in_mode(
 ///
 /// No object that the kernel or another thread may use during the wait lies on the stack of this
 /// thread: no event, lock, timer or DPC, `object` itself included.
+///
+/// ```
+/// use wdk_sync::{Alertable, Event, NonPaged, Signal, Timeout, WaitStatus, wait_in_user_mode};
+///
+/// # wdk_sync::testing::at_passive_level(|irql| {
+/// let answer = NonPaged::pin_init(Event::new(Signal::Notification, false))?;
+/// answer.set(irql);
+/// // SAFETY: The event is in pool, and nothing else of this thread is used by others.
+/// let status = unsafe { wait_in_user_mode(irql, &answer, Timeout::Never, Alertable::No) };
+/// assert_eq!(status, WaitStatus::Acquired);
+/// # Ok::<(), wdk_sync::Status>(())
+/// # }).unwrap();
+/// ```
 pub unsafe fn wait_in_user_mode<L: AtMost<Apc>>(
     _irql: &mut Irql<'_, L>,
     object: &dyn Waitable,

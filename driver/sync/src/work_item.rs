@@ -22,6 +22,19 @@ use crate::{
 };
 
 /// Whether a work item was queued before a call. Neither is a failure.
+///
+/// ```
+/// use wdk_sync::{NonPaged, WorkItem, WorkItemWas};
+///
+/// # wdk_sync::testing::at_passive_level(|irql| {
+/// # let device = core::ptr::null_mut();
+/// // SAFETY: A device object of this driver, which stays longer than the work item.
+/// let work = unsafe { WorkItem::new(irql, device, |_work, _irql| {}) };
+/// let work = NonPaged::pin_init(work)?;
+/// assert_eq!(work.queue(irql), WorkItemWas::Idle);
+/// # Ok::<(), wdk_sync::Status>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkItemWas {
     /// Not queued: never, or running, or done.
@@ -202,6 +215,27 @@ impl<F: WorkItemCallback> WorkItem<F> {
 
 /// A [`WorkItem`] that runs a function on a context: its type has a name, so that a structure can
 /// hold it.
+///
+/// ```
+/// use core::sync::atomic::{AtomicU32, Ordering};
+/// use wdk_sync::{BoundWorkItem, Irql, NonPaged, NonPagedArc, Passive, WorkItemControl};
+///
+/// fn count(runs: &NonPagedArc<AtomicU32>, _work: &WorkItemControl, _irql: &mut Irql<'_, Passive>) {
+///     runs.fetch_add(1, Ordering::Relaxed);
+/// }
+///
+/// # wdk_sync::testing::at_passive_level(|irql| {
+/// # let device = core::ptr::null_mut();
+/// let runs = NonPagedArc::new(AtomicU32::new(0))?;
+/// // SAFETY: A device object of this driver, which stays longer than the work item.
+/// let work = unsafe { BoundWorkItem::bound(irql, device, runs.clone(), count) };
+/// let work: NonPaged<BoundWorkItem<_>> = NonPaged::pin_init(work)?;
+/// let _was = work.queue(irql);
+/// BoundWorkItem::run_down(work, irql);
+/// assert_eq!(runs.load(Ordering::Relaxed), 1);
+/// # Ok::<(), wdk_sync::Status>(())
+/// # }).unwrap();
+/// ```
 pub type BoundWorkItem<C> = WorkItem<Bound<C, WorkItemControl, Passive>>;
 
 impl<C: Send + Sync + 'static> BoundWorkItem<C> {

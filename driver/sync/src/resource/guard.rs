@@ -28,6 +28,21 @@ impl<'a, T: ?Sized, L: Level, K> ExclusiveGuard<'a, T, L, K> {
     /// come in.
     ///
     /// IRQL: `<= APC_LEVEL`, as when it was acquired. Page: `ExConvertExclusiveToSharedLite`.
+    ///
+    /// ```
+    /// use wdk_sync::{NonPaged, Resource};
+    ///
+    /// # wdk_sync::testing::at_passive_level(|irql| {
+    /// let table = NonPaged::pin_init(Resource::new(0))?;
+    /// let mut writer = table.exclusive(irql).expect("not owned by this thread");
+    /// *writer = 1;
+    /// let mut reader = writer.downgrade();
+    /// assert_eq!(*reader, 1);
+    /// // Others may share it now, and this thread once more.
+    /// assert!(table.try_shared(reader.irql()).is_some());
+    /// # Ok::<(), wdk_sync::Status>(())
+    /// # }).unwrap();
+    /// ```
     #[inline]
     pub fn downgrade(self) -> SharedGuard<'a, T, L, K> {
         let (resource, (), mut acquired) = self.into_parts();
@@ -106,6 +121,21 @@ unsafe impl<T, K: Rank> ResourceHolder for NonPagedArc<Resource<T, K>> {
 /// acquisitions of a thread at once.
 ///
 /// Pages: `ExSetResourceOwnerPointer`, `ExReleaseResourceForThreadLite`.
+///
+/// ```
+/// use wdk_sync::{NonPaged, Resource};
+///
+/// # wdk_sync::testing::at_passive_level(|irql| {
+/// let table = NonPaged::pin_init(Resource::new(0))?;
+/// let mut access = table.exclusive_handed_over(irql).expect("not owned by this thread");
+/// *access = 1;
+/// // It is no thread's: this one would wait for it as any other.
+/// assert!(table.try_shared(irql).is_none());
+/// drop(access);
+/// assert_eq!(table.try_shared(irql).as_deref(), Some(&1));
+/// # Ok::<(), wdk_sync::Status>(())
+/// # }).unwrap();
+/// ```
 #[must_use = "the access is released as soon as it is dropped"]
 pub struct HandedOver<H: ResourceHolder> {
     resource: H,
