@@ -72,6 +72,7 @@ pub const fn all() -> &'static [&'static [Export]] {
         crate::io::interrupt::EXPORTS,
         crate::io::name::EXPORTS,
         crate::io::namespace::EXPORTS,
+        crate::io::open::EXPORTS,
         crate::io::packet::EXPORTS,
         crate::io::process::EXPORTS,
         crate::io::property::EXPORTS,

@@ -302,3 +302,103 @@ fn a_section_is_locked_and_unlocked_by_its_handle() {
     assert_eq!(DATA, 7);
     nt!(MmUnlockPagableImageSection(section));
 }
+
+/// The major functions of files that a driver was called with.
+static MAJORS: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+unsafe extern "win64" fn note_major(_: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
+    // SAFETY: The I/O manager passes an IRP.
+    let location = unsafe { (*irp).CurrentStackLocation };
+    // SAFETY: It has a stack location for this driver.
+    let major = unsafe { (*location).MajorFunction };
+    MAJORS.lock().expect("no panic").push(major.into());
+    // What the driver says of a create request: that it found a file.
+    complete(irp, STATUS_SUCCESS, 1)
+}
+
+unsafe extern "win64" fn noting(driver: PDRIVER_OBJECT, path: PUNICODE_STRING) -> NTSTATUS {
+    let mut device = ptr::null_mut();
+    let name = support::driver::Text::new(r"\Device\Noting");
+    let status = nt!(IoCreateDevice(
+        driver,
+        0,
+        &mut name.counted(),
+        FILE_DEVICE_UNKNOWN,
+        0,
+        FALSE,
+        &raw mut device
+    ));
+    assert!(!path.is_null());
+    let driver = support::driver::object(driver);
+    driver.MajorFunction.fill(Some(note_major));
+    driver.DriverUnload = Some(delete_device);
+    status
+}
+
+unsafe extern "win64" fn delete_device(driver: PDRIVER_OBJECT) {
+    nt!(IoDeleteDevice(support::driver::object(driver).DeviceObject));
+}
+
+/// `ZwCreateFile` with a name, and what it says of the file.
+fn create_file(name: &str) -> (NTSTATUS, HANDLE, u64) {
+    let name = support::driver::Text::new(name);
+    let mut counted = name.counted();
+    let mut attributes = OBJECT_ATTRIBUTES {
+        Length: 48,
+        ObjectName: &raw mut counted,
+        Attributes: OBJ_KERNEL_HANDLE,
+        ..OBJECT_ATTRIBUTES::default()
+    };
+    let (mut handle, mut block) = (ptr::null_mut(), IO_STATUS_BLOCK::default());
+    let status = nt!(ZwCreateFile(
+        &raw mut handle,
+        1,
+        &raw mut attributes,
+        &raw mut block,
+        ptr::null_mut(),
+        0,
+        0,
+        1,
+        0x40,
+        ptr::null_mut(),
+        0
+    ));
+    (status, handle, block.Information)
+}
+
+#[test]
+fn a_file_is_closed_with_its_last_handle_and_its_last_reference() {
+    let _turn = turn();
+    let driver = support::driver::load_entry("noting", noting).expect("it loads");
+    let (missing, ..) = create_file(r"\Device\Nothing");
+    assert_eq!(missing, STATUS_OBJECT_NAME_NOT_FOUND);
+    let (relative, ..) = create_file("Device");
+    assert_eq!(relative, STATUS_OBJECT_PATH_SYNTAX_BAD);
+    let (status, handle, information) = create_file(r"\Device\Noting\part");
+    assert_eq!((status, information), (STATUS_SUCCESS, 1));
+    let mut file = ptr::null_mut();
+    let referenced = nt!(ObReferenceObjectByHandle(
+        handle,
+        0,
+        ptr::null_mut(),
+        0,
+        &raw mut file,
+        ptr::null_mut()
+    ));
+    assert_eq!(referenced, STATUS_SUCCESS);
+    let device = nt!(IoGetRelatedDeviceObject(file.cast()));
+    // SAFETY: The file is open, and its driver loaded.
+    let name = unsafe { (*file.cast::<FILE_OBJECT>()).FileName };
+    assert_eq!(support::driver::text(&raw const name), r"\part");
+    let majors = || MAJORS.lock().expect("no panic").clone();
+    assert_eq!(majors(), [IRP_MJ_CREATE]);
+    assert_eq!(nt!(ZwClose(handle)), STATUS_SUCCESS);
+    assert_eq!(majors(), [IRP_MJ_CREATE, IRP_MJ_CLEANUP]);
+    // SAFETY: As above.
+    assert_eq!(unsafe { (*device).ReferenceCount }, 1, "it is open");
+    nt!(ObfDereferenceObject(file));
+    assert_eq!(majors(), [IRP_MJ_CREATE, IRP_MJ_CLEANUP, IRP_MJ_CLOSE]);
+    // SAFETY: As above.
+    assert_eq!(unsafe { (*device).ReferenceCount }, 0);
+    driver.unload().expect("it unloads");
+}

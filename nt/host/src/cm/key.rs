@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// `CmKeyObjectType`.
-static KEY_TYPE: ObjectType = ObjectType { name: "Key" };
+static KEY_TYPE: ObjectType = ObjectType::new("Key");
 
 /// An open key.
 #[derive(Debug)]

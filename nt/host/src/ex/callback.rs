@@ -39,7 +39,7 @@ exports!("ntoskrnl.exe";
 );
 
 /// `ExCallbackObjectType`.
-static CALLBACK_TYPE: ObjectType = ObjectType { name: "Callback" };
+static CALLBACK_TYPE: ObjectType = ObjectType::new("Callback");
 
 /// The callback objects that the system makes.
 const OF_THE_SYSTEM: [&str; 3] = [

@@ -1,11 +1,13 @@
 //! Files: opening a device, requests on what is open, closing it.
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use nt_abi::{
     _MODE::UserMode, ACCESS_MASK, CreateParameters, DO_BUFFERED_IO, DO_DEVICE_INITIALIZING,
     DO_DIRECT_IO, FILE_OBJECT, IO_SECURITY_CONTEXT, IO_TYPE_FILE, IRP_MJ_CLEANUP, IRP_MJ_CLOSE,
     IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, IRP_MJ_READ, IRP_MJ_WRITE, IoStackParameters,
-    LARGE_INTEGER, METHOD_BUFFERED, METHOD_NEITHER, NT_SUCCESS, NTSTATUS, ReadWriteParameters,
-    STATUS_ACCESS_DENIED, STATUS_NO_SUCH_DEVICE, ULONG,
+    LARGE_INTEGER, METHOD_BUFFERED, METHOD_NEITHER, NT_SUCCESS, NTSTATUS, PVOID,
+    ReadWriteParameters, STATUS_ACCESS_DENIED, STATUS_NO_SUCH_DEVICE, ULONG,
 };
 use parking_lot::Mutex;
 
@@ -19,7 +21,13 @@ use super::{
     request::{self, SystemBuffer},
     violation,
 };
-use crate::{Rules, mm::mdl, thread::Thread, verifier};
+use crate::{
+    Rules,
+    mm::mdl,
+    ob,
+    thread::{self, Thread},
+    verifier,
+};
 
 /// The access that is asked for: to read and to write data.
 const FILE_READ_DATA: ACCESS_MASK = 1;
@@ -35,11 +43,65 @@ const FO_HANDLE_CREATED: ULONG = 0x40000;
 /// `STATUS_OBJECT_NAME_NOT_FOUND`, `STATUS_NO_SUCH_DEVICE` for a device that is starting or gone,
 /// `STATUS_ACCESS_DENIED` for an exclusive one that is open, and what the driver says.
 pub fn open(thread: &Thread, name: &str) -> Result<FileObject, NTSTATUS> {
+    let opening = Opening {
+        mode: UserMode as i8,
+        access: FILE_READ_DATA | FILE_WRITE_DATA,
+        options: OPEN_OPTIONS,
+    };
+    open_as(thread, name, &opening).map(|opened| opened.0)
+}
+
+/// What is asked for when a file is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening {
+    pub mode: i8,
+    pub access: ACCESS_MASK,
+    /// The disposition in the upper 8 bits, options below.
+    pub options: ULONG,
+}
+
+/// As [`open`]; returns what the driver says of it too (`FILE_OPENED` and so on).
+pub fn open_as(
+    thread: &Thread,
+    name: &str,
+    opening: &Opening,
+) -> Result<(FileObject, u64), NTSTATUS> {
     let (device, rest) = namespace::open(name)?;
     let result = begin_open(device)
-        .and_then(|()| create(thread, device, &rest).inspect_err(|_| end_open(device)));
+        .and_then(|()| create(thread, device, &rest, opening).inspect_err(|_| end_open(device)));
     device.dereference();
     result
+}
+
+/// The last handle of the kernel's table to a file is closed.
+///
+/// # Safety
+///
+/// `body` must be a file object that is alive.
+pub unsafe fn handles_closed(body: PVOID) {
+    // SAFETY: By the contract of this function.
+    if let Some(file) = unsafe { FileObject::new(body.cast()) } {
+        cleanup(thread::current(), file);
+    }
+}
+
+/// The last reference to a file was given up: one that has handles is closed then. Whether it was.
+///
+/// # Safety
+///
+/// `body` must be a file object, whose last reference was given up by the caller.
+pub unsafe fn last_reference(body: PVOID) -> bool {
+    // SAFETY: By the contract of this function it is there.
+    let Some(file) = (unsafe { FileObject::new(body.cast()) }) else {
+        return false;
+    };
+    let closes = file.kernel().by_handle.swap(false, Ordering::AcqRel);
+    if closes {
+        // SAFETY: By the contract of this function.
+        unsafe { ob::revive(body) };
+        close(thread::current(), file);
+    }
+    closes
 }
 
 fn begin_open(device: DeviceObject) -> Result<(), NTSTATUS> {
@@ -67,9 +129,15 @@ fn end_open(device: DeviceObject) {
     device.dereference();
 }
 
-fn create(thread: &Thread, device: DeviceObject, rest: &str) -> Result<FileObject, NTSTATUS> {
+fn create(
+    thread: &Thread,
+    device: DeviceObject,
+    rest: &str,
+    opening: &Opening,
+) -> Result<(FileObject, u64), NTSTATUS> {
     let part = FilePart {
         name: Text::new(rest),
+        by_handle: AtomicBool::new(false),
         requests: Mutex::default(),
     };
     let nt = FILE_OBJECT {
@@ -83,8 +151,8 @@ fn create(thread: &Thread, device: DeviceObject, rest: &str) -> Result<FileObjec
     let file = FileObject::create(nt, part);
     file.set_name(file.kernel().name.counted());
     let mut security = IO_SECURITY_CONTEXT {
-        DesiredAccess: FILE_READ_DATA | FILE_WRITE_DATA,
-        FullCreateOptions: OPEN_OPTIONS,
+        DesiredAccess: opening.access,
+        FullCreateOptions: opening.options,
         ..IO_SECURITY_CONTEXT::default()
     };
     let context = (&raw mut security).cast();
@@ -94,16 +162,16 @@ fn create(thread: &Thread, device: DeviceObject, rest: &str) -> Result<FileObjec
         Some(file),
         SystemBuffer::new(0, &[]),
         |irp, stack| {
-            irp.set_requestor_mode(UserMode as i8);
+            irp.set_requestor_mode(opening.mode);
             stack.set_major(IRP_MJ_CREATE as u8);
             stack.set_parameters(IoStackParameters {
-                Create: CreateParameters::new(context, OPEN_OPTIONS),
+                Create: CreateParameters::new(context, opening.options),
             });
         },
     );
     if NT_SUCCESS(outcome.status) {
         file.set_flags(FO_HANDLE_CREATED);
-        Ok(file)
+        Ok((file, outcome.information))
     } else {
         file.dereference();
         Err(outcome.status)

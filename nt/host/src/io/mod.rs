@@ -29,6 +29,7 @@ mod irp;
 pub mod name;
 pub mod namespace;
 pub mod object;
+pub mod open;
 pub mod packet;
 pub mod pnp;
 pub mod process;
@@ -46,7 +47,7 @@ pub mod ddk {
     pub use super::{
         attach::ddk::*, build::ddk::*, call::ddk::*, cancel::ddk::*, complete::ddk::*,
         device::ddk::*, driver::ddk::*, interface::ddk::*, interrupt::ddk::*, name::ddk::*,
-        namespace::ddk::*, packet::ddk::*, process::ddk::*, property::ddk::*, remove_lock::ddk::*,
-        work_item::ddk::*,
+        namespace::ddk::*, open::ddk::*, packet::ddk::*, process::ddk::*, property::ddk::*,
+        remove_lock::ddk::*, work_item::ddk::*,
     };
 }

@@ -4,6 +4,7 @@ use core::{
     cell::UnsafeCell,
     fmt,
     ptr::{self, NonNull},
+    sync::atomic::AtomicBool,
 };
 use std::sync::Arc;
 
@@ -18,11 +19,15 @@ use super::{fields::fields, irp::Irp};
 use crate::ob::{self, ObjectType};
 
 /// `IoDriverObjectType`.
-pub static DRIVER_TYPE: ObjectType = ObjectType { name: "Driver" };
+pub static DRIVER_TYPE: ObjectType = ObjectType::new("Driver");
 /// `IoDeviceObjectType`.
-pub static DEVICE_TYPE: ObjectType = ObjectType { name: "Device" };
+pub static DEVICE_TYPE: ObjectType = ObjectType::new("Device");
 /// `IoFileObjectType`.
-pub static FILE_TYPE: ObjectType = ObjectType { name: "File" };
+pub static FILE_TYPE: ObjectType = ObjectType {
+    name: "File",
+    handles_closed: Some(super::file::handles_closed),
+    last_reference: Some(super::file::last_reference),
+};
 
 /// UTF-16 text that lives in one place, for the strings that NT structures point to.
 #[derive(Debug)]
@@ -335,6 +340,8 @@ object! {
 pub struct FilePart {
     /// The name that was opened, below the device's.
     pub name: Text,
+    /// Whether handles of the kernel's table refer to it: the last reference closes it then.
+    pub by_handle: AtomicBool,
     /// The requests on their way, for cancellation.
     pub requests: Mutex<Vec<Irp>>,
 }

@@ -251,9 +251,12 @@ pub unsafe extern "win64" fn ZwClose(Handle: HANDLE) -> NTSTATUS {
         );
     };
     // SAFETY: The slot owned a reference, so the object is alive.
-    unsafe { header(body) }
-        .handle_count
-        .fetch_sub(1, Ordering::Relaxed);
+    let header = unsafe { header(body) };
+    let handles = header.handle_count.fetch_sub(1, Ordering::AcqRel) - 1;
+    if let Some(closed) = header.kind.handles_closed.filter(|_| handles == 0) {
+        // SAFETY: As above.
+        unsafe { closed(body) };
+    }
     // SAFETY: The slot's reference is given up, once.
     unsafe { dereference(body, "ZwClose") };
     STATUS_SUCCESS

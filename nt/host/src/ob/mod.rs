@@ -32,6 +32,22 @@ exports!("ntoskrnl.exe";
 pub struct ObjectType {
     /// The name that Windows gives the type.
     pub name: &'static str,
+    /// What is done with an object when the last handle to it is closed.
+    pub(crate) handles_closed: Option<unsafe fn(PVOID)>,
+    /// What is done with an object when its last reference is given up: whether it was, for then the object has been
+    /// [revived](revive) and dereferenced once more.
+    pub(crate) last_reference: Option<unsafe fn(PVOID) -> bool>,
+}
+
+impl ObjectType {
+    /// A type whose objects come and go without notice.
+    pub(crate) const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            handles_closed: None,
+            last_reference: None,
+        }
+    }
 }
 
 /// What lies before the body of an object.
@@ -168,10 +184,29 @@ pub unsafe fn dereference(body: PVOID, function: &'static str) -> LONG_PTR {
         );
     }
     if count == 0 {
-        // SAFETY: That was the last reference.
-        unsafe { (header.delete)(body) };
+        // SAFETY: That was the last reference: nobody else has the object.
+        let done = header
+            .kind
+            .last_reference
+            .is_some_and(|last| unsafe { last(body) });
+        if !done {
+            // SAFETY: As above.
+            unsafe { (header.delete)(body) };
+        }
     }
     count
+}
+
+/// Gives an object a reference again whose last one was given up just now.
+///
+/// # Safety
+///
+/// The type of the object calls this with the body that it got as [`ObjectType::last_reference`].
+pub unsafe fn revive(body: PVOID) {
+    // SAFETY: By the contract of this function the object is there, and nobody else's.
+    unsafe { header(body) }
+        .pointer_count
+        .store(1, Ordering::Release);
 }
 
 /// Gives up a reference to an object of the kernel.

@@ -10,7 +10,7 @@ pub mod thread;
 use crate::ob::ObjectType;
 
 /// The type of thread objects.
-pub static THREAD_TYPE: ObjectType = ObjectType { name: "Thread" };
+pub static THREAD_TYPE: ObjectType = ObjectType::new("Thread");
 
 /// What `PsThreadType` points to.
 #[repr(transparent)]

@@ -162,6 +162,8 @@ pub const WdfMemoryDescriptorTypeHandle: i32 = 3;
 /// `WDF_IO_TARGET_STATE`.
 pub const WdfIoTargetStarted: i32 = 1;
 pub const WdfIoTargetStopped: i32 = 2;
+pub const WdfIoTargetClosedForQueryRemove: i32 = 3;
+pub const WdfIoTargetClosed: i32 = 4;
 pub const WdfIoTargetDeleted: i32 = 5;
 pub const WdfIoTargetPurged: i32 = 6;
 
@@ -180,3 +182,37 @@ pub struct WDFMEMORY_OFFSET {
     pub BufferLength: usize,
 }
 layout!(WDFMEMORY_OFFSET, 0x10);
+
+/// `WDF_IO_TARGET_OPEN_TYPE`.
+pub const WdfIoTargetOpenUseExistingDevice: i32 = 1;
+pub const WdfIoTargetOpenByName: i32 = 2;
+pub const WdfIoTargetOpenReopen: i32 = 3;
+
+/// `WDF_IO_TARGET_OPEN_PARAMS`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct WDF_IO_TARGET_OPEN_PARAMS {
+    pub Size: ULONG,
+    pub Type: i32,
+    pub EvtIoTargetQueryRemove: Option<unsafe extern "win64" fn(WDFIOTARGET) -> NTSTATUS>,
+    pub EvtIoTargetRemoveCanceled: Option<unsafe extern "win64" fn(WDFIOTARGET)>,
+    pub EvtIoTargetRemoveComplete: Option<unsafe extern "win64" fn(WDFIOTARGET)>,
+    pub TargetDeviceObject: *mut nt_abi::DEVICE_OBJECT,
+    pub TargetFileObject: *mut nt_abi::FILE_OBJECT,
+    pub TargetDeviceName: nt_abi::UNICODE_STRING,
+    pub DesiredAccess: ULONG,
+    pub ShareAccess: ULONG,
+    pub FileAttributes: ULONG,
+    pub CreateDisposition: ULONG,
+    pub CreateOptions: ULONG,
+    pub EaBuffer: PVOID,
+    pub EaBufferLength: ULONG,
+    pub AllocationSize: *mut i64,
+    pub FileInformation: ULONG,
+    pub FileName: nt_abi::UNICODE_STRING,
+}
+layout!(
+    WDF_IO_TARGET_OPEN_PARAMS, 0x88, EvtIoTargetQueryRemove: 8, TargetDeviceObject: 0x20, TargetDeviceName: 0x30,
+    DesiredAccess: 0x40, CreateOptions: 0x50, EaBuffer: 0x58, AllocationSize: 0x68, FileInformation: 0x70,
+    FileName: 0x78,
+);

@@ -3,8 +3,8 @@
 
 use super::IoTarget;
 use crate::abi::{
-    STATUS_WDF_DEVICE_REMOVED_NOT_SENT, WdfIoTargetDeleted, WdfIoTargetPurged, WdfIoTargetStarted,
-    WdfIoTargetStopped,
+    STATUS_WDF_DEVICE_REMOVED_NOT_SENT, WdfIoTargetClosed, WdfIoTargetClosedForQueryRemove,
+    WdfIoTargetDeleted, WdfIoTargetPurged, WdfIoTargetStarted, WdfIoTargetStopped,
 };
 use crate::kernel::{Event, Outcome, Ptr};
 use crate::object::Typed;
@@ -32,9 +32,9 @@ pub struct Flow {
 }
 
 impl Flow {
-    pub const fn new() -> Self {
+    pub const fn new(state: i32) -> Self {
         Self {
-            state: WdfIoTargetStarted,
+            state,
             sent: Vec::new(),
             ignoring: Vec::new(),
             pended: VecDeque::new(),
@@ -42,8 +42,16 @@ impl Flow {
         }
     }
 
+    /// Whether it takes no request, whatever that says, until it is opened.
+    const fn is_shut(&self) -> bool {
+        matches!(
+            self.state,
+            WdfIoTargetDeleted | WdfIoTargetClosed | WdfIoTargetClosedForQueryRemove
+        )
+    }
+
     const fn is_idle(&self) -> bool {
-        let all = self.state == WdfIoTargetDeleted;
+        let all = self.is_shut();
         self.sent.is_empty() && (!all || self.ignoring.is_empty())
     }
 }
@@ -74,7 +82,7 @@ impl IoTarget {
     ) -> Outcome<bool> {
         self.flow.with(|flow| {
             let goes = match flow.state {
-                WdfIoTargetDeleted => return Err(STATUS_INVALID_DEVICE_STATE),
+                _ if flow.is_shut() => return Err(STATUS_INVALID_DEVICE_STATE),
                 _ if ignores_state => {
                     reserve(&mut flow.ignoring, 1)?;
                     flow.ignoring.push(request.clone());
@@ -143,10 +151,10 @@ impl IoTarget {
     /// `WdfIoTargetStart`.
     ///
     /// # Errors
-    /// `STATUS_INVALID_DEVICE_STATE` for one that is deleted.
+    /// `STATUS_INVALID_DEVICE_STATE` for one that is closed or deleted.
     pub fn start(&self) -> Outcome {
         self.flow.with(|flow| {
-            if flow.state == WdfIoTargetDeleted {
+            if flow.is_shut() {
                 return Err(STATUS_INVALID_DEVICE_STATE);
             }
             flow.state = WdfIoTargetStarted;
@@ -158,13 +166,33 @@ impl IoTarget {
         Ok(())
     }
 
-    /// Changes the state, unless it is deleted.
+    /// Changes the state, unless it is closed or deleted.
     fn become_state(&self, state: i32) {
         self.flow.with(|flow| {
-            if flow.state != WdfIoTargetDeleted {
+            if !flow.is_shut() {
                 flow.state = state;
             }
         });
+    }
+
+    /// Whether it waits for being opened.
+    pub(super) fn is_closed(&self) -> bool {
+        let state = self.state();
+        matches!(state, WdfIoTargetClosed | WdfIoTargetClosedForQueryRemove)
+    }
+
+    /// It is open: requests go out.
+    ///
+    /// # Errors
+    /// `STATUS_INVALID_DEVICE_STATE` if it was deleted meanwhile.
+    pub(super) fn opened(&self) -> Outcome {
+        self.flow.with(|flow| {
+            if flow.state == WdfIoTargetDeleted {
+                return Err(STATUS_INVALID_DEVICE_STATE);
+            }
+            flow.state = WdfIoTargetStarted;
+            Ok(())
+        })
     }
 
     /// `WdfIoTargetStop`.
@@ -188,9 +216,13 @@ impl IoTarget {
         }
     }
 
-    /// Before the cleanup event: every request comes back. IRQL `PASSIVE_LEVEL` if there are any.
-    pub fn quiesce(&self) {
-        self.become_state(WdfIoTargetDeleted);
+    /// Every request comes back, and no other is taken. IRQL `PASSIVE_LEVEL` if there are any.
+    pub(super) fn end_flow(&self, state: i32) {
+        self.flow.with(|flow| {
+            if flow.state != WdfIoTargetDeleted {
+                flow.state = state;
+            }
+        });
         self.refuse_pended();
         self.cancel(true);
         if !self.flow.with(|flow| flow.is_idle()) {

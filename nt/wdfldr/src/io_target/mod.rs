@@ -1,47 +1,160 @@
-//! `WDFIOTARGET`: the drivers below a device, as the target of requests.
+//! `WDFIOTARGET`: the drivers below a device, or a device of another stack, as the target of requests.
 
 mod flow;
+mod remote;
+
+pub use remote::{
+    WdfIoTargetClose, WdfIoTargetCloseForQueryRemove, WdfIoTargetCreate, WdfIoTargetOpen,
+    WdfIoTargetWdmGetTargetFileHandle, WdfIoTargetWdmGetTargetFileObject,
+};
 
 use crate::abi::{
     WDF_DRIVER_GLOBALS, WDFDEVICE, WDFIOTARGET, WDFOBJECT, WdfIoTargetCancelSentIo,
-    WdfIoTargetLeaveSentIoPending, WdfIoTargetPurgeIo,
+    WdfIoTargetDeleted, WdfIoTargetLeaveSentIoPending, WdfIoTargetPurgeIo, WdfIoTargetStarted,
 };
 use crate::device::Device;
-use crate::kernel::{Outcome, Ptr, SpinLock, status_of};
+use crate::kernel::{ObfDereferenceObject, Outcome, Ptr, SpinLock, ZwClose, status_of, try_box};
 use crate::object::{self, Attributes, Body, Typed, lookup};
+use core::ffi::c_void;
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use flow::Flow;
-use nt_abi::{DEVICE_OBJECT, NTSTATUS};
+use nt_abi::{DEVICE_OBJECT, FILE_OBJECT, NTSTATUS};
+use remote::Remembered;
 
 type Globals = *mut WDF_DRIVER_GLOBALS;
 
-/// The local target of a device: what it is attached to.
+/// A target of a device: what it is attached to, or a remote one.
 pub struct IoTarget {
     device: WDFDEVICE,
-    lower: Ptr<DEVICE_OBJECT>,
-    pdo: Ptr<DEVICE_OBJECT>,
+    place: Place,
     flow: SpinLock<Flow>,
+    /// Whether somebody opens it now.
+    opening: AtomicBool,
+    /// How a remote target was opened by name.
+    remembered: SpinLock<Option<Remembered>>,
+}
+
+/// Where requests go.
+struct Place {
+    /// Null while a remote target is closed.
+    lower: AtomicPtr<DEVICE_OBJECT>,
+    /// The file of a remote target, with a reference.
+    file: AtomicPtr<FILE_OBJECT>,
+    /// The handle of a remote target that was opened by name.
+    handle: AtomicPtr<c_void>,
+    pdo: Ptr<DEVICE_OBJECT>,
+    remote: bool,
+}
+
+impl Place {
+    const fn below(lower: Ptr<DEVICE_OBJECT>, pdo: Ptr<DEVICE_OBJECT>) -> Self {
+        Self {
+            lower: AtomicPtr::new(lower.0),
+            pdo,
+            remote: false,
+            ..Self::nowhere()
+        }
+    }
+
+    /// That of a remote target before it is opened.
+    const fn nowhere() -> Self {
+        Self {
+            lower: AtomicPtr::new(core::ptr::null_mut()),
+            file: AtomicPtr::new(core::ptr::null_mut()),
+            handle: AtomicPtr::new(core::ptr::null_mut()),
+            pdo: Ptr::NULL,
+            remote: true,
+        }
+    }
+
+    /// Lets go of the file.
+    fn leave(&self) {
+        if !self.remote {
+            return;
+        }
+        self.lower.store(core::ptr::null_mut(), Ordering::Release);
+        let file = self.file.swap(core::ptr::null_mut(), Ordering::AcqRel);
+        if !file.is_null() {
+            // SAFETY: The reference was taken when the target was opened, and the swap gives it to one alone.
+            unsafe { ObfDereferenceObject(file.cast()) };
+        }
+        let handle = self.handle.swap(core::ptr::null_mut(), Ordering::AcqRel);
+        if !handle.is_null() {
+            // SAFETY: As above, for the handle.
+            unsafe { ZwClose(handle) };
+        }
+    }
 }
 
 impl IoTarget {
+    const fn new(device: WDFDEVICE, place: Place, state: i32) -> Self {
+        Self {
+            device,
+            place,
+            flow: SpinLock::new(Flow::new(state)),
+            opening: AtomicBool::new(false),
+            remembered: SpinLock::new(None),
+        }
+    }
+
+    /// Whether this call may open the target, which ends with [`end_opening`](Self::end_opening).
+    fn begin_opening(&self) -> bool {
+        !self.opening.swap(true, Ordering::AcqRel) && {
+            let closed = self.is_closed();
+            if !closed {
+                self.end_opening();
+            }
+            closed
+        }
+    }
+
+    fn end_opening(&self) {
+        self.opening.store(false, Ordering::Release);
+    }
+
+    /// Closes a remote target; requests come back before.
+    fn close(&self, state: i32) {
+        self.end_flow(state);
+        self.place.leave();
+    }
+
+    /// Before the cleanup event: every request comes back, and the file is closed. IRQL `PASSIVE_LEVEL` if there
+    /// are any, or a file.
+    pub fn quiesce(&self) {
+        self.close(WdfIoTargetDeleted);
+    }
+
+    /// The file that goes with requests to a remote target.
+    pub fn file(&self) -> Ptr<FILE_OBJECT> {
+        Ptr(self.place.file.load(Ordering::Acquire))
+    }
+
+    /// How many stack locations a request needs; none while the target is closed.
+    pub fn stack_size(&self) -> Option<i8> {
+        let lower = self.lower();
+        // SAFETY: It is a device that is attached to, or whose file is open or vouched for by the client.
+        (!lower.is_null()).then(|| unsafe { (*lower.0).StackSize })
+    }
+
     /// The device whose target it is.
     pub fn device(&self) -> Typed<Device> {
         lookup(self.device)
     }
 
     /// The device that requests are sent to.
-    pub const fn lower(&self) -> Ptr<DEVICE_OBJECT> {
-        self.lower
+    pub fn lower(&self) -> Ptr<DEVICE_OBJECT> {
+        Ptr(self.place.lower.load(Ordering::Acquire))
     }
 }
 
 /// Makes a device's local target.
 fn create(device: &Typed<Device>) -> Outcome<WDFIOTARGET> {
-    let body = Body::IoTarget(IoTarget {
-        device: device.handle(),
-        lower: device.lower(),
-        pdo: device.pdo(),
-        flow: SpinLock::new(Flow::new()),
-    });
+    let place = Place::below(device.lower(), device.pdo());
+    let body = Body::IoTarget(try_box(IoTarget::new(
+        device.handle(),
+        place,
+        WdfIoTargetStarted,
+    ))?);
     let client = device.object().client();
     let object = object::create(client, body, &Attributes::DEFAULT, Some(device.object()))?;
     object.make_permanent();
@@ -100,13 +213,13 @@ pub unsafe extern "win64" fn WdfIoTargetWdmGetTargetDeviceObject(
     _: Globals,
     IoTarget: WDFIOTARGET,
 ) -> *mut DEVICE_OBJECT {
-    lookup::<self::IoTarget>(IoTarget).lower.0
+    lookup::<self::IoTarget>(IoTarget).lower().0
 }
 
-/// `WdfIoTargetWdmGetTargetPhysicalDevice`. IRQL <= `DISPATCH_LEVEL`.
+/// `WdfIoTargetWdmGetTargetPhysicalDevice`: null for a remote target, of which this framework does not know it. IRQL <= `DISPATCH_LEVEL`.
 pub unsafe extern "win64" fn WdfIoTargetWdmGetTargetPhysicalDevice(
     _: Globals,
     IoTarget: WDFIOTARGET,
 ) -> *mut DEVICE_OBJECT {
-    lookup::<self::IoTarget>(IoTarget).pdo.0
+    lookup::<self::IoTarget>(IoTarget).place.pdo.0
 }

@@ -9,15 +9,16 @@ pub use nthost::ntddk::{
     ExReleaseFastMutexUnsafe, IoAllocateIrp, IoAllocateMdl, IoAllocateWorkItem,
     IoAttachDeviceToDeviceStack, IoCancelIrp, IoCreateDevice, IoCreateSymbolicLink, IoDeleteDevice,
     IoDeleteSymbolicLink, IoDetachDevice, IoFreeIrp, IoFreeMdl, IoFreeWorkItem,
-    IoGetDeviceProperty, IoOpenDeviceRegistryKey, IoQueueWorkItem, IoRegisterDeviceInterface,
-    IoReleaseCancelSpinLock, IoReuseIrp, IoSetDeviceInterfaceState, IofCallDriver,
-    IofCompleteRequest, KeAcquireSpinLockRaiseToDpc, KeBugCheckEx, KeCancelTimer,
+    IoGetDeviceProperty, IoGetRelatedDeviceObject, IoOpenDeviceRegistryKey, IoQueueWorkItem,
+    IoRegisterDeviceInterface, IoReleaseCancelSpinLock, IoReuseIrp, IoSetDeviceInterfaceState,
+    IofCallDriver, IofCompleteRequest, KeAcquireSpinLockRaiseToDpc, KeBugCheckEx, KeCancelTimer,
     KeDelayExecutionThread, KeEnterCriticalRegion, KeFlushQueuedDpcs, KeInitializeDpc,
     KeInitializeEvent, KeInitializeTimerEx, KeInsertQueueDpc, KeLeaveCriticalRegion,
     KeReleaseSpinLock, KeRemoveQueueDpc, KeSetEvent, KeSetTimerEx, KeWaitForSingleObject,
-    MmMapLockedPagesSpecifyCache, MmProbeAndLockPages, MmUnlockPages, PoCallDriver,
-    PoStartNextPowerIrp, PsGetCurrentThread, RtlFreeUnicodeString, ZwClose, ZwCreateKey,
-    ZwDeleteKey, ZwDeleteValueKey, ZwOpenKey, ZwQueryValueKey, ZwSetValueKey,
+    MmMapLockedPagesSpecifyCache, MmProbeAndLockPages, MmUnlockPages, ObReferenceObjectByHandle,
+    ObfDereferenceObject, ObfReferenceObject, PoCallDriver, PoStartNextPowerIrp,
+    PsGetCurrentThread, RtlFreeUnicodeString, ZwClose, ZwCreateFile, ZwCreateKey, ZwDeleteKey,
+    ZwDeleteValueKey, ZwOpenKey, ZwQueryValueKey, ZwSetValueKey,
 };
 
 #[cfg(windows)]
@@ -79,6 +80,7 @@ unsafe extern "win64" {
         PropertyBuffer: PVOID,
         ResultLength: PULONG,
     ) -> NTSTATUS;
+    pub fn IoGetRelatedDeviceObject(FileObject: *mut nt_abi::FILE_OBJECT) -> PDEVICE_OBJECT;
     pub fn IoOpenDeviceRegistryKey(
         DeviceObject: PDEVICE_OBJECT,
         DevInstKeyType: ULONG,
@@ -156,11 +158,34 @@ unsafe extern "win64" {
         Operation: i32,
     );
     pub fn MmUnlockPages(MemoryDescriptorList: *mut nt_abi::MDL);
+    pub fn ObReferenceObjectByHandle(
+        Handle: HANDLE,
+        DesiredAccess: ACCESS_MASK,
+        ObjectType: PVOID,
+        AccessMode: KPROCESSOR_MODE,
+        Object: *mut PVOID,
+        HandleInformation: PVOID,
+    ) -> NTSTATUS;
+    pub fn ObfDereferenceObject(Object: PVOID) -> i64;
+    pub fn ObfReferenceObject(Object: PVOID) -> i64;
     pub fn PoCallDriver(DeviceObject: PDEVICE_OBJECT, Irp: *mut IRP) -> NTSTATUS;
     pub fn PoStartNextPowerIrp(Irp: *mut IRP);
     pub fn PsGetCurrentThread() -> PVOID;
     pub fn RtlFreeUnicodeString(UnicodeString: PUNICODE_STRING);
     pub fn ZwClose(Handle: HANDLE) -> NTSTATUS;
+    pub fn ZwCreateFile(
+        FileHandle: PHANDLE,
+        DesiredAccess: ACCESS_MASK,
+        ObjectAttributes: *mut OBJECT_ATTRIBUTES,
+        IoStatusBlock: *mut nt_abi::IO_STATUS_BLOCK,
+        AllocationSize: *mut LARGE_INTEGER,
+        FileAttributes: ULONG,
+        ShareAccess: ULONG,
+        CreateDisposition: ULONG,
+        CreateOptions: ULONG,
+        EaBuffer: PVOID,
+        EaLength: ULONG,
+    ) -> NTSTATUS;
     pub fn ZwCreateKey(
         KeyHandle: PHANDLE,
         DesiredAccess: ACCESS_MASK,

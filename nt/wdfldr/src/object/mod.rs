@@ -63,7 +63,7 @@ pub enum Body {
     Collection(Collection),
     Key(Key),
     ResourceList(ResourceList),
-    IoTarget(IoTarget),
+    IoTarget(Box<IoTarget>),
     Lookaside(Lookaside),
 }
 

@@ -43,6 +43,7 @@ pub(super) unsafe fn create_for(
     attributes: *const WDF_OBJECT_ATTRIBUTES,
     target: &IoTarget,
 ) -> Outcome<Typed<Request>> {
+    target.stack_size().ok_or(STATUS_INVALID_DEVICE_STATE)?;
     let own = OwnedIrp::new(target.lower())?;
     let mut request = Request::new(target.device(), own.irp(), EMPTY, None);
     request.own = Some(own);

@@ -14,7 +14,7 @@ use crate::object::{Typed, lookup};
 use nt_abi::{
     DO_BUFFERED_IO, DO_DIRECT_IO, IO_STACK_LOCATION, IRP_MJ_READ, IRP_MJ_WRITE, IoStackParameters,
     LARGE_INTEGER, LONGLONG, NTSTATUS, ReadWriteParameters, STATUS_INVALID_DEVICE_REQUEST,
-    ULONG_PTR,
+    STATUS_INVALID_DEVICE_STATE, ULONG_PTR,
 };
 
 type Globals = *mut WDF_DRIVER_GLOBALS;
@@ -25,6 +25,7 @@ impl Typed<Request> {
         if self.flight.is_away() || self.is_cancelable() {
             return Err(STATUS_INVALID_DEVICE_REQUEST);
         }
+        target.stack_size().ok_or(STATUS_INVALID_DEVICE_STATE)?;
         let reads = major == IRP_MJ_READ;
         // SAFETY: The device is one that this driver is attached to, which stays as long.
         let flags = unsafe { (*target.lower().0).Flags };

@@ -19,8 +19,8 @@ use core::ffi::c_void;
 use core::sync::atomic::Ordering;
 use nt_abi::{
     BOOLEAN, FALSE, IO_STACK_LOCATION, IRP, IRP_MJ_READ, IRP_MJ_WRITE, NTSTATUS, PDEVICE_OBJECT,
-    PVOID, STATUS_CANCELLED, STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER,
-    STATUS_MORE_PROCESSING_REQUIRED, TRUE,
+    PVOID, STATUS_CANCELLED, STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_DEVICE_STATE,
+    STATUS_INVALID_PARAMETER, STATUS_MORE_PROCESSING_REQUIRED, TRUE,
 };
 
 type Globals = *mut WDF_DRIVER_GLOBALS;
@@ -138,11 +138,25 @@ impl Request {
 }
 
 impl Typed<Request> {
+    /// Checks that the IRP has a location for each driver of the target, besides those that are left out.
+    fn check_room(&self, target: &IoTarget, besides: i8) -> Outcome {
+        let irp = self.irp().ok_or(STATUS_INVALID_DEVICE_REQUEST)?;
+        let needed = target.stack_size().ok_or(STATUS_INVALID_DEVICE_STATE)?;
+        // SAFETY: The request owns its IRP.
+        let left = unsafe { (*irp.0).CurrentLocation } - besides;
+        if left < needed {
+            return Err(STATUS_REQUEST_NOT_ACCEPTED);
+        }
+        Ok(())
+    }
+
     /// Gives the request up to a lower driver: it ends there.
     fn send_and_forget(&self, target: &IoTarget) -> Outcome {
-        if self.is_cancelable() || self.own.is_some() {
+        if self.is_cancelable() || self.own.is_some() || !target.file().is_null() {
             return Err(STATUS_INVALID_DEVICE_REQUEST);
         }
+        // The lower driver gets the request's own location.
+        self.check_room(target, 0)?;
         let irp = self.irp.swap(core::ptr::null_mut(), Ordering::AcqRel);
         if irp.is_null() {
             return Err(STATUS_INVALID_DEVICE_REQUEST);
@@ -169,6 +183,7 @@ impl Typed<Request> {
         if self.is_cancelable() || self.flight.is_away() {
             return Err(STATUS_INVALID_DEVICE_REQUEST);
         }
+        self.check_room(target, 1)?;
         let due = manner.timeout.filter(|_| waiter.is_none());
         if due.is_some() && self.state.with(|state| state.timer.is_none()) {
             let timer = SendTimer::new(self)?;
@@ -221,9 +236,13 @@ impl Typed<Request> {
             }
             next
         });
-        let (Some(irp), Some(Next(next))) = (self.irp(), next) else {
+        let (Some(irp), Some(Next(mut next))) = (self.irp(), next) else {
             return;
         };
+        let file = target.file();
+        if !file.is_null() {
+            next.FileObject = file.0;
+        }
         let reference = self.object().clone().into_raw();
         // SAFETY: The request owns its IRP, which has a location for the lower driver.
         unsafe { irp.set_next(next, completed, reference) };

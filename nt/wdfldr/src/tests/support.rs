@@ -41,19 +41,21 @@ pub fn child() -> WDF_OBJECT_ATTRIBUTES {
     }
 }
 
+/// Makes a device that has nothing, of which [`child`] gives the attributes of children.
+pub fn create_device(mut init: PWDFDEVICE_INIT) -> NTSTATUS {
+    let mut device = WDFOBJECT::NULL;
+    let status = wdf!(device::WdfDeviceCreate(
+        &raw mut init,
+        null(),
+        &raw mut device
+    ));
+    DEVICE.store(device.0, Ordering::Release);
+    status
+}
+
 /// Runs `test` with a device that has nothing.
 pub fn as_driver(test: impl FnOnce(Kernel)) {
-    fn add(mut init: PWDFDEVICE_INIT) -> NTSTATUS {
-        let mut device = WDFOBJECT::NULL;
-        let status = wdf!(device::WdfDeviceCreate(
-            &raw mut init,
-            null(),
-            &raw mut device
-        ));
-        DEVICE.store(device.0, Ordering::Release);
-        status
-    }
-    with_device(driver!(add), |kernel, _| {
+    with_device(driver!(create_device), |kernel, _| {
         CALLS.store(0, Ordering::Release);
         test(kernel);
     });

@@ -6,6 +6,7 @@ mod filter;
 pub mod lower;
 mod nonpnp;
 mod preprocess;
+mod remote;
 mod requester;
 mod target;
 mod transfer;
