@@ -103,7 +103,10 @@ fn each_signal_wakes_one_waiter_and_a_notification_all() {
             }
             sleep(50);
             assert_eq!(event.set(), 0);
-            sleep(50);
+            while done.load(Ordering::Relaxed) < woken {
+                thread::yield_now();
+            }
+            sleep(20);
             assert_eq!(done.load(Ordering::Relaxed), woken);
             while done.load(Ordering::Relaxed) < 8 {
                 event.set();
