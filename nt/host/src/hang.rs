@@ -5,6 +5,9 @@
 //! have said that they stand by. A thread of the host that is in no call may still make one, and so may one that has
 //! not used the kernel yet; hence it is for a program to say that it leaves none ([`crate::Config::find_hangs`]).
 //!
+//! A periodic timer with a DPC is a hope for as long as it is set, whatever its routine has done so far: what that will
+//! do next is not for the kernel to guess.
+//!
 //! Circles of waits need none of this: see [`crate::deadlock`].
 
 use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
