@@ -156,7 +156,7 @@ fn locks_are_shown_with_those_who_hold_them() {
     let document = look();
     assert_eq!(document["watched"][0]["name"], "mutex", "{document:#}");
     assert!(
-        document["watched"][0]["contended"].as_u64() > Some(0),
+        document["watched"][0]["contention"].as_f64() > Some(0.0),
         "{document:#}"
     );
     let counted = array(&document, "/lock_stat/classes");

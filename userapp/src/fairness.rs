@@ -54,6 +54,11 @@ pub fn ratio(part: u64, whole: u64) -> f64 {
     }
 }
 
+/// Which part of the attempts, those that acquired and those that came to nothing, found the lock taken.
+pub fn contention(contended: u64, acquisitions: u64, timeouts: u64) -> f64 {
+    ratio(contended, acquisitions.saturating_add(timeouts))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@ use syncstress_protocol::{ItemKind, Verdict, WorkerDetail, WorkerReport};
 use crate::{
     catalog::Item,
     client::Collected,
-    fairness::{Fairness, ratio},
+    fairness::{Fairness, contention, ratio},
     latency::Latency,
     measured::Measured,
     parameters::Values,
@@ -131,9 +131,9 @@ pub struct Totals {
     pub passes: u64,
     /// Acquisitions (timers: sets or cancels).
     pub acquisitions: u64,
-    /// Acquisitions that a try did not get at once.
+    /// Acquisitions and time-outs that found the lock taken.
     pub contended: u64,
-    /// Contended acquisitions of all, from 0 to 1.
+    /// Contended ones of all acquisitions and time-outs, from 0 to 1.
     pub contention: f64,
     /// Tries and timed waits that did not acquire.
     pub timeouts: u64,
@@ -171,7 +171,7 @@ pub struct WorkerRecord {
     pub passes: u64,
     /// Acquisitions (timers: sets or cancels).
     pub acquisitions: u64,
-    /// Acquisitions that a try did not get at once.
+    /// Acquisitions and time-outs that found the lock taken.
     pub contended: u64,
     /// Tries and timed waits that did not acquire.
     pub timeouts: u64,
@@ -320,7 +320,7 @@ impl Totals {
             totals.longest_wait_ns = totals.longest_wait_ns.max(worker.longest_wait_ns);
             wait_ns = wait_ns.saturating_add(worker.total_wait_ns);
         }
-        totals.contention = ratio(totals.contended, totals.acquisitions);
+        totals.contention = contention(totals.contended, totals.acquisitions, totals.timeouts);
         totals.mean_wait_ns = wait_ns.checked_div(totals.acquisitions).unwrap_or(0);
         totals
     }

@@ -161,8 +161,9 @@ pub struct WorkerReport {
     pub passes: u64,
     /// Acquisitions (timers: sets or cancels).
     pub acquisitions: u64,
-    /// Acquisitions that a try did not get at once. Of a lock that cannot be tried: waits of more than
-    /// a microsecond, each of which that was timed stands for those that were not.
+    /// Those acquisitions and [`timeouts`](Self::timeouts) that found the lock taken: that a try did not
+    /// get at once. Of a lock that cannot be tried: waits of more than a microsecond; one that was timed
+    /// stands for those that follow it untimed.
     pub contended: u64,
     /// Tries and timed waits that did not acquire.
     pub timeouts: u64,

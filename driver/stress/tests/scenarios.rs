@@ -494,3 +494,25 @@ fn contention_is_seen() {
         assert_eq!(result.summary.kernel_contention > 0, name == "resource");
     }
 }
+
+/// Also where one wait that is timed stands for more of them than the worker then has.
+#[test]
+fn no_more_is_contended_than_was_attempted() {
+    let engine = engine();
+    let client = Client::new(&engine);
+    let settings = [
+        ("seconds", 1),
+        ("limit", 3),
+        ("hold", 200),
+        ("try", 50),
+        ("sample", 1_000),
+    ];
+    for scenario in client.working_scenarios() {
+        let name = scenario.name.as_str();
+        let result = client.run(name, &settings).expect(Verdict::Passed);
+        for worker in &result.workers {
+            let attempts = worker.acquisitions + worker.timeouts;
+            assert!(worker.contended <= attempts, "{name}: {worker:?}");
+        }
+    }
+}

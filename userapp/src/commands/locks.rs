@@ -1,11 +1,12 @@
 //! `locks`: the driver's locks as they are now.
 
-use syncstress_protocol::RunReference;
+use syncstress_protocol::{RunReference, WorkerDetail};
 
 use super::runs::Runs;
 use crate::{
     client::Client,
     error::Error,
+    fairness::contention,
     locks::{HeldLock, LockStat},
     show::Report,
 };
@@ -18,9 +19,12 @@ impl Runs<'_> {
                 let reference = RunReference { run: info.run };
                 // One that ends meanwhile has nothing to tell any more.
                 let workers = client.workers_of_any(reference).unwrap_or_default();
-                let contended = workers.iter().map(|worker| worker.contended);
+                let sum = |count: fn(&WorkerDetail) -> u64| {
+                    workers.iter().map(count).fold(0, u64::saturating_add)
+                };
+                let (acquired, timeouts) = (sum(|it| it.acquisitions), sum(|it| it.timeouts));
                 let mut run = self.watched_run(&info);
-                run.contended = Some(contended.fold(0, u64::saturating_add));
+                run.contention = Some(contention(sum(|it| it.contended), acquired, timeouts));
                 report.watched.push(run);
             }
         }

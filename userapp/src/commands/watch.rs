@@ -86,7 +86,7 @@ impl Runs<'_> {
             workers: info.workers,
             elapsed_seconds: units_of_100ns(info.progress.elapsed_100ns).as_secs_f64(),
             acquisitions: info.progress.acquisitions,
-            contended: None,
+            contention: None,
             failures: info.progress.failures,
         }
     }

@@ -6,7 +6,7 @@ use syncstress_protocol::{Progress, Role, WorkerDetail};
 
 use super::Plan;
 use crate::{
-    fairness::ratio,
+    fairness::{contention, ratio},
     record::{RunRecord, units_of_100ns},
     show::units::{count, rate, seconds},
     wire::{self, Word},
@@ -218,20 +218,35 @@ impl RunView {
     }
 
     fn sample_workers(&mut self, span: Duration) -> Vec<String> {
-        let (mut acquired, mut contended) = (0_u64, 0_u64);
+        let mut all = Sample::default();
         let mut starving = Vec::new();
         for worker in &mut self.workers {
-            let (got, waited) = worker.sample(span, self.elapsed);
-            acquired = acquired.saturating_add(got);
-            contended = contended.saturating_add(waited);
+            let sample = worker.sample(span, self.elapsed);
+            all.acquired = all.acquired.saturating_add(sample.acquired);
+            all.contended = all.contended.saturating_add(sample.contended);
+            all.timeouts = all.timeouts.saturating_add(sample.timeouts);
         }
-        self.contention = ratio(contended, acquired);
+        self.contention = all.contention();
         for worker in &mut self.workers {
-            if acquired > 0 && worker.begins_to_starve(self.elapsed) {
+            if all.acquired > 0 && worker.begins_to_starve(self.elapsed) {
                 starving.push(format!("{} {}", worker.role, worker.counts.index));
             }
         }
         starving
+    }
+}
+
+/// What was counted in a while.
+#[derive(Clone, Copy, Default)]
+struct Sample {
+    acquired: u64,
+    contended: u64,
+    timeouts: u64,
+}
+
+impl Sample {
+    fn contention(self) -> f64 {
+        contention(self.contended, self.acquired, self.timeouts)
     }
 }
 
@@ -245,6 +260,7 @@ impl WorkerView {
             sampled: WorkerDetail {
                 acquisitions: 0,
                 contended: 0,
+                timeouts: 0,
                 ..*worker
             },
             got_something: Duration::ZERO,
@@ -252,20 +268,24 @@ impl WorkerView {
         }
     }
 
-    /// What it acquired since the last sample, and how much of that was contended.
-    fn sample(&mut self, span: Duration, now: Duration) -> (u64, u64) {
+    /// What it did since the last sample.
+    fn sample(&mut self, span: Duration, now: Duration) -> Sample {
         let more = |count: fn(&WorkerDetail) -> u64| {
             count(&self.counts).saturating_sub(count(&self.sampled))
         };
-        let (acquired, contended) = (more(|it| it.acquisitions), more(|it| it.contended));
+        let sample = Sample {
+            acquired: more(|it| it.acquisitions),
+            contended: more(|it| it.contended),
+            timeouts: more(|it| it.timeouts),
+        };
         self.sampled = self.counts;
-        self.per_second = per_second(acquired, span);
-        self.contention = ratio(contended, acquired);
-        if acquired > 0 {
+        self.per_second = per_second(sample.acquired, span);
+        self.contention = sample.contention();
+        if sample.acquired > 0 {
             self.got_something = now;
             self.starves = false;
         }
-        (acquired, contended)
+        sample
     }
 
     /// Whether it has got nothing for long, and that was not told before.

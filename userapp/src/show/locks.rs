@@ -8,9 +8,8 @@ use super::{
     table::STYLE,
     units::{count, nanoseconds, percent},
 };
-use crate::{
-    fairness::ratio,
-    locks::{Class, ClassStat, Finding, FullTable, HINT, HeldLock, LockStat, Lockdep, Order},
+use crate::locks::{
+    Class, ClassStat, Finding, FullTable, HINT, HeldLock, LockStat, Lockdep, Order,
 };
 
 impl Screen {
@@ -92,7 +91,6 @@ impl Screen {
             report.watched.len()
         ));
         for run in &report.watched {
-            let contended = run.contended.map_or(0.0, |it| ratio(it, run.acquisitions));
             self.line(format_args!(
                 "  run {:<4} {:18} {:24} {} workers, {} acquisitions, {} contended, {} failures",
                 run.run,
@@ -100,7 +98,7 @@ impl Screen {
                 run.primitive,
                 run.workers,
                 count(run.acquisitions),
-                percent(contended),
+                percent(run.contention.unwrap_or_default()),
                 count(run.failures),
             ));
         }

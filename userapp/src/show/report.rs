@@ -111,8 +111,8 @@ pub struct Watched {
     pub elapsed_seconds: f64,
     /// Its acquisitions until then.
     pub acquisitions: u64,
-    /// Those of them that a try did not get at once, where that was asked for.
-    pub contended: Option<u64>,
+    /// Which part of its acquisitions and time-outs found the lock taken, where that was asked for.
+    pub contention: Option<f64>,
     /// Violations found until then.
     pub failures: u64,
 }

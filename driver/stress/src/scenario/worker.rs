@@ -32,16 +32,14 @@ pub struct Worker<'run> {
     index: usize,
     /// Acquisitions after which it ends.
     limit: u64,
-    /// Ticks from which on a wait for a lock that cannot be tried is one that found it taken.
-    contended_from: u64,
     /// Whether this pass is measured.
     measures: bool,
     /// Which holds are timed.
     holds: Sampler,
-    /// Which waits are timed of those without a try before them.
-    untried: Sampler,
-    /// Whether a try found the lock taken.
-    has_tried: bool,
+    /// Waits without a try before them.
+    untried: Untried,
+    /// Whether the current attempt found the lock taken.
+    is_contended: bool,
     /// How many waits the current one stands for.
     stands_for: u64,
     /// Whether the worker has the lock by a wait, which was counted if it was to be.
@@ -83,11 +81,14 @@ impl<'run> Worker<'run> {
                 0 => u64::MAX,
                 limit => limit,
             },
-            contended_from: run.clock().scale().ticks(CONTENDED_FROM_NANOS),
             measures: measure != Measure::Never,
             holds: Sampler::new(run.settings()),
-            untried: Sampler::new(run.settings()),
-            has_tried: false,
+            untried: Untried {
+                timed: Sampler::new(run.settings()),
+                contended_from: run.clock().scale().ticks(CONTENDED_FROM_NANOS),
+                contended: false,
+            },
+            is_contended: false,
             stands_for: 1,
             has_waited: false,
             since: None,
@@ -207,20 +208,28 @@ impl<'run> Worker<'run> {
         self.chance.below(limit)
     }
 
-    /// Counts a try that did not acquire, and tells whether the worker gives up then.
+    /// Notes a try that did not acquire, and tells whether the worker gives up then.
     pub fn found_taken(&mut self) -> bool {
-        self.tally.count(Count::Contended);
+        self.is_contended = true;
         let gives_up = self.happens(ParameterId::Try);
-        self.has_tried = !gives_up;
         if gives_up {
             self.gave_up();
         }
         gives_up
     }
 
-    /// Counts a wait that came to nothing.
-    pub fn gave_up(&self) {
-        self.tally.count(Count::Timeouts);
+    /// Counts an attempt that came to nothing.
+    pub fn gave_up(&mut self) {
+        self.ends_attempt(Count::Timeouts);
+    }
+
+    /// Counts how an attempt ended, and whether it found the lock taken: not before, so that no more
+    /// attempts are contended than there are.
+    fn ends_attempt(&mut self, count: Count) {
+        self.tally.count(count);
+        if mem::take(&mut self.is_contended) {
+            self.tally.count(Count::Contended);
+        }
     }
 
     /// Begins to wait, and times that where times are measured: where waits are seldom none.
@@ -232,13 +241,13 @@ impl<'run> Worker<'run> {
     /// Begins to wait without a try. Most such waits are none, and to read the clock twice takes longer
     /// than they do, so one in [`ParameterId::Sample`] is timed, and stands for those that are not.
     pub fn waits_untried(&mut self) -> Option<Ticks> {
-        self.stands_for = self.untried.every;
-        (self.measures && self.untried.takes()).then(Ticks::now)
+        self.stands_for = self.untried.timed.every;
+        (self.measures && self.untried.timed.takes()).then(Ticks::now)
     }
 
     /// Begins to wait for a lock that was tried, or not, in this pass.
     pub fn waits_tried(&mut self) -> Option<Ticks> {
-        if mem::take(&mut self.has_tried) {
+        if self.is_contended {
             self.waits()
         } else {
             self.waits_untried()
@@ -258,14 +267,13 @@ impl<'run> Worker<'run> {
     }
 
     /// As [`waited`](Self::waited), for a lock that cannot be tried: a wait that took longer than a
-    /// release and an acquisition do is one that found it taken.
+    /// release and an acquisition do is one that found it taken, and so did those that follow it untimed.
     pub fn waited_untried(&mut self, since: Option<Ticks>) {
         self.waited(since);
-        if let (Some(asked), Some(got)) = (since, self.since)
-            && got.since(asked) > self.contended_from
-        {
-            self.tally.add(Count::Contended, self.stands_for);
+        if let (Some(asked), Some(got)) = (since, self.since) {
+            self.untried.contended = got.since(asked) > self.untried.contended_from;
         }
+        self.is_contended = self.measures && self.untried.contended;
     }
 
     /// Counts a setting or cancellation of a timer.
@@ -296,7 +304,7 @@ impl<'run> Worker<'run> {
         expected: ThreadState,
         use_data: impl FnOnce(&dyn Fn()) -> Result<(), Violation>,
     ) {
-        self.tally.count(Count::Acquisitions);
+        self.ends_attempt(Count::Acquisitions);
         let actual = ThreadState::now(irql);
         if actual != expected {
             self.found(Violation::StateWhileOwned { expected, actual });
@@ -353,6 +361,16 @@ impl<'run> Worker<'run> {
         let pass = self.tally.get(Count::Passes);
         self.first.get_or_insert((pass, violation));
     }
+}
+
+/// What is known of waits for a lock that was not tried before.
+struct Untried {
+    /// Which are timed.
+    timed: Sampler,
+    /// Ticks from which on one of them found the lock taken.
+    contended_from: u64,
+    /// Whether the last one that was timed did.
+    contended: bool,
 }
 
 /// Takes the first of something and then one in so many.
