@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     fairness::ratio,
+    length,
     record::RunRecord,
     show::{
         Report,
@@ -95,8 +96,8 @@ fn by_key(report: &Report) -> BTreeMap<Key, Vec<&RunRecord>> {
     for run in report.runs.iter().filter(|run| run.is_scenario) {
         let parameters = run.parameters.iter();
         // How long a run was, and what else was measured, do not make it another one.
-        let parameters = parameters
-            .filter(|(name, _)| !["seconds", "milliseconds", "sample"].contains(&name.as_str()));
+        let parameters =
+            parameters.filter(|(name, _)| !length::is_told_by(name) && *name != "sample");
         let parameters = parameters.map(|(name, value)| (name.clone(), *value));
         let key = (run.name.clone(), parameters.collect());
         runs.entry(key).or_default().push(run);

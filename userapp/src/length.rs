@@ -1,25 +1,67 @@
-//! How long a run is to take, as it is typed: `3` or `0.25` seconds.
+//! How long a run is to take: as it is typed, `3` or `0.25` seconds, and as the parameters that tell it.
 
-use std::{str::FromStr, time::Duration};
+use std::{collections::BTreeMap, str::FromStr, time::Duration};
 
-use crate::parameters::Setting;
+use crate::{catalog::Item, parameters::Setting};
+
+const SECONDS: &str = "seconds";
+/// In place of seconds, unless it is 0; drivers of old have it not.
+const MILLISECONDS: &str = "milliseconds";
+
+/// Whether a parameter of this name says how long a run is.
+pub fn is_told_by(name: &str) -> bool {
+    [SECONDS, MILLISECONDS].contains(&name)
+}
+
+/// How long a run with these parameters is to take; nothing if they do not say.
+pub fn told_by(parameters: &BTreeMap<String, u64>) -> Duration {
+    let value = |name| parameters.get(name).copied().unwrap_or(0);
+    match value(MILLISECONDS) {
+        0 => Duration::from_secs(value(SECONDS)),
+        millis => Duration::from_millis(millis),
+    }
+}
 
 /// A number of seconds, to a thousandth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Length(Duration);
 
 impl Length {
+    /// So many seconds.
+    pub const fn of_seconds(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
     /// What makes a run as long.
     pub fn setting(self) -> Setting {
-        let (name, value) = if self.0.subsec_millis() == 0 {
-            ("seconds", self.0.as_secs().into())
+        if self.0.subsec_millis() == 0 {
+            in_seconds(self.0)
         } else {
-            ("milliseconds", self.0.as_millis())
-        };
-        Setting {
-            name: name.to_owned(),
-            value: u64::try_from(value).unwrap_or(u64::MAX),
+            in_millis(self.0)
         }
+    }
+}
+
+/// What makes a run of `item` as long as that. A driver that is told of seconds alone gets one at least.
+pub fn setting_for(item: &Item, length: Duration) -> Setting {
+    if item.takes(MILLISECONDS) {
+        in_millis(length)
+    } else {
+        in_seconds(length.max(Duration::from_secs(1)))
+    }
+}
+
+fn in_seconds(length: Duration) -> Setting {
+    Setting {
+        name: SECONDS.to_owned(),
+        value: length.as_secs(),
+    }
+}
+
+fn in_millis(length: Duration) -> Setting {
+    Setting {
+        name: MILLISECONDS.to_owned(),
+        value: u64::try_from(length.as_millis()).unwrap_or(u64::MAX),
     }
 }
 
@@ -37,7 +79,10 @@ impl FromStr for Length {
 
 #[cfg(test)]
 mod tests {
+    use syncstress_protocol::ItemKind;
+
     use super::*;
+    use crate::catalog::samples;
 
     #[test]
     fn whole_seconds_are_told_as_such_and_others_in_milliseconds() {
@@ -50,6 +95,36 @@ mod tests {
         assert_eq!(setting("2.0"), ("seconds".to_owned(), 2));
         assert_eq!(setting("0.25"), ("milliseconds".to_owned(), 250));
         assert_eq!(setting("1.5"), ("milliseconds".to_owned(), 1_500));
+    }
+
+    #[test]
+    fn an_item_is_told_in_what_it_takes() {
+        let mut item = samples::item(1, ItemKind::Scenario, "spinlock", false);
+        item.parameters = vec![samples::parameter(3, SECONDS, 1..=600)];
+        let told = |item: &Item, millis| {
+            let setting = setting_for(item, Duration::from_millis(millis));
+            (setting.name, setting.value)
+        };
+        assert_eq!(told(&item, 800), (SECONDS.to_owned(), 1));
+        assert_eq!(told(&item, 7_200), (SECONDS.to_owned(), 7));
+        let millis = samples::parameter(31, MILLISECONDS, 0..=600_000);
+        item.parameters.push(millis);
+        assert_eq!(told(&item, 800), (MILLISECONDS.to_owned(), 800));
+    }
+
+    #[test]
+    fn milliseconds_are_in_place_of_seconds_unless_they_are_0() {
+        let told = |seconds, millis| {
+            let parameters = [(SECONDS, seconds), (MILLISECONDS, millis)];
+            told_by(
+                &parameters
+                    .map(|(name, value)| (name.to_owned(), value))
+                    .into(),
+            )
+        };
+        assert_eq!(told(5, 0), Duration::from_secs(5));
+        assert_eq!(told(5, 250), Duration::from_millis(250));
+        assert_eq!(told_by(&BTreeMap::new()), Duration::ZERO);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::runs::{Planned, Runs};
 use crate::{
     cli::Bench,
     error::Error,
+    length::Length,
     parameters::{Setting, values_for},
     record::RunRecord,
     selection::select,
@@ -45,7 +46,7 @@ impl Runs<'_> {
             }
             let mut settings = vec![
                 setting("threads", 1),
-                setting("seconds", *seconds),
+                Length::of_seconds(*seconds).setting(),
                 setting("measure", BY_TURNS),
             ];
             if item.takes("readers") {

@@ -11,6 +11,7 @@ use crate::{
     error::Error,
     held::Held,
     interrupt::Interrupt,
+    length::Length,
     parameters::{self, Setting, Values},
     run::Runner,
     selection::select,
@@ -77,11 +78,8 @@ fn begin<'c>(
     catalog: &'c [Item],
     transport: &dyn Transport,
 ) -> Result<Vec<Kept<'c>>, Error> {
-    let seconds = wanted.seconds.map(|value| Setting {
-        name: "seconds".to_owned(),
-        value,
-    });
-    let settings: Vec<Setting> = seconds.into_iter().collect();
+    let length = wanted.seconds.map(Length::of_seconds);
+    let settings: Vec<Setting> = length.map(Length::setting).into_iter().collect();
     let start = |item: &'c Item| {
         let values = parameters::values_for(item, &settings)?;
         let client = Client::new(transport.open()?)?;

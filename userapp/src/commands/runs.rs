@@ -11,6 +11,7 @@ use crate::{
     client::Client,
     error::Error,
     interrupt::Interrupt,
+    length,
     live::{Live, Plan},
     parameters::{self, Values},
     record::RunRecord,
@@ -18,9 +19,6 @@ use crate::{
     selection::select,
     show::{Bars, Report, Screen},
 };
-
-/// The parameters that say how long a run is.
-const LENGTHS: [&str; 2] = ["seconds", "milliseconds"];
 
 /// What both commands need.
 pub struct Runs<'a> {
@@ -48,11 +46,7 @@ impl<'a> Planned<'a> {
 
     /// How long it is to take.
     fn time(&self) -> Duration {
-        let value = |name| self.values.all.get(name).copied().unwrap_or(0);
-        match value("milliseconds") {
-            0 => Duration::from_secs(value("seconds")),
-            millis => Duration::from_millis(millis),
-        }
+        length::told_by(&self.values.all)
     }
 }
 
@@ -161,7 +155,7 @@ impl<'a> Runs<'a> {
         let settings = stress.settings();
         parameters::check_names(&items, &settings)?;
         if stress.profile.is_some()
-            && let Some(length) = settings.iter().find(|it| LENGTHS.contains(&&*it.name))
+            && let Some(length) = settings.iter().find(|it| length::is_told_by(&it.name))
         {
             return Err(Error::usage(
                 format!("`{}` is set, and a profile sets it", length.name),
