@@ -1,6 +1,6 @@
 //! Opening a device by name from inside of the kernel.
 
-use core::{ptr, sync::atomic::Ordering};
+use core::sync::atomic::Ordering;
 
 use nt_abi::{
     _MODE::KernelMode, ACCESS_MASK, IO_STATUS_BLOCK, LARGE_INTEGER, NTSTATUS, PHANDLE,
@@ -83,7 +83,7 @@ pub unsafe extern "win64" fn ZwCreateFile(
     opened.dereference();
     // SAFETY: Valid by the contract of this function.
     unsafe { FileHandle.write(handle) };
-    if !ptr::eq(IoStatusBlock, ptr::null()) {
+    if !IoStatusBlock.is_null() {
         let block = IO_STATUS_BLOCK {
             Status: STATUS_SUCCESS,
             Information: information,
