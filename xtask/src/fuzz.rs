@@ -7,7 +7,7 @@ use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result};
 
-use crate::{llvm::Llvm, process, process::outer_cargo, setup, workspace::root};
+use crate::{llvm::Llvm, process, process::outer_cargo, setup, workspace::fuzz_folder};
 
 /// How long, and with what.
 #[derive(clap::Args)]
@@ -41,7 +41,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     setup::ensure(&[setup::Purpose::Images(crate::arch::Arch::X64)])?;
     let fuzzer = build()?;
     let mut command = Command::new(fuzzer);
-    command.current_dir(folder());
+    command.current_dir(fuzz_folder());
     if arguments.files.is_empty() {
         command.arg(corpus(&command, arguments.anew)?);
         command.arg(format!("-max_total_time={}", arguments.seconds));
@@ -54,21 +54,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     process::run("fuzzing", command.args(&arguments.files))
 }
 
-fn folder() -> PathBuf {
-    root().join("tests/fuzz")
-}
-
 fn build() -> Result<PathBuf> {
     let llvm = Llvm::find().context("there is no clang")?;
     let mut command = outer_cargo();
-    command.current_dir(folder());
+    command.current_dir(fuzz_folder());
     command.args(["build", "--locked", "--release", "--target", TARGET]);
     // With a target named, these are not for build scripts and macros, which have no libFuzzer.
     command.env("CARGO_ENCODED_RUSTFLAGS", COVERAGE.join("\x1F"));
     command.env("CXX", llvm.tool("clang++"));
-    command.env("CARGO_TARGET_DIR", folder().join("target"));
+    command.env("CARGO_TARGET_DIR", fuzz_folder().join("target"));
     process::run("the fuzzer", &mut command)?;
-    Ok(folder()
+    Ok(fuzz_folder()
         .join("target")
         .join(TARGET)
         .join("release/syncstress-fuzz"))
@@ -76,7 +72,7 @@ fn build() -> Result<PathBuf> {
 
 /// The folder of what was found to be worth keeping, which begins with the seeds.
 fn corpus(fuzzer: &Command, anew: bool) -> Result<PathBuf> {
-    let corpus = folder().join("target/corpus");
+    let corpus = fuzz_folder().join("target/corpus");
     if anew && corpus.exists() {
         fs::remove_dir_all(&corpus)?;
     }

@@ -8,7 +8,7 @@ use crate::{
     exe,
     kit_cargo::KitCargo,
     process::{self, outer_cargo},
-    workspace::Workspace,
+    workspace::{Workspace, fuzz_folder},
 };
 
 // The driver crates are looked at in the release profile: its build scripts have run already.
@@ -39,9 +39,10 @@ pub struct Format {
 
 /// Formats all sources.
 pub fn fmt(arguments: &Format) -> Result<()> {
-    for workspace in Workspace::ALL {
+    let folders = Workspace::ALL.map(Workspace::root);
+    for folder in folders.into_iter().chain([fuzz_folder()]) {
         let mut command = outer_cargo();
-        command.current_dir(workspace.root()).args(["fmt", "--all"]);
+        command.current_dir(folder).args(["fmt", "--all"]);
         if arguments.check {
             command.args(["--", "--check"]);
         }

@@ -46,6 +46,11 @@ impl Workspace {
     }
 }
 
+/// The fuzzer, a workspace of its own and none of drivers.
+pub fn fuzz_folder() -> PathBuf {
+    root().join("tests/fuzz")
+}
+
 /// The sources of the open kit.
 pub fn openkit() -> PathBuf {
     root().join("nt/openkit")
