@@ -468,6 +468,8 @@ fn release(block: &PoolBlock, memory: *mut u8) {
     };
     // SAFETY: The block has that size, and was taken out of the table, so that it is freed once.
     unsafe { memory.write_bytes(FILL_FREED, layout.size()) };
+    // What nobody reads before it is freed, an optimising compiler would not write.
+    let filled = std::hint::black_box(memory);
     // SAFETY: It was allocated with this layout, which follows from its size.
-    unsafe { dealloc(memory, layout) };
+    unsafe { dealloc(filled, layout) };
 }
