@@ -15,7 +15,7 @@ pub mod server;
 
 pub use driver::{driver, open};
 pub use host::{Host, images, program};
-pub use result::{Finished, Items};
+pub use result::{Finished, Items, SHORT, SHORT_MILLISECONDS};
 pub use server::Server;
 
 /// Defines each test once and runs it on every host: in the modules `in_process` and `nthost`.

@@ -9,6 +9,11 @@ use serde_json::Value;
 
 use crate::Host;
 
+/// How many seconds a scenario runs of which no more is expected than what it does all the time.
+pub const SHORT: &str = "0.25";
+/// The same in milliseconds, as the results tell it.
+pub const SHORT_MILLISECONDS: u32 = 250;
+
 /// No test runs the program for so long: it hangs, and is ended.
 const HANGS_AFTER: Duration = Duration::from_mins(4);
 

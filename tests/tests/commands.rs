@@ -1,7 +1,7 @@
 //! The commands, as a user types them.
 #![cfg(not(windows))]
 
-use syncstress_tests::{Items, on_every_host};
+use syncstress_tests::{Items, SHORT, SHORT_MILLISECONDS, on_every_host};
 
 /// What a behaviour test of each has to be there for.
 const PRIMITIVES: [&str; 5] = ["spin lock", "mutex", "resource", "fast mutex", "timer"];
@@ -62,16 +62,16 @@ on_every_host! {
 
     fn every_scenario_runs_and_counts(host) {
         let items = Items::of(host);
-        let document = host.json(&["stress", "*", "--seconds", "1"]);
+        let document = host.json(&["stress", "*", "--seconds", SHORT]);
         let runs = document["runs"].as_array().expect("runs");
         assert_eq!(runs.len(), items.scenarios().len());
         for run in runs {
             assert_eq!(run["outcome"], "passed", "{run:#}");
-            assert_eq!(run["parameters"]["seconds"], 1, "{run:#}");
+            assert_eq!(run["parameters"]["milliseconds"], SHORT_MILLISECONDS, "{run:#}");
             for count in ["passes", "acquisitions", "worker_count"] {
                 assert!(run[count].as_u64() > Some(0), "{count}: {run:#}");
             }
-            assert!(run["elapsed_seconds"].as_f64() >= Some(0.9), "{run:#}");
+            assert!(run["elapsed_seconds"].as_f64() >= Some(0.25), "{run:#}");
             let jain = run["fairness"]["jain"].as_f64();
             assert!(jain.is_none_or(|jain| (0.0..=1.000_001).contains(&jain)), "{run:#}");
         }
@@ -81,7 +81,7 @@ on_every_host! {
     fn stress_shows_a_table_and_a_verdict(host) {
         let items = Items::of(host);
         let scenario = items.scenarios()[0];
-        let finished = host.run(&["stress", scenario, "--seconds", "1"]).exits_with(PASSED);
+        let finished = host.run(&["stress", scenario, "--seconds", SHORT]).exits_with(PASSED);
         for text in [scenario, "acquired", "fairness", "contended", "PASSED", "not Windows"] {
             assert!(finished.stdout.contains(text), "{text}: {finished:#?}");
         }
@@ -94,7 +94,7 @@ on_every_host! {
         let names = items.scenarios_that_take("threads", 64);
         assert!(names.len() >= PRIMITIVES.len(), "{names:?}");
         let document =
-            host.json(&[&["stress", "--threads", "64", "--seconds", "1"], &names[..]].concat());
+            host.json(&[&["stress", "--threads", "64", "--seconds", SHORT], &names[..]].concat());
         for run in document["runs"].as_array().expect("runs") {
             assert_eq!(run["outcome"], "passed", "{run:#}");
             assert!(run["worker_count"].as_u64() >= Some(64), "{run:#}");
@@ -107,6 +107,7 @@ on_every_host! {
         let controls = items.negative_controls();
         assert!(controls.iter().any(|name| name.contains("busted")), "{controls:?}");
         for control in controls {
+            // Long enough to meet: what is wrong with some of them shows by chance.
             let document = host.json(&["stress", control, "--seconds", "1"]);
             let run = &document["runs"][0];
             assert_eq!(run["outcome"], "failed", "{document:#}");
@@ -129,7 +130,7 @@ on_every_host! {
 
     fn json_is_one_document_with_workers_and_logs(host) {
         let items = Items::of(host);
-        let document = host.json(&["stress", items.scenarios()[0], "--seconds", "1"]);
+        let document = host.json(&["stress", items.scenarios()[0], "--seconds", SHORT]);
         let run = &document["runs"][0];
         let workers = run["workers"].as_array().expect("workers");
         assert_eq!(Some(workers.len() as u64), run["worker_count"].as_u64());

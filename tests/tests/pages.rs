@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde_json::Value;
-use syncstress_tests::{Finished, program};
+use syncstress_tests::{Finished, SHORT, program};
 
 const CHECK: &str = include_str!("../src/page_check.js");
 
@@ -21,7 +21,7 @@ fn report(directory: &Path) -> String {
         .arg("--driver")
         .arg(driver.expect("SYNCSTRESS_LOCKDEP_SYS"))
         .args(["sweep", "spinlock", "resource", "timer-accuracy"])
-        .args(["--threads", "2,4", "--save"])
+        .args(["--seconds", SHORT, "--threads", "2,4", "--save"])
         .arg(&page);
     let _ = Finished::of(command).exits_with(0);
     fs::read_to_string(page).expect("a page")
@@ -34,30 +34,27 @@ fn look(page: &Path, width: u32, dark: bool) -> Value {
     let shades = if dark { "dark" } else { "light" };
     let pictures = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let picture = pictures.join(format!("report-{width}-{shades}.png"));
-    let browse = |what: &str| {
-        let mut command = Command::new(&browser);
-        command.args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--hide-scrollbars",
-        ]);
-        if dark {
-            command.arg("--blink-settings=preferredColorScheme=0");
-        }
-        let profile = directory.join("profile");
-        command
-            .arg(format!("--user-data-dir={}", profile.display()))
-            .arg(format!("--window-size={width},4000"))
-            .args([what, &format!("file://{}", page.display())]);
-        Finished::of(command).exits_with(0)
-    };
-    let _ = browse(&format!("--screenshot={}", picture.display()));
-    let page = browse("--dump-dom").stdout;
+    let mut command = Command::new(&browser);
+    command.args([
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--hide-scrollbars",
+    ]);
+    if dark {
+        command.arg("--blink-settings=preferredColorScheme=0");
+    }
+    let profile = directory.join("profile");
+    command
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .arg(format!("--window-size={width},4000"))
+        .arg(format!("--screenshot={}", picture.display()))
+        .args(["--dump-dom", &format!("file://{}", page.display())]);
+    let page = Finished::of(command).exits_with(0).stdout;
     let answer = page.split("<pre id=\"checked\">").nth(1);
     let answer = answer.and_then(|rest| rest.split("</pre>").next());
     let answer = percent_encoding::percent_decode_str(answer.expect("an answer"));

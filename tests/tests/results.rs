@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-use syncstress_tests::{Host, Items, on_every_host};
+use syncstress_tests::{Host, Items, SHORT, on_every_host};
 
 /// The exit codes for success, and for a failed check.
 const PASSED: i32 = 0;
@@ -23,7 +23,7 @@ on_every_host! {
     fn a_sweep_is_saved_in_every_format(host) {
         let directory = tempfile::tempdir().expect("a directory");
         let names = ["a.json", "a.html", "a.xml", "a.csv"].map(|name| path(&directory, name));
-        let sweep = ["sweep", "spinlock", "push-lock", "--threads", "2,4", "--hold", "0,5"];
+        let sweep = ["sweep", "spinlock", "push-lock", "--threads", "2,4", "--hold", "0,5", "--seconds", SHORT];
         let mut arguments = sweep.to_vec();
         for name in &names {
             arguments.extend(["--save", name]);
@@ -76,7 +76,7 @@ on_every_host! {
 
     fn a_soak_tells_what_each_round_used(host) {
         let scenarios = Items::of(host).scenarios().len();
-        let document = host.json(&["soak", "--hours", "0", "--seconds", "1"]);
+        let document = host.json(&["soak", "--hours", "0", "--seconds", SHORT]);
         assert_eq!(document["rounds"].as_array().map(Vec::len), Some(1), "at least one");
         assert!(document["rounds"][0]["usage"]["memory_kib"].as_u64() > Some(0));
         assert_eq!(document["runs"].as_array().map(Vec::len), Some(scenarios));

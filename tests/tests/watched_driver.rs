@@ -5,7 +5,7 @@ use std::{env, path::PathBuf, process::Command};
 
 use serde_json::Value;
 use syncstress_tests::{
-    Finished, Server, on_every_host, program,
+    Finished, SHORT, Server, on_every_host, program,
     server::{self, started, wait_until},
 };
 
@@ -39,7 +39,7 @@ fn array<'v>(document: &'v Value, pointer: &str) -> &'v Vec<Value> {
     ignore = "needs the driver of: cargo xtask build --lockdep"
 )]
 fn an_order_that_can_deadlock_is_reported_although_nobody_waited() {
-    let document = json(&["lockdep", "deadly-embrace", "--seconds", "1"]);
+    let document = json(&["lockdep", "deadly-embrace", "--seconds", SHORT]);
     assert_eq!(document["exit_code"], 1, "{document:#}");
     assert_eq!(document["leaks"], serde_json::json!([]), "{document:#}");
     let reports = array(&document, "/lockdep/reports");
@@ -64,7 +64,7 @@ fn an_order_that_can_deadlock_is_reported_although_nobody_waited() {
     assert_eq!(kind(&chain[0], "asked"), kind(&chain[1], "held"));
     assert_eq!(kind(&chain[1], "asked"), kind(&chain[0], "held"));
 
-    let shown = tool(&["lockdep", "deadly-embrace", "--seconds", "1"]).exits_with(1);
+    let shown = tool(&["lockdep", "deadly-embrace", "--seconds", SHORT]).exits_with(1);
     for text in [
         "report 1: cycle",
         "FAST_MUTEX",
@@ -82,7 +82,7 @@ fn an_order_that_can_deadlock_is_reported_although_nobody_waited() {
     ignore = "needs the driver of: cargo xtask build --lockdep"
 )]
 fn the_driver_takes_its_own_locks_in_order() {
-    let document = json(&["lockdep", "*", "--seconds", "1", "--threads", "8"]);
+    let document = json(&["lockdep", "*", "--seconds", SHORT, "--threads", "8"]);
     assert_eq!(document["exit_code"], 0, "{document:#}");
     assert!(
         array(&document, "/lockdep/classes").len() >= 8,

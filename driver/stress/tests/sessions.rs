@@ -1,4 +1,4 @@
-//! How runs live and end: stop, close, several handles, limits, both ends of every parameter.
+//! How runs live and end: stop, close, several handles, limits.
 #![cfg(not(windows))]
 
 mod common;
@@ -227,41 +227,6 @@ fn threads_of_all_runs_are_limited_together() {
         .expect(Verdict::Passed);
     clients[1].stop(two).unwrap();
     clients[1].collect(two).expect(Verdict::Stopped);
-}
-
-#[test]
-fn parameters_work_at_both_ends_of_their_ranges() {
-    let engine = engine();
-    let client = Client::new(&engine);
-    for scenario in client.working_scenarios() {
-        let parameters = client.parameters(scenario.id);
-        let fewest = |name| {
-            let mut parameters = parameters.iter();
-            let named = parameters.find(|parameter| parameter.name.as_str() == name);
-            named.map_or(0, |parameter| parameter.minimum)
-        };
-        let (threads, readers) = (fewest("threads"), fewest("readers"));
-        for parameter in &parameters {
-            for value in [parameter.minimum, parameter.maximum] {
-                let name = parameter.name.as_str();
-                // As few threads as may be, so that the most of one kind are not too many together.
-                let usual = [
-                    ("threads", threads),
-                    ("readers", readers),
-                    ("seconds", 3600),
-                ];
-                let others = usual.into_iter().filter(|(other, _)| *other != name);
-                let settings: Vec<_> = others.chain([(name, value)]).collect();
-                let run = client.start(scenario.name.as_str(), &settings);
-                let run = run.unwrap_or_else(|status| {
-                    panic!("{}: {settings:?}: {status}", scenario.name.as_str())
-                });
-                sleep(Duration::from_millis(20));
-                client.stop(run).unwrap();
-                client.collect(run).expect(Verdict::Stopped);
-            }
-        }
-    }
 }
 
 #[test]
