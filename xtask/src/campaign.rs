@@ -4,8 +4,9 @@ use anyhow::Result;
 
 use crate::{
     arch::Arch,
-    build::{self, Images},
-    process, setup, test,
+    build,
+    process::{self, outer_cargo},
+    setup, test,
 };
 
 /// How many requests, and which.
@@ -22,8 +23,9 @@ pub struct Arguments {
 /// Builds the images and sends the requests: no bug check, no leak, no wrong success.
 pub fn run(arguments: &Arguments) -> Result<()> {
     setup::ensure(&[setup::Purpose::Images(Arch::X64)])?;
-    let images: Images = build::images(Arch::X64, true)?;
-    let mut command = test::with_images(Some(&images))?;
+    let images = build::images(Arch::X64, true)?;
+    let mut command = outer_cargo();
+    test::name_images(&mut command, &images);
     command.args([
         "test",
         "--locked",

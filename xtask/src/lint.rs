@@ -1,6 +1,8 @@
 //! `cargo xtask fmt`, `clippy` and `doc`: what looks at the sources, the driver crates for their
 //! own target.
 
+use std::process::Command;
+
 use anyhow::Result;
 
 use crate::{
@@ -58,14 +60,13 @@ pub fn fmt_check() -> Result<()> {
 
 /// Runs clippy on everything; warnings are errors.
 pub fn clippy() -> Result<()> {
-    clippy_on_host()?;
+    clippy_in(outer_cargo())?;
     clippy_on_drivers()?;
     exe::clippy()
 }
 
-/// Runs clippy on what a Linux machine runs.
-pub fn clippy_on_host() -> Result<()> {
-    let mut command = outer_cargo();
+/// Runs clippy on what a Linux machine runs, with this cargo and its environment.
+pub fn clippy_in(mut command: Command) -> Result<()> {
     command.args(["clippy", "--locked", "--all-targets", "--", "-Dwarnings"]);
     process::run("clippy on the host", &mut command)
 }
@@ -83,7 +84,11 @@ pub fn clippy_on_drivers() -> Result<()> {
 
 /// Builds the documentation of everything; broken links are errors.
 pub fn doc() -> Result<()> {
-    let mut command = outer_cargo();
+    doc_in(outer_cargo())
+}
+
+/// The same, with this cargo and its environment for the host.
+pub fn doc_in(mut command: Command) -> Result<()> {
     command
         .args(["doc", "--locked", "--no-deps"])
         .env("RUSTDOCFLAGS", "-Dwarnings");

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::{
     arch::Arch,
@@ -75,28 +75,23 @@ pub fn run() -> Result<()> {
     let mut steps = Steps::default();
     steps.take("setup", || setup::ensure(&setup::Purpose::ALL));
     steps.take("formatting", lint::fmt_check);
-    steps.take("clippy, host", lint::clippy_on_host);
-    steps.take("tests, host", host_tests);
-    steps.take("tests, lockdep and lock_stat", lock_feature_tests);
     let images = steps.take("images, x64", || build::images(Arch::X64, true));
     steps.take("images, ARM64", || build::images(Arch::Arm64, true));
     let watched = steps.take("images, x64, lockdep", || build::watched(true));
+    let under_test = UnderTest { images, watched };
     steps.take("clippy, driver crates", lint::clippy_on_drivers);
+    steps.take("clippy, host", || lint::clippy_in(under_test.cargo()));
+    steps.take("tests", || tests(&under_test));
+    steps.take("tests, lockdep and lock_stat", lock_feature_tests);
+    steps.take("tests, optimised", || optimised_tests(&under_test));
+    steps.take("instructions of the locks", instruction_tests);
+    steps.take("tests, debugger extension", || extension_tests(&under_test));
+    steps.take("documentation", || lint::doc_in(under_test.cargo()));
     steps.take("clippy, for Windows", exe::clippy);
-    steps.take("documentation", lint::doc);
     steps.take("syncstress.exe", || exe::build(true));
-    steps.take("tests, driver in C", c_driver_tests);
-    steps.take("tests, faults", || fault_tests(images.as_ref()));
     let package = steps.take("package, x64", || package::make(Arch::X64, Sign::Test));
     steps.take("package, ARM64", || package::make(Arch::Arm64, Sign::Test));
-    steps.take("Wine", || under_wine(package.as_deref(), images.as_ref()));
-    steps.take("instructions of the locks", instruction_tests);
-    steps.take("tests, end to end", || {
-        end_to_end(images.as_ref(), watched.as_ref())
-    });
-    steps.take("tests, debugger extension", || {
-        extension_tests(images.as_ref(), watched.as_ref())
-    });
+    steps.take("Wine", || under_wine(package.as_deref(), &under_test));
 
     println!("\n{}", steps.table());
     match steps.failures() {
@@ -105,16 +100,53 @@ pub fn run() -> Result<()> {
     }
 }
 
-fn host_tests() -> Result<()> {
-    process::run(
-        "tests on the host",
-        outer_cargo().args(["test", "--locked"]),
-    )
+/// The images, as far as their steps have built them.
+struct UnderTest {
+    images: Option<Images>,
+    watched: Option<WatchedImages>,
+}
+
+impl UnderTest {
+    /// Cargo, with what there is named in its environment. What is not there has failed to build, and
+    /// the tests that need it are shown as ignored.
+    ///
+    /// The environment decides what of the end-to-end tests is compiled, so every command of the host
+    /// has the same.
+    fn cargo(&self) -> Command {
+        let mut command = outer_cargo();
+        if let Some(images) = &self.images {
+            name_images(&mut command, images);
+        }
+        if let Some(watched) = &self.watched {
+            command.env("SYNCSTRESS_LOCKDEP_SYS", &watched.driver);
+        }
+        // What cannot be installed is told by the first step.
+        command.envs(setup::browser().map(|browser| ("SYNCSTRESS_BROWSER", browser)));
+        command
+    }
+
+    fn images(&self) -> Result<&Images> {
+        self.images.as_ref().context("there are no images to test")
+    }
+}
+
+/// Names the images in the environment of tests.
+pub fn name_images(command: &mut Command, images: &Images) {
+    command
+        .env("SYNCSTRESS_SYS", &images.driver)
+        .env("NOTICEBOARD_SYS", &images.noticeboard)
+        .envs(images.wdfldr.iter().map(|it| ("SYNCSTRESS_WDFLDR", it)));
 }
 
 // Which packages a command names decides with which features cargo compiles their dependencies, and
 // so whether it compiles them again. The commands of one profile therefore name the same packages, or
 // none, and say by the target what is to be run.
+
+/// Everything on the host, the images in nthost too.
+fn tests(under_test: &UnderTest) -> Result<()> {
+    let mut command = under_test.cargo();
+    process::run("tests on the host", command.args(["test", "--locked"]))
+}
 
 /// What `wdk-sync` and the driver do with the features, and that the locks work with them.
 fn lock_feature_tests() -> Result<()> {
@@ -144,23 +176,22 @@ fn lock_feature_tests() -> Result<()> {
     process::run("tests of lockdep and lock_stat", &mut command)
 }
 
-fn c_driver_tests() -> Result<()> {
-    let image = c_driver::build()?;
-    let mut command = outer_cargo();
+/// nthost as it is used, which is optimised: with the driver in C, with the images when whatever can
+/// fail does, and with the behaviour tests linked to it.
+fn optimised_tests(under_test: &UnderTest) -> Result<()> {
+    under_test.images()?;
+    let mut command = under_test.cargo();
     command
-        .args(["test", "--locked", "--test", "c_driver", "--", "--ignored"])
-        .env("NTHOST_C_DRIVER", image);
-    process::run("tests of the driver in C", &mut command)
+        .args(["test", "--locked", "--release"])
+        .args(["--package", "nthost", "--package", "syncstress-stress"])
+        .args(["--test", "c_driver", "--test", "campaign"])
+        .args(["--test", "behaviour", "--", "--include-ignored"])
+        .env("NTHOST_C_DRIVER", c_driver::build()?);
+    process::run("tests of nthost, optimised", &mut command)
 }
 
-fn fault_tests(images: Option<&Images>) -> Result<()> {
-    let mut command = with_images(images)?;
-    command.args(["test", "--locked", "--test", "campaign", "--", "--ignored"]);
-    process::run("tests of what fails", &mut command)
-}
-
-fn under_wine(package: Option<&Path>, images: Option<&Images>) -> Result<()> {
-    let wdfldr = images.and_then(|images| images.wdfldr.as_deref());
+fn under_wine(package: Option<&Path>, under_test: &UnderTest) -> Result<()> {
+    let wdfldr = under_test.images()?.wdfldr.as_deref();
     let (Some(package), Some(wdfldr)) = (package, wdfldr) else {
         bail!("there is no package to install");
     };
@@ -171,55 +202,24 @@ fn under_wine(package: Option<&Path>, images: Option<&Images>) -> Result<()> {
 fn instruction_tests() -> Result<()> {
     let mut command = outer_cargo();
     command
-        .args(["test", "--locked", "--release"])
-        .args([
-            "--package",
-            "syncstress-tests",
-            "--package",
-            "lockbench-host",
-        ])
+        .args(["test", "--locked"])
         .args(["--test", "instructions", "--", "--ignored"])
         .env("LOCKBENCH_SYS", bench::image()?);
     process::run("comparing instructions", &mut command)
 }
 
-fn end_to_end(images: Option<&Images>, watched: Option<&WatchedImages>) -> Result<()> {
-    let Some(watched) = watched else {
-        bail!("there is no image that watches its locks to test");
-    };
-    let arguments = [
-        "test",
-        "--locked",
-        "--release",
-        "--package",
-        "syncstress-tests",
-    ];
-    let mut command = with_images(images)?;
-    command.env("SYNCSTRESS_LOCKDEP_SYS", &watched.driver);
-    // What cannot be installed is told by the first step; the test of reports is ignored then.
-    command.envs(setup::browser().map(|browser| ("SYNCSTRESS_BROWSER", browser)));
-    process::run("tests end to end", command.args(arguments))
-}
-
 /// The debugger's extension, in Node.js, on memory of nthost while each driver holds every pattern.
-fn extension_tests(images: Option<&Images>, watched: Option<&WatchedImages>) -> Result<()> {
-    let Some((images, watched)) = images.zip(watched) else {
-        bail!("there are no images whose memory could be looked at");
+fn extension_tests(under_test: &UnderTest) -> Result<()> {
+    let images = under_test.images()?;
+    let Some(watched) = &under_test.watched else {
+        bail!("there is no image that watches its locks to look at");
     };
     let memory = generated().join("memory");
     for (name, driver) in [("plain", &images.driver), ("lockdep", &watched.driver)] {
-        let mut command = with_images(Some(images))?;
+        let mut command = under_test.cargo();
         command
-            .args(["run", "--locked", "--release"])
-            .args([
-                "--package",
-                "syncstress-tests",
-                "--bin",
-                "held-memory",
-                "--",
-            ])
-            .args([driver, &watched.wdfldr, &memory.join(name)])
-            .env("SYNCSTRESS_LOCKDEP_SYS", &watched.driver);
+            .args(["run", "--locked", "--bin", "held-memory", "--"])
+            .args([driver, &watched.wdfldr, &memory.join(name)]);
         process::run("memory of nthost", &mut command)?;
     }
     let mut command = Command::new(setup::NODE);
@@ -228,24 +228,6 @@ fn extension_tests(images: Option<&Images>, watched: Option<&WatchedImages>) -> 
         .env("SYNCSTRESS_MEMORY", &memory)
         .current_dir(root());
     process::run("tests of the debugger's extension", &mut command)
-}
-
-/// Cargo, with the images named in its environment.
-pub fn with_images(images: Option<&Images>) -> Result<Command> {
-    let Some(Images {
-        driver,
-        wdfldr: Some(wdfldr),
-        noticeboard,
-    }) = images
-    else {
-        bail!("there are no images to test");
-    };
-    let mut command = outer_cargo();
-    command
-        .env("SYNCSTRESS_SYS", driver)
-        .env("SYNCSTRESS_WDFLDR", wdfldr)
-        .env("NOTICEBOARD_SYS", noticeboard);
-    Ok(command)
 }
 
 #[cfg(test)]
