@@ -201,7 +201,7 @@ pub unsafe fn dereference(body: PVOID, function: &'static str) -> LONG_PTR {
 ///
 /// # Safety
 ///
-/// The type of the object calls this with the body that it got as [`ObjectType::last_reference`].
+/// The type of the object calls this with the body that it got as `last_reference` of [`ObjectType`].
 pub unsafe fn revive(body: PVOID) {
     // SAFETY: By the contract of this function the object is there, and nobody else's.
     unsafe { header(body) }
