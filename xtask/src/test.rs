@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every test there is.
 
 use std::{
+    env,
     path::Path,
     process::Command,
     time::{Duration, Instant},
@@ -214,12 +215,17 @@ fn extension_tests(under_test: &UnderTest) -> Result<()> {
     let Some(watched) = &under_test.watched else {
         bail!("there is no image that watches its locks to look at");
     };
+    // `cargo run` would look at its package alone, and compile the dependencies of that again.
+    let mut command = under_test.cargo();
+    command.args(["build", "--locked", "--bin", "held-memory"]);
+    process::run("what takes memory of nthost", &mut command)?;
+    let program = env::current_exe()?.with_file_name("held-memory");
     let memory = generated().join("memory");
     for (name, driver) in [("plain", &images.driver), ("lockdep", &watched.driver)] {
-        let mut command = under_test.cargo();
+        let mut command = Command::new(&program);
         command
-            .args(["run", "--locked", "--bin", "held-memory", "--"])
-            .args([driver, &watched.wdfldr, &memory.join(name)]);
+            .args([driver, &watched.wdfldr, &memory.join(name)])
+            .env("SYNCSTRESS_LOCKDEP_SYS", &watched.driver);
         process::run("memory of nthost", &mut command)?;
     }
     let mut command = Command::new(setup::NODE);
