@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, fs::File};
 
-use pdb2::{ClassType, FallibleIterator as _, PDB, TypeData, TypeFinder, TypeIndex};
+use pdb2::{ClassType, FallibleIterator as _, PDB, TypeData, TypeFinder, TypeIndex, UnionType};
 use quick_xml::{Reader, events::Event};
 use syncstress_tests::images;
 
@@ -90,7 +90,7 @@ fn members(expression: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// The driver's structures.
+/// The driver's structures and unions.
 struct Types<'a> {
     finder: &'a TypeFinder<'a>,
     by_name: HashMap<String, Vec<TypeIndex>>,
@@ -116,6 +116,11 @@ impl Types<'_> {
             TypeData::Pointer(pointer) => self.member(pointer.underlying_type, name),
             TypeData::Modifier(modifier) => self.member(modifier.underlying_type, name),
             TypeData::Class(ClassType {
+                name: of,
+                properties,
+                ..
+            })
+            | TypeData::Union(UnionType {
                 name: of,
                 properties,
                 ..
@@ -154,10 +159,17 @@ fn what_it_names_the_driver_has() {
     let mut types = information.iter();
     while let Some(one) = types.next().expect("a type") {
         finder.update(&types);
-        if let Ok(TypeData::Class(class)) = one.parse()
-            && !class.properties.forward_reference()
+        if let Ok(
+            TypeData::Class(ClassType {
+                name, properties, ..
+            })
+            | TypeData::Union(UnionType {
+                name, properties, ..
+            }),
+        ) = one.parse()
+            && !properties.forward_reference()
         {
-            let name = class.name.to_string().into_owned();
+            let name = name.to_string().into_owned();
             by_name.entry(name).or_default().push(one.index());
         }
     }
