@@ -223,7 +223,7 @@ fn latencies(
         series.push(Series { name, points });
     }
     let x = Axis {
-        title: "percentile (% of acquisitions)",
+        title: "percentile (% of all values)",
         label: percentile,
         lines: whole_nines(&series),
     };
