@@ -362,7 +362,7 @@ fn holds_can_be_long_and_spread() {
 }
 
 #[test]
-fn stutter_halves_the_work() {
+fn stutter_pauses_the_work() {
     let engine = engine();
     let client = Client::new(&engine);
     // A pause between passes, so that the work does not depend on the machine.
@@ -376,11 +376,9 @@ fn stutter_halves_the_work() {
         let result = client.run("mutex", &settings).expect(Verdict::Passed);
         result.workers[0].passes
     };
-    let (all, half) = (passes(0), passes(100));
-    assert!(
-        half * 10 < all * 8 && half * 10 > all * 2,
-        "{half} of {all}"
-    );
+    // How long a turn is, is a test of `Drummer`; here a late supervisor makes one longer.
+    let (all, some) = (passes(0), passes(100));
+    assert!(some > 0 && some * 10 < all * 8, "{some} of {all}");
 }
 
 /// Every scenario with every parameter at both ends of its range.
