@@ -361,26 +361,6 @@ fn holds_can_be_long_and_spread() {
     assert_eq!(short, 0, "none is shorter than it was to be");
 }
 
-#[test]
-fn stutter_pauses_the_work() {
-    let engine = engine();
-    let client = Client::new(&engine);
-    // A pause between passes, so that the work does not depend on the machine.
-    let passes = |stutter| {
-        let settings = [
-            ("seconds", 2),
-            ("threads", 1),
-            ("think", 1_000),
-            ("stutter", stutter),
-        ];
-        let result = client.run("mutex", &settings).expect(Verdict::Passed);
-        result.workers[0].passes
-    };
-    // How long a turn is, is a test of `Drummer`; here a late supervisor makes one longer.
-    let (all, some) = (passes(0), passes(100));
-    assert!(some > 0 && some * 10 < all * 8, "{some} of {all}");
-}
-
 /// Every scenario with every parameter at both ends of its range.
 #[test]
 fn both_ends_of_every_range_work() {
