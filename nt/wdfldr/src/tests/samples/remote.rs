@@ -2,15 +2,15 @@
 //! closed and opened again.
 
 use super::lower::{self, ANSWER, KEEP};
-use super::requester::{ask, create, delete, descriptor, options};
+use super::requester::{ask, create, delete, descriptor};
+use super::target::send;
 use crate::abi::{
-    PFN_WDF_REQUEST_COMPLETION_ROUTINE, SendFlags, WDF_IO_TARGET_OPEN_PARAMS,
-    WDF_REQUEST_COMPLETION_PARAMS, WDFCONTEXT, WDFIOTARGET, WDFOBJECT, WDFREQUEST,
-    WdfIoTargetClosed, WdfIoTargetClosedForQueryRemove, WdfIoTargetOpenByName,
-    WdfIoTargetOpenReopen, WdfIoTargetOpenUseExistingDevice, WdfIoTargetStarted,
+    SendFlags, WDF_IO_TARGET_OPEN_PARAMS, WDFIOTARGET, WDFOBJECT, WdfIoTargetClosed,
+    WdfIoTargetClosedForQueryRemove, WdfIoTargetOpenByName, WdfIoTargetOpenReopen,
+    WdfIoTargetOpenUseExistingDevice, WdfIoTargetStarted,
 };
 use crate::kernel::ulong;
-use crate::tests::callbacks::{driver, event, wdf};
+use crate::tests::callbacks::{driver, wdf};
 use crate::tests::harness::{ATTRIBUTES, note, noted, null, turn, wide};
 use crate::tests::support::{child, create_device};
 use nt_abi::{
@@ -194,47 +194,25 @@ fn what_cannot_be_opened_stays_closed() {
     });
 }
 
-const COMPLETION: PFN_WDF_REQUEST_COMPLETION_ROUTINE =
-    Some(event!(|_request: WDFREQUEST,
-                 _target: WDFIOTARGET,
-                 parameters: *mut WDF_REQUEST_COMPLETION_PARAMS,
-                 _context: WDFCONTEXT| {
-        // SAFETY: The framework passes the parameters.
-        let status = unsafe { (*parameters).IoStatus.Status };
-        note(std::format!("back with {status:x}"));
-    }));
-
 #[test]
 fn closing_brings_back_what_is_out() {
     let log = with_other_stack(|target, name| {
         assert_eq!(open_name(target, name).0, STATUS_SUCCESS);
         let request = create(target);
-        let none = WDFOBJECT::NULL;
-        let formatted = wdf!(request::WdfIoTargetFormatRequestForIoctl(
+        assert!(send(
             target,
             request,
             KEEP,
-            none,
-            null(),
-            none,
-            null()
+            SendFlags::IGNORE_TARGET_STATE,
+            0
         ));
-        assert_eq!(formatted, STATUS_SUCCESS);
-        wdf!(request::WdfRequestSetCompletionRoutine(
-            request,
-            COMPLETION,
-            null()
-        ));
-        let mut ignoring = options(SendFlags::IGNORE_TARGET_STATE, 0);
-        let sent = wdf!(request::WdfRequestSend(request, target, &raw mut ignoring));
-        assert_eq!(sent, 1);
         close(target);
         note("closed");
         let mut bytes = [0; 4];
         let given = descriptor(&mut bytes);
         let written = wdf!(request::WdfIoTargetSendWriteSynchronously(
             target,
-            none,
+            WDFOBJECT::NULL,
             &raw const given,
             null(),
             null(),

@@ -33,8 +33,8 @@ const COMPLETION: PFN_WDF_REQUEST_COMPLETION_ROUTINE =
         BACK.fetch_add(1, Ordering::AcqRel);
     }));
 
-/// Formats a request and sends it; whether it was sent.
-fn send(target: WDFIOTARGET, request: WDFREQUEST, code: u32, flags: u32, timeout: i64) -> bool {
+/// Formats a request and sends it; whether it was sent. What it comes back with is noted.
+pub fn send(target: WDFIOTARGET, request: WDFREQUEST, code: u32, flags: u32, timeout: i64) -> bool {
     assert_eq!(reuse(request, 0), STATUS_SUCCESS);
     let none = WDFOBJECT::NULL;
     let formatted = wdf!(request::WdfIoTargetFormatRequestForIoctl(
