@@ -49,6 +49,11 @@ fn find() -> Result<Rust> {
 
 fn command(rust: &Rust, subcommand: &str, release: bool) -> Command {
     let mut command = rust.cargo(Workspace::Main, subcommand, "std,panic_abort", release);
-    command.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER", LINKER);
+    // The program waits for the driver, so it is made small rather than fast, and no debugger of
+    // Windows reads DWARF.
+    command
+        .env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER", LINKER)
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "false");
     command
 }
