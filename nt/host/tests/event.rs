@@ -128,6 +128,59 @@ fn a_pulse_satisfies_those_who_wait_and_leaves_the_event_not_signalled() {
 }
 
 #[test]
+fn a_pulse_returns_the_state_before_and_lets_one_through_a_synchronization_event() {
+    let pulse = |event: &Event| nt!(KePulseEvent(event.get(), 0, FALSE));
+    for kind in [NotificationEvent, SynchronizationEvent] {
+        let event = Event::new(kind, true);
+        assert_eq!((pulse(&event), event.read(), pulse(&event)), (1, 0, 0));
+    }
+    let (event, done) = (Event::new(SynchronizationEvent, false), AtomicU32::new(0));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                assert_eq!(event.wait(None), STATUS_SUCCESS);
+                done.fetch_add(1, Ordering::SeqCst);
+            });
+        }
+        sleep(50);
+        for woken in 1..=4 {
+            pulse(&event);
+            while done.load(Ordering::SeqCst) < woken {
+                thread::yield_now();
+            }
+            sleep(10);
+            assert_eq!(done.load(Ordering::SeqCst), woken);
+        }
+    });
+}
+
+#[test]
+fn what_a_wait_returns_is_a_success_that_tells_nothing_of_the_event() {
+    let event = Event::new(SynchronizationEvent, false);
+    let timed_out = event.wait(Some(0));
+    assert_eq!(timed_out, STATUS_TIMEOUT);
+    assert!(NT_SUCCESS(timed_out) && NT_SUCCESS(STATUS_ALERTED) && NT_SUCCESS(STATUS_USER_APC));
+}
+
+#[test]
+fn signalling_with_wait_keeps_the_irql_up_until_the_wait() {
+    let signal: [fn(&Event) -> LONG; 2] = [
+        |event| nt!(KeSetEvent(event.get(), 0, TRUE)),
+        |event| nt!(KePulseEvent(event.get(), 0, TRUE)),
+    ];
+    for signal in signal {
+        for before in [PASSIVE, APC] {
+            let outer = raise(before);
+            let event = Event::new(NotificationEvent, true);
+            let next = Event::new(SynchronizationEvent, true);
+            assert_eq!((signal(&event), irql()), (1, DISPATCH));
+            assert_eq!((next.wait(None), irql()), (STATUS_SUCCESS, before));
+            lower(outer);
+        }
+    }
+}
+
+#[test]
 fn any_of_several_gives_the_index_of_the_first_that_is_signalled() {
     let events: [_; 5] = std::array::from_fn(|n| Event::new(SynchronizationEvent, n == 3));
     let all: Vec<_> = events.iter().collect();

@@ -32,6 +32,12 @@ fn event() -> *mut KEVENT {
     event
 }
 
+fn semaphore() -> *mut KSEMAPHORE {
+    let semaphore = memory();
+    nt!(KeInitializeSemaphore(semaphore, 0, 1));
+    semaphore
+}
+
 fn start_thread() {
     let mut handle = ptr::null_mut();
     nt!(PsCreateSystemThread(
@@ -101,6 +107,7 @@ const CALLS: &[Case] = cases! {
         KeReleaseMutex(memory(), FALSE), KeReleaseSemaphore(memory(), 0, 1, FALSE),
         KeClearEvent(memory()), KeResetEvent(memory()), KePulseEvent(memory(), 0, FALSE),
         KeReadStateEvent(memory());
+    APC, 0x20011: KeReleaseSemaphore(semaphore(), 0, 1, TRUE);
     CLOCK, 0x80: KeSetEvent(memory(), 0, FALSE);
     DISPATCH, 0x20016: KeSetEvent(event(), 0, TRUE), KePulseEvent(event(), 0, TRUE);
     CLOCK, 0x120: KeWaitForSingleObject(event().cast(), 0, 0, FALSE, ptr::null_mut());
@@ -176,4 +183,46 @@ fn without_the_rules_for_the_irql() {
         },
     );
     assert!(others.is_empty(), "{others:#?}");
+}
+
+/// A mutex, timer, ERESOURCE, fast mutex and spin lock, initialised at the highest IRQL at which that is allowed.
+#[test]
+fn what_is_initialised_at_the_highest_irql_that_is_allowed() {
+    let (spin_lock, mutex, timer, resource, fast_mutex) =
+        (memory(), memory(), memory(), memory(), memory());
+    let old = raise(HIGH);
+    nt!(KeInitializeSpinLock(spin_lock));
+    nt!(KeInitializeMutex(mutex, 0));
+    lower(old);
+    let old = raise(DISPATCH);
+    nt!(KeInitializeTimerEx(timer, 0));
+    nt!(KeInitializeGuardedMutex(fast_mutex));
+    assert_eq!(nt!(ExInitializeResourceLite(resource)), STATUS_SUCCESS);
+    assert_eq!(nt!(KeReadStateMutex(mutex)), 1);
+    assert_eq!(nt!(KeSetTimer(timer, soon(), ptr::null_mut())), FALSE);
+    assert_eq!(nt!(KeCancelTimer(timer)), TRUE);
+    assert_eq!(nt!(KeReadStateTimer(timer)), FALSE);
+    let waiters = [
+        nt!(ExGetSharedWaiterCount(resource)),
+        nt!(ExGetExclusiveWaiterCount(resource)),
+    ];
+    assert_eq!(waiters, [0, 0]);
+    assert_eq!(nt!(ExIsResourceAcquiredExclusiveLite(resource)), FALSE);
+    assert_eq!(nt!(ExIsResourceAcquiredSharedLite(resource)), 0);
+    assert_eq!(nt!(ExReinitializeResourceLite(resource)), STATUS_SUCCESS);
+    assert_eq!(nt!(KeAreApcsDisabled()), FALSE);
+    raise(CLOCK);
+    nt!(KeAcquireSpinLockAtDpcLevel(spin_lock));
+    assert_eq!(irql(), CLOCK, "at DISPATCH_LEVEL or above");
+    nt!(KeReleaseSpinLockFromDpcLevel(spin_lock));
+    lower(APC);
+    assert_eq!(nt!(ExTryToAcquireFastMutex(fast_mutex)), TRUE);
+    nt!(ExReleaseFastMutex(fast_mutex));
+    assert_eq!(nt!(ExAcquireResourceExclusiveLite(resource, FALSE)), TRUE);
+    nt!(ExConvertExclusiveToSharedLite(resource));
+    nt!(ExReleaseResourceLite(resource));
+    assert_eq!(nt!(ExDeleteResourceLite(resource)), STATUS_SUCCESS);
+    let increment = nt!(ExSetTimerResolution(0, FALSE));
+    assert_eq!(increment, nt!(KeQueryTimeIncrement()));
+    lower(old);
 }

@@ -42,11 +42,27 @@ fn the_state_counts_down_with_each_acquisition_and_release_returns_it() {
 }
 
 #[test]
+fn its_level_is_reserved_and_makes_no_order() {
+    let (low, high) = (Mutex::default(), Mutex::default());
+    nt!(KeInitializeMutex(low.get(), 1));
+    nt!(KeInitializeMutex(high.get(), 123));
+    for mutex in [&high, &low] {
+        assert_eq!(state(mutex), 1);
+        assert_eq!(wait(mutex.object(), None), STATUS_SUCCESS);
+    }
+    assert_eq!((release(&high), release(&low)), (0, 0));
+}
+
+#[test]
 fn owning_it_turns_normal_apcs_off_once_at_any_depth() {
     let mutex = mutex();
     assert_eq!(nt!(KeAreApcsDisabled()), FALSE);
     wait(mutex.object(), None);
     wait(mutex.object(), None);
+    let thread = nt!(KeGetCurrentThread());
+    // SAFETY: The running thread's object is there.
+    let count = unsafe { (*thread).KernelApcDisable };
+    assert_eq!(count, -1);
     assert_eq!(
         (nt!(KeAreApcsDisabled()), nt!(KeAreAllApcsDisabled())),
         (TRUE, FALSE)
@@ -130,6 +146,17 @@ fn releasing_with_wait_is_followed_by_a_wait() {
     release(&second);
 }
 
+#[test]
+fn releasing_with_wait_at_dispatch_level() {
+    let report = expect_bug_check(|| {
+        let mutex = mutex();
+        raise(DISPATCH);
+        wait(mutex.object(), Some(0));
+        nt!(KeReleaseMutex(mutex.get(), TRUE));
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x20011));
+}
+
 /// 0x1E with the status that was raised and that nobody handled.
 fn unhandled(status: NTSTATUS) -> (u32, u64) {
     (
@@ -162,6 +189,43 @@ fn releasing_one_that_another_thread_owns() {
         (report.code, report.parameters[0]),
         unhandled(STATUS_MUTANT_NOT_OWNED)
     );
+}
+
+#[test]
+fn acquisitions_on_both_sides_of_dispatch_level_are_released_on_theirs() {
+    let mutex = mutex();
+    wait(mutex.object(), None);
+    let old = raise(DISPATCH);
+    assert_eq!(wait(mutex.object(), Some(0)), STATUS_SUCCESS);
+    assert_eq!(wait(mutex.object(), Some(0)), STATUS_SUCCESS);
+    assert_eq!((release(&mutex), release(&mutex)), (-2, -1));
+    lower(old);
+    assert_eq!(release(&mutex), 0);
+}
+
+/// One acquired at `DISPATCH_LEVEL` is released there, and one acquired below is released below.
+#[test]
+fn releasing_one_on_the_other_side_of_dispatch_level() {
+    let below = expect_bug_check(|| {
+        let mutex = mutex();
+        let old = raise(DISPATCH);
+        wait(mutex.object(), Some(0));
+        lower(old);
+        release(&mutex);
+    });
+    let above = expect_bug_check(|| {
+        let mutex = mutex();
+        wait(mutex.object(), None);
+        raise(DISPATCH);
+        release(&mutex);
+    });
+    for report in [below, above] {
+        assert_eq!(
+            (report.code, report.parameters[0]),
+            unhandled(STATUS_MUTANT_NOT_OWNED)
+        );
+        assert_eq!(report.function, "KeReleaseMutex");
+    }
 }
 
 #[test]

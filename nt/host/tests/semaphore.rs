@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use nthost::{ntddk::*, testing::expect_bug_check};
+use nthost::{Kernel, Stop, ntddk::*, testing::expect_bug_check};
 use support::*;
 
 type Semaphore = Object<KSEMAPHORE>;
@@ -92,6 +92,31 @@ fn releasing_beyond_the_limit() {
         (report.code, report.parameters[0]),
         (bugcheck::KMODE_EXCEPTION_NOT_HANDLED, status)
     );
+}
+
+#[test]
+fn a_release_beyond_the_limit_leaves_the_count() {
+    let report = expect_bug_check(|| {
+        let semaphore = semaphore(1, 2);
+        let stopped = Kernel::get().run(|| {
+            release(&semaphore, 2);
+        });
+        assert!(matches!(stopped, Err(Stop::BugCheck(_))));
+        // The kernel is dead; the memory is there.
+        let left = semaphore.read().Header.SignalState;
+        assert_eq!(left, 1);
+        state(&semaphore);
+    });
+    assert_eq!(report.code, bugcheck::KMODE_EXCEPTION_NOT_HANDLED);
+}
+
+#[test]
+fn a_release_with_wait_keeps_the_irql_up_until_the_wait() {
+    let semaphore = semaphore(0, 2);
+    let count = nt!(KeReleaseSemaphore(semaphore.get(), 0, 1, TRUE));
+    assert_eq!((count, irql()), (0, DISPATCH));
+    let waited = wait(semaphore.object(), None);
+    assert_eq!((waited, irql()), (STATUS_SUCCESS, PASSIVE));
 }
 
 #[test]

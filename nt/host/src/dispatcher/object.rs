@@ -24,7 +24,8 @@ pub struct Header {
     kind: AtomicU8,
     signalling: AtomicU8,
     size: AtomicU8,
-    reserved: AtomicU8,
+    /// `DpcActive` of a mutex: how many of its owner's acquisitions were at `DISPATCH_LEVEL`, at most 255.
+    dpc_active: AtomicU8,
     state: AtomicI32,
     /// The wait blocks of those who wait.
     pub waiters: ListEntry,
@@ -43,7 +44,7 @@ impl Header {
             kind: AtomicU8::new(0),
             signalling: AtomicU8::new(0),
             size: AtomicU8::new(0),
-            reserved: AtomicU8::new(0),
+            dpc_active: AtomicU8::new(0),
             state: AtomicI32::new(0),
             waiters: ListEntry::unlinked(),
         }
@@ -55,7 +56,7 @@ impl Header {
         self.signalling.store(0, Relaxed);
         // `Size` counts 32 bit words; that of a thread does not fit, on Windows either.
         self.size.store((size / 4).to_le_bytes()[0], Relaxed);
-        self.reserved.store(0, Relaxed);
+        self.dpc_active.store(0, Relaxed);
         self.state.store(state, Relaxed);
         self.waiters.initialize();
     }
@@ -142,6 +143,16 @@ impl Mutant {
         core::ptr::eq(self.owner(), thread)
     }
 
+    /// Whether `thread`, its owner, has acquired the mutex on the side of `DISPATCH_LEVEL` on which it is now, and not
+    /// released it since. True of one that was acquired more often at `DISPATCH_LEVEL` than is counted.
+    pub fn was_acquired_on_side_of(&self, thread: &Thread) -> bool {
+        let at_dispatch = self.header.dpc_active.load(Relaxed);
+        if thread.is_at_dispatch() || at_dispatch == u8::MAX {
+            return at_dispatch != 0;
+        }
+        self.header.state() <= -LONG::from(at_dispatch)
+    }
+
     /// Whether its owner ended while it owned it, and nobody has acquired it since.
     pub fn is_abandoned(&self) -> bool {
         self.abandoned.load(Relaxed) != 0
@@ -156,6 +167,10 @@ impl Mutant {
     pub fn take(&self, thread: &Thread) -> bool {
         let state = self.header.state() - 1;
         self.header.set_state(state);
+        if thread.is_at_dispatch() {
+            let at_dispatch = self.header.dpc_active.load(Relaxed).saturating_add(1);
+            self.header.dpc_active.store(at_dispatch, Relaxed);
+        }
         if state != 0 {
             return false;
         }
@@ -170,10 +185,14 @@ impl Mutant {
         self.abandoned.swap(0, Relaxed) != 0
     }
 
-    /// Undoes one acquisition by `thread`, its owner. Returns the state that it had.
+    /// Undoes one acquisition by `thread`, its owner, on this side of `DISPATCH_LEVEL`. Returns the state that it had.
     pub fn put(&self, thread: &Thread) -> LONG {
         let previous = self.header.state();
         self.header.set_state(previous + 1);
+        let at_dispatch = self.header.dpc_active.load(Relaxed);
+        if thread.is_at_dispatch() && at_dispatch != u8::MAX {
+            self.header.dpc_active.store(at_dispatch - 1, Relaxed);
+        }
         if previous == 0 {
             self.free(thread);
         }
@@ -188,6 +207,7 @@ impl Mutant {
     }
 
     fn free(&self, thread: &Thread) {
+        self.header.dpc_active.store(0, Relaxed);
         self.owner.store(core::ptr::null_mut(), Relaxed);
         // SAFETY: It was put on its owner's list when it was taken, and its neighbours there are
         // mutexes that the thread owns; the caller holds the dispatcher lock.

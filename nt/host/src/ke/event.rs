@@ -1,8 +1,8 @@
 //! Events: `KEVENT`.
 
 use nt_abi::{
-    _EVENT_TYPE::SynchronizationEvent, BOOLEAN, EVENT_TYPE, KEVENT, KPRIORITY, LONG, PRKEVENT,
-    object_type,
+    _EVENT_TYPE::SynchronizationEvent, BOOLEAN, EVENT_TYPE, KEVENT, KIRQL, KPRIORITY, LONG,
+    PRKEVENT, object_type,
 };
 
 use crate::{
@@ -90,7 +90,7 @@ pub unsafe extern "win64" fn KeSetEvent(
     }
     // SAFETY: This function has the same contract.
     let header = unsafe { initialized(Event, NAME) };
-    announce_wait(thread, Wait, 0x20016, NAME);
+    announce_wait(thread, Wait, (APC, 0x20016), NAME);
     let dispatcher = dispatcher::lock(thread);
     let previous = header.state();
     dispatcher.signal(header, 1);
@@ -98,17 +98,22 @@ pub unsafe extern "win64" fn KeSetEvent(
     previous
 }
 
-/// Raises the IRQL for the wait that a caller announces with `Wait`.
-pub fn announce_wait(thread: &Thread, wait: BOOLEAN, rule: u64, function: &'static str) {
+/// Raises the IRQL for the wait that a caller announces with `Wait`, at most at the IRQL `highest`.
+pub fn announce_wait(
+    thread: &Thread,
+    wait: BOOLEAN,
+    (highest, rule): (KIRQL, u64),
+    function: &'static str,
+) {
     if wait == 0 {
         return;
     }
     let old = thread.irql();
-    if old > APC {
+    if old > highest {
         verifier::rule(
             rule,
             function,
-            "IRQL must be APC_LEVEL or below when Wait is TRUE.",
+            format!("IRQL must be {highest} or below when Wait is TRUE."),
         );
     }
     irql::raise(thread, DISPATCH);
@@ -167,7 +172,7 @@ pub unsafe extern "win64" fn KePulseEvent(
     verifier::check_at_most_dispatch(thread, NAME);
     // SAFETY: This function has the same contract.
     let header = unsafe { initialized(Event, NAME) };
-    announce_wait(thread, Wait, 0x20016, NAME);
+    announce_wait(thread, Wait, (APC, 0x20016), NAME);
     let dispatcher = dispatcher::lock(thread);
     let previous = header.state();
     dispatcher.signal(header, 1);

@@ -9,7 +9,7 @@ use crate::{
     dispatcher::{self, Mutant},
     ex::exception,
     export::exports,
-    irql::DISPATCH,
+    irql::{APC, DISPATCH},
     ke::event::announce_wait,
     lock_order, thread, verifier,
 };
@@ -71,8 +71,9 @@ pub unsafe extern "win64" fn KeInitializeMutex(Mutex: PRKMUTEX, _Level: ULONG) {
 /// IRQL <= `DISPATCH_LEVEL` (rule `IrqlKeDispatchLte`, bug check
 /// 0xC4 (0x20011)).
 ///
-/// A thread that does not own the mutex gets the exception `STATUS_MUTANT_NOT_OWNED`
-/// (`STATUS_ABANDONED` if the mutex was abandoned), which nobody handles: bug check 0x1E.
+/// A thread that does not own the mutex, or acquired it at `DISPATCH_LEVEL` alone and is below, or the other way round,
+/// gets the exception `STATUS_MUTANT_NOT_OWNED` (`STATUS_ABANDONED` if the mutex was abandoned), which nobody handles:
+/// bug check 0x1E.
 ///
 /// # Safety
 ///
@@ -86,7 +87,7 @@ pub unsafe extern "win64" fn KeReleaseMutex(Mutex: PRKMUTEX, Wait: BOOLEAN) -> L
     // SAFETY: This function has the same contract.
     let mutex = unsafe { initialized(Mutex, NAME) };
     let dispatcher = dispatcher::lock(thread);
-    if !mutex.is_owned_by(thread) {
+    if !mutex.is_owned_by(thread) || !mutex.was_acquired_on_side_of(thread) {
         let abandoned = mutex.is_abandoned();
         drop(dispatcher);
         let status = if abandoned {
@@ -102,7 +103,7 @@ pub unsafe extern "win64" fn KeReleaseMutex(Mutex: PRKMUTEX, Wait: BOOLEAN) -> L
     }
     dispatcher.satisfy_waiters(&mutex.header);
     drop(dispatcher);
-    announce_wait(thread, Wait, 0x20011, NAME);
+    announce_wait(thread, Wait, (APC, 0x20011), NAME);
     apc::deliver(thread);
     previous
 }

@@ -14,7 +14,7 @@ use crate::{
     dispatcher::{self, Header},
     ex::exception,
     export::exports,
-    irql::DISPATCH,
+    irql::{DISPATCH, PASSIVE},
     ke::event::announce_wait,
     thread, verifier,
 };
@@ -122,7 +122,7 @@ pub unsafe extern "win64" fn KeReleaseSemaphore(
     if count.is_none() {
         exception::raise(STATUS_SEMAPHORE_LIMIT_EXCEEDED, NAME);
     }
-    announce_wait(thread, Wait, 0x20011, NAME);
+    announce_wait(thread, Wait, (PASSIVE, 0x20011), NAME);
     previous
 }
 
