@@ -72,6 +72,30 @@ fn at_dispatch_level_it_waits_until_the_irql_falls() {
 }
 
 #[test]
+fn it_gets_its_context_and_the_arguments_that_it_was_queued_with() {
+    type Seen = ([usize; 3], bool);
+    unsafe extern "win64" fn record(dpc: *mut KDPC, context: PVOID, one: PVOID, two: PVOID) {
+        let place: *mut (Seen, *mut KDPC) = context.cast();
+        let arguments = [context.addr(), one.addr(), two.addr()];
+        // SAFETY: The context is that of the test below, which reads it when the DPC has run.
+        let seen = unsafe { &mut *place };
+        seen.0 = (arguments, dpc == seen.1);
+    }
+    let dpc = Object::<KDPC>::default();
+    let seen = Object::new((([0; 3], false), dpc.get()));
+    nt!(KeInitializeDpc(dpc.get(), Some(record), seen.object()));
+    let queue = |one, two| {
+        let [one, two] = [one, two].map(core::ptr::without_provenance_mut);
+        nt!(KeInsertQueueDpc(dpc.get(), one, two))
+    };
+    let old = raise(DISPATCH);
+    assert_eq!((queue(1, 2), queue(3, 4)), (TRUE, FALSE));
+    lower(old);
+    let expected = ([seen.get().addr(), 1, 2], true);
+    assert_eq!(seen.read().0, expected, "those of the call that queued it");
+}
+
+#[test]
 fn it_can_be_taken_back_until_it_runs() {
     let count = AtomicU32::new(0);
     let body = || {

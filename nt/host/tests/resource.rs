@@ -107,6 +107,11 @@ fn new_ones_who_share_go_behind_one_who_waits_for_exclusive_access() {
         assert_eq!(resource.0.read().ContentionCount, 1);
         nt!(KeLeaveCriticalRegion());
     });
+    assert_eq!(
+        nt!(ExReinitializeResourceLite(resource.get())),
+        STATUS_SUCCESS
+    );
+    assert_eq!(resource.0.read().ContentionCount, 0);
     resource.delete();
 }
 
@@ -378,6 +383,29 @@ fn trying_for_exclusive_access_never_waits() {
         assert_eq!(attempt(), FALSE, "one who shares it must release it first");
         resource.release();
     });
+    resource.delete();
+}
+
+#[test]
+fn entering_a_critical_region_with_it_turns_normal_apcs_off() {
+    let resource = Resource::new();
+    let seen = || {
+        let apcs_off = (nt!(KeAreApcsDisabled()), nt!(KeAreAllApcsDisabled()));
+        (apcs_off, irql(), resource.mine())
+    };
+    let leave = || nt!(ExReleaseResourceAndLeaveCriticalRegion(resource.get()));
+    nt!(ExEnterCriticalRegionAndAcquireResourceExclusive(
+        resource.get()
+    ));
+    assert_eq!(seen(), ((TRUE, FALSE), PASSIVE, (TRUE, 1)));
+    leave();
+    assert_eq!(seen(), ((FALSE, FALSE), PASSIVE, (FALSE, 0)));
+    nt!(ExEnterCriticalRegionAndAcquireResourceShared(
+        resource.get()
+    ));
+    assert_eq!(seen(), ((TRUE, FALSE), PASSIVE, (FALSE, 1)));
+    leave();
+    assert_eq!(seen(), ((FALSE, FALSE), PASSIVE, (FALSE, 0)));
     resource.delete();
 }
 

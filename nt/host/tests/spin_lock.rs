@@ -57,6 +57,19 @@ fn at_dispatch_level_the_irql_stays() {
     lower(old);
 }
 
+#[test]
+fn what_was_tried_for_at_dispatch_level_is_released_by_either_function() {
+    let lock = Lock::default();
+    let old = raise(DISPATCH);
+    assert_eq!(nt!(KeTryToAcquireSpinLockAtDpcLevel(lock.get())), TRUE);
+    release(&lock, DISPATCH);
+    assert_eq!((irql(), lock.read()), (DISPATCH, 0));
+    assert_eq!(nt!(KeTryToAcquireSpinLockAtDpcLevel(lock.get())), TRUE);
+    nt!(KeReleaseSpinLockFromDpcLevel(lock.get()));
+    assert_eq!((irql(), lock.read()), (DISPATCH, 0));
+    lower(old);
+}
+
 /// Its page calls that an error, since the IRQL is not restored. No rule names it; what is called next does.
 #[test]
 fn the_release_for_dispatch_level_leaves_what_an_acquisition_raised() {

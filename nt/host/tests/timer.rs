@@ -216,6 +216,98 @@ fn a_tolerable_delay_is_that_of_another_call() {
     assert_eq!(wait(timer.object(), None), STATUS_SUCCESS);
     assert_eq!(nt!(KeSetTimer(timer.get(), due, null)), FALSE);
     assert_eq!(wait(timer.object(), None), STATUS_SUCCESS);
+    let later = LARGE_INTEGER {
+        QuadPart: 10_000 * MS,
+    };
+    let again = || nt!(KeSetCoalescableTimer(timer.get(), later, 0, 0, null));
+    assert_eq!((again(), again()), (FALSE, TRUE), "it was set already");
+    assert_eq!(nt!(KeSetTimer(timer.get(), later, null)), TRUE);
+    assert_eq!(cancel(&timer), TRUE);
+}
+
+#[test]
+fn cancelling_one_that_has_expired_leaves_the_dpc_that_it_queued() {
+    let (counter, timer) = (AtomicU32::new(0), timer(NotificationTimer));
+    let dpc = counting_dpc(&counter);
+    nt!(KeSetSystemAffinityThread(1));
+    nt!(KeSetTargetProcessorDpc(dpc.get(), 0));
+    let old = raise(DISPATCH);
+    set_with(&timer, MS, 0, &dpc);
+    while state(&timer) == FALSE {}
+    assert_eq!(
+        (cancel(&timer), counter.load(Ordering::Relaxed)),
+        (FALSE, 0)
+    );
+    lower(old);
+    assert_eq!(counter.load(Ordering::Relaxed), 1, "it ran all the same");
+    nt!(KeRevertToUserAffinityThread());
+}
+
+#[test]
+fn cancelling_or_setting_one_again_before_it_expires_cancels_its_dpc() {
+    let (counter, timer) = (AtomicU32::new(0), timer(NotificationTimer));
+    let dpc = counting_dpc(&counter);
+    set_with(&timer, 10_000 * MS, 0, &dpc);
+    assert_eq!(set(&timer, MS, 0), TRUE, "now without a DPC");
+    wait(timer.object(), None);
+    set_with(&timer, 10_000 * MS, 0, &dpc);
+    assert_eq!(cancel(&timer), TRUE);
+    nt!(KeFlushQueuedDpcs());
+    assert_eq!(counter.load(Ordering::Relaxed), 0);
+}
+
+/// How many of a timer's DPCs run, and whether two ever did at once.
+#[derive(Default)]
+struct Running {
+    now: AtomicU32,
+    together: AtomicU32,
+}
+
+unsafe extern "win64" fn meet_another(_: *mut KDPC, context: PVOID, _: PVOID, _: PVOID) {
+    // SAFETY: The context is that of the test below.
+    let running = unsafe { &*context.cast::<Running>() };
+    if running.now.fetch_add(1, Ordering::Relaxed) == 1 {
+        running.together.store(1, Ordering::Relaxed);
+    }
+    // The first stays until the second is there, within the time that a DPC may take.
+    let end = Instant::now() + Duration::from_secs(5);
+    while running.together.load(Ordering::Relaxed) == 0 && Instant::now() < end {
+        irql();
+    }
+    running.now.fetch_sub(1, Ordering::Relaxed);
+}
+
+#[test]
+fn the_dpc_of_a_periodic_timer_may_run_on_two_processors_at_once() {
+    let running = Running::default();
+    let (timer, dpc) = (timer(SynchronizationTimer), Object::<KDPC>::default());
+    let context = (&raw const running).cast_mut().cast();
+    nt!(KeInitializeDpc(dpc.get(), Some(meet_another), context));
+    set_with(&timer, MS, 1, &dpc);
+    while running.together.load(Ordering::Relaxed) == 0 {
+        assert_eq!(wait(timer.object(), Some(5_000 * MS)), STATUS_SUCCESS);
+    }
+    assert_eq!(cancel(&timer), TRUE);
+    nt!(KeFlushQueuedDpcs());
+}
+
+#[test]
+fn periods_and_delays_that_are_below_zero() {
+    let null = core::ptr::null_mut();
+    let period = expect_bug_check(|| {
+        set(&timer(NotificationTimer), MS, -1);
+    });
+    let delay = expect_bug_check(|| {
+        let due = LARGE_INTEGER { QuadPart: MS };
+        let timer = timer(NotificationTimer);
+        nt!(KeSetCoalescableTimer(timer.get(), due, 0, u32::MAX, null));
+    });
+    for report in [period, delay] {
+        assert_eq!(
+            (report.code, report.parameters[0]),
+            (bugcheck::TIMER_OR_DPC_INVALID, 0)
+        );
+    }
 }
 
 #[test]
