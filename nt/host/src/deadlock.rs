@@ -130,10 +130,9 @@ fn waiting(dispatcher: &mut Dispatcher) -> Nodes {
         let found = if lock == 0 {
             dispatcher::keepers(thread)
         } else if resources.contains(lock) {
-            let mut owners = ex::resource::owners(lock);
-            // One who shares an ERESOURCE may ask to wait until somebody else releases it.
-            owners.retain(|owner| *owner != thread.address());
-            Some((lock, owners, false))
+            // One who shares it and waits keeps itself waiting: nobody else can release it for a thread, which bug
+            // check 0x16E is for, and what was given to an owner pointer is not the thread's any more.
+            Some((lock, ex::resource::owners(lock), false))
         } else {
             Some((lock, Vec::new(), false))
         };

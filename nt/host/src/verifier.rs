@@ -28,6 +28,9 @@ pub const FREED_APC: u64 = 0x6E74_0002;
 /// A function above the IRQL that its page allows, where no rule of DDI compliance has the function.
 pub const IRQL_TOO_HIGH: u64 = 0x6E74_0003;
 
+/// A wait in `UserMode` for a mutex, for which Driver Verifier has no number.
+pub const MUTEX_IN_USER_MODE: u64 = 0x6E74_0004;
+
 /// The third parameter of bug check 0x0A, for an address that was written to.
 const WRITE: u64 = 1;
 

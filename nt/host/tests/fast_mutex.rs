@@ -79,6 +79,11 @@ fn the_unsafe_functions_leave_the_irql_as_it_is() {
     assert_eq!(irql(), PASSIVE);
     nt!(ExReleaseFastMutexUnsafe(mutex.get()));
     nt!(KeLeaveCriticalRegion());
+    let old = raise(APC);
+    nt!(ExAcquireFastMutexUnsafe(mutex.get()));
+    nt!(ExReleaseFastMutexUnsafe(mutex.get()));
+    assert_eq!(irql(), APC, "its level does as well as a region");
+    lower(old);
     nt!(ExEnterCriticalRegionAndAcquireFastMutexUnsafe(mutex.get()));
     assert_eq!(nt!(KeAreApcsDisabled()), TRUE);
     nt!(ExReleaseFastMutexUnsafeAndLeaveCriticalRegion(mutex.get()));
@@ -173,6 +178,31 @@ fn releasing_what_is_free_or_held_by_another_thread() {
     });
     assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x1004));
     assert_eq!(report.parameters[3], report.thread.address);
+}
+
+#[test]
+fn releasing_the_outer_one_lowers_the_irql_under_the_inner_one() {
+    let report = expect_bug_check(|| {
+        let (outer, inner) = (mutex(), mutex());
+        acquire(&outer);
+        acquire(&inner);
+        release(&outer);
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x1003));
+    let held: Vec<_> = report.thread.holds.iter().map(|it| it.address).collect();
+    assert_eq!(held, report.parameters[1..3]);
+}
+
+#[test]
+fn at_apc_level_those_inside_may_be_released_in_any_order() {
+    let (first, second) = (mutex(), mutex());
+    let old = raise(APC);
+    acquire(&first);
+    acquire(&second);
+    release(&first);
+    release(&second);
+    assert_eq!((irql(), second.read().Count), (APC, 1));
+    lower(old);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use nthost::{
 use support::{
     VERIFIER,
     driver::{complete, mark_pending, run_to_bug_check, set_cancel_routine},
-    nt,
+    nt, wait,
 };
 
 /// An error of I/O Verification.
@@ -140,6 +140,21 @@ fn returning_inside_of_a_critical_region() {
         "{report}"
     );
     assert_address(report.parameters[1], stays_in_region as *const ());
+    assert_eq!(report.parameters[2..], [0xFFFF, 0]);
+}
+
+handler!(keeps_a_mutex, irp => {
+    let mutex = Box::leak(Box::new(KMUTEX::default()));
+    nt!(KeInitializeMutex(mutex, 0));
+    wait((&raw mut *mutex).cast(), None);
+    complete(irp, STATUS_SUCCESS, 0)
+});
+
+#[test]
+fn returning_with_a_mutex() {
+    let report = expect_bug_check(|| run_to_bug_check(keeps_a_mutex));
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0xC5));
+    assert_address(report.parameters[1], keeps_a_mutex as *const ());
     assert_eq!(report.parameters[2..], [0xFFFF, 0]);
 }
 

@@ -3,7 +3,11 @@
 
 mod support;
 
-use nthost::{ntddk::*, testing::expect_bug_check};
+use nthost::{
+    Config,
+    ntddk::*,
+    testing::{expect_bug_check, expect_bug_checks},
+};
 use support::{resource::*, *};
 
 #[test]
@@ -24,6 +28,60 @@ fn acquiring_and_releasing_with_apcs_on() {
         (report.code, &report.parameters[..3]),
         (VERIFIER, &[0x38, 0, 0][..])
     );
+}
+
+#[test]
+fn each_way_to_acquire_and_release_with_apcs_on() {
+    let acquisitions: [fn(&Resource); 5] = [
+        |resource| {
+            resource.exclusive(FALSE);
+        },
+        |resource| {
+            nt!(ExTryToAcquireResourceExclusiveLite(resource.get()));
+        },
+        |resource| {
+            resource.shared(FALSE);
+        },
+        |resource| {
+            resource.starve(FALSE);
+        },
+        |resource| {
+            resource.polite(FALSE);
+        },
+    ];
+    let reports = expect_bug_checks(Config::default(), &acquisitions, |acquire| {
+        acquire(&Resource::new());
+    });
+    for report in reports {
+        assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x37));
+    }
+    let report = expect_bug_check(|| {
+        let resource = Resource::new();
+        protected(|| resource.exclusive(TRUE));
+        let me = nt!(KeGetCurrentThread()) as u64;
+        nt!(ExReleaseResourceForThreadLite(resource.get(), me));
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x38));
+}
+
+/// The page warns of that: nobody is left to release it for the one who waits.
+#[test]
+fn one_who_shares_it_waits_for_those_who_wait_for_exclusive_access() {
+    let report = expect_bug_check(|| {
+        let resource = Resource::new();
+        nt!(KeEnterCriticalRegion());
+        resource.shared(TRUE);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                protected(|| {
+                    resource.exclusive(TRUE);
+                });
+            });
+            resource.await_waiters((0, 1));
+            resource.polite(TRUE);
+        });
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x1001));
 }
 
 #[test]

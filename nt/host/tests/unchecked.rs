@@ -6,7 +6,7 @@ mod support;
 use std::thread;
 
 use nthost::{
-    Config, Kernel, Rules, Stop,
+    Config, Rules,
     ntddk::*,
     testing::{expect_bug_check_with, expect_bug_checks},
 };
@@ -212,23 +212,19 @@ fn a_push_lock_waited_for_by_its_owner_is_a_deadlock() {
 }
 
 #[test]
-fn a_resource_waited_for_by_one_who_shares_it_is_a_hang() {
-    let config = Config {
-        find_hangs: true,
-        ..config()
-    };
-    let report = expect_bug_check_with(config, || {
+fn a_resource_waited_for_by_one_who_shares_it_is_a_deadlock() {
+    let report = expect_bug_check_with(config(), || {
         let resource = Object::<ERESOURCE>::default();
         nt!(ExInitializeResourceLite(resource.get()));
-        let stopped = Kernel::get().run(|| {
-            nt!(KeEnterCriticalRegion());
-            nt!(ExAcquireResourceSharedLite(resource.get(), TRUE));
-            nt!(ExAcquireResourceExclusiveLite(resource.get(), TRUE));
-        });
-        assert!(matches!(stopped, Err(Stop::BugCheck(_))));
-        irql();
+        nt!(KeEnterCriticalRegion());
+        nt!(ExAcquireResourceSharedLite(resource.get(), TRUE));
+        nt!(ExAcquireResourceExclusiveLite(resource.get(), TRUE));
     });
-    assert_eq!(report.code, bugcheck::MANUALLY_INITIATED_CRASH);
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x1001));
+    assert!(
+        report.to_string().contains("A thread waits for itself"),
+        "{report}"
+    );
 }
 
 #[test]
@@ -349,4 +345,44 @@ fn a_mutex_whose_owner_ends_is_abandoned() {
     assert_eq!(nt!(KeReleaseMutex(mutex.get(), FALSE)), 0);
     assert_eq!(wait(mutex.object(), None), STATUS_SUCCESS, "once is enough");
     assert_eq!(nt!(KeReleaseMutex(mutex.get(), FALSE)), 0);
+}
+
+/// Leaves a mutex abandoned by a thread that ends.
+fn abandoned() -> Object<KMUTEX> {
+    let mutex = Object::default();
+    nt!(KeInitializeMutex(mutex.get(), 0));
+    on_system_thread(|| {
+        assert_eq!(wait(mutex.object(), None), STATUS_SUCCESS);
+    });
+    mutex
+}
+
+#[test]
+fn one_of_several_that_is_abandoned() {
+    boot();
+    let event = Object::<KEVENT>::default();
+    nt!(KeInitializeEvent(event.get(), 0, FALSE));
+    let mutex = abandoned();
+    let objects = [event.object(), mutex.object()];
+    let any = wait_for(&objects, _WAIT_TYPE::WaitAny, None);
+    assert_eq!(any, STATUS_ABANDONED_WAIT_0 + 1, "the index is in it");
+    assert!(NT_SUCCESS(any));
+    assert_eq!(nt!(KeReleaseMutex(mutex.get(), FALSE)), 0);
+    let mutexes = [abandoned(), abandoned()];
+    let objects = mutexes.each_ref().map(Object::object);
+    let all = wait_for(&objects, _WAIT_TYPE::WaitAll, None);
+    assert_eq!(all, STATUS_ABANDONED_WAIT_0);
+    for mutex in &mutexes {
+        assert_eq!(nt!(KeReleaseMutex(mutex.get(), FALSE)), 0);
+    }
+}
+
+#[test]
+fn releasing_a_mutex_that_is_abandoned() {
+    let report = expect_bug_check_with(config(), || {
+        nt!(KeReleaseMutex(abandoned().get(), FALSE));
+    });
+    assert_eq!(report.code, bugcheck::KMODE_EXCEPTION_NOT_HANDLED);
+    let status = i64::from(STATUS_ABANDONED).cast_unsigned();
+    assert_eq!(report.parameters[0], status);
 }

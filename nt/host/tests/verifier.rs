@@ -44,6 +44,38 @@ fn waiting_in_user_mode_for_an_object_on_the_stack() {
 }
 
 #[test]
+fn waiting_in_user_mode_for_a_mutex() {
+    let mutex = Object::<KMUTEX>::default();
+    nt!(KeInitializeMutex(mutex.get(), 0));
+    let one = expect_bug_check(|| {
+        nt!(KeWaitForSingleObject(
+            mutex.object(),
+            0,
+            1,
+            FALSE,
+            core::ptr::null_mut()
+        ));
+    });
+    let several = expect_bug_check(|| {
+        let event = event();
+        let mut objects = vec![event.object(), mutex.object()];
+        nt!(KeWaitForMultipleObjects(
+            2,
+            objects.as_mut_ptr(),
+            _WAIT_TYPE::WaitAny,
+            0,
+            1,
+            FALSE,
+            core::ptr::null_mut(),
+            core::ptr::null_mut()
+        ));
+    });
+    for report in [one, several] {
+        assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x6E74_0004));
+    }
+}
+
+#[test]
 fn initialising_a_lock_again_while_a_thread_holds_it() {
     let spin_lock = expect_bug_check(|| {
         let lock = Object::new(0);

@@ -144,8 +144,8 @@ impl FastMutex {
         self.own(thread, rules.kind);
     }
 
-    fn release(&self, thread: &'static Thread, rules: &Rules) {
-        self.check_owner(thread, rules);
+    /// Frees the mutex, whose owner `thread` is by [`Self::check_owner`].
+    fn release(&self, thread: &'static Thread) {
         thread.held.remove(self.key());
         self.owner.store(ptr::null_mut(), Relaxed);
         if self.count.fetch_add(1, AcqRel) < 0 {
@@ -253,15 +253,31 @@ unsafe fn release_lowering(mutex: PFAST_MUTEX, name: &'static str) {
     // SAFETY: This function has the same contract.
     let mutex = unsafe { FastMutex::at(mutex, name) };
     let old = mutex.old_irql.load(Relaxed);
-    mutex.release(
-        thread,
-        &Rules {
-            name,
-            irql: 0x34,
-            kind: LockKind::FastMutex,
-        },
-    );
+    let rules = Rules {
+        name,
+        irql: 0x34,
+        kind: LockKind::FastMutex,
+    };
+    mutex.check_owner(thread, &rules);
+    if old == 0 {
+        check_last(thread, mutex, name);
+    }
+    mutex.release(thread);
     irql::lower(thread, if old == 0 { irql::PASSIVE } else { APC });
+}
+
+/// Checks that no mutex is held that was acquired after this one, with which the thread leaves `APC_LEVEL`.
+fn check_last(thread: &Thread, mutex: &FastMutex, name: &'static str) {
+    if let Some(other) = thread.held.fast_mutex_after(mutex.key())
+        && verifier::checks(crate::Rules::LOCKS)
+    {
+        verifier::violation(
+            0x1003,
+            [mutex.key(), other, 0],
+            name,
+            "The release lowers the IRQL under another fast mutex, which should have been released first.",
+        );
+    }
 }
 
 /// Acquires a mutex where APCs are off already.
@@ -295,7 +311,9 @@ unsafe fn release_unsafe(mutex: PFAST_MUTEX, name: &'static str) {
     };
     check_unsafe(thread, mutex, &rules);
     // SAFETY: This function has the same contract.
-    unsafe { FastMutex::at(mutex, name) }.release(thread, &rules);
+    let mutex = unsafe { FastMutex::at(mutex, name) };
+    mutex.check_owner(thread, &rules);
+    mutex.release(thread);
 }
 
 /// The pages conflict on whether a critical region will do in place of `APC_LEVEL`. The function's own says

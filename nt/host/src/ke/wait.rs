@@ -37,7 +37,7 @@ exports!("ntoskrnl.exe";
 /// APC runs while the thread waits, and does not end the wait; but an event that is pulsed meanwhile is missed.
 ///
 /// A wait at the wrong IRQL is bug check 0xC4 (0x120, 0x121, 0x122), one in `UserMode` for an object on the
-/// stack 0xC4 (0x123), one in a DPC that would block 0xB8,
+/// stack 0xC4 (0x123), one in `UserMode` for a mutex 0xC4 (0x6E740004), one in a DPC that would block 0xB8,
 /// and one for something that is no dispatcher object 0xC4 (0x1002).
 ///
 /// # Safety
@@ -58,6 +58,7 @@ pub unsafe extern "win64" fn KeWaitForSingleObject(
     check_irql(thread, Object, timeout, Timeout, NAME);
     // SAFETY: As above.
     let object = unsafe { header(Object, NAME) };
+    check_mutexes(WaitMode, &[object], NAME);
     wait(
         thread,
         &[object],
@@ -117,6 +118,7 @@ pub unsafe extern "win64" fn KeWaitForMultipleObjects(
         // SAFETY: The caller vouches for the objects.
         objects.push(unsafe { header(address, NAME) });
     }
+    check_mutexes(WaitMode, &objects, NAME);
     let own = [const { WaitBlock::new() }; THREAD_WAIT_OBJECTS as usize];
     let blocks = if WaitBlockArray.is_null() {
         &own[..]
@@ -285,6 +287,21 @@ fn check_mode(mode: KPROCESSOR_MODE, objects: &[PVOID], function: &'static str) 
             [*object as u64, 0, 0],
             function,
             "A wait in UserMode for an object on the stack of the thread.",
+        );
+    }
+}
+
+/// Whoever waits for a mutex must do so in `KernelMode`.
+fn check_mutexes(mode: KPROCESSOR_MODE, objects: &[&Header], function: &'static str) {
+    if i32::from(mode) != UserMode || !verifier::checks(Rules::LOCKS) {
+        return;
+    }
+    if let Some(mutex) = objects.iter().find_map(|object| object.as_mutant()) {
+        verifier::violation(
+            verifier::MUTEX_IN_USER_MODE,
+            [ptr::from_ref(mutex) as u64, 0, 0],
+            function,
+            "A wait in UserMode for a mutex, which must be waited for in KernelMode.",
         );
     }
 }

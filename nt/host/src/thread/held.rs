@@ -186,6 +186,15 @@ impl HeldLocks {
             .map(|held| held.0)
     }
 
+    /// A fast mutex that raised the IRQL and was taken after `lock`, such a one, too.
+    pub fn fast_mutex_after(&self, lock: u64) -> Option<u64> {
+        self.all()
+            .rev()
+            .take_while(|held| held.0 != lock)
+            .find(|held| held.1 == LockKind::FastMutex)
+            .map(|held| held.0)
+    }
+
     /// How a lock is held, if it is held.
     pub fn kind_of(&self, lock: u64) -> Option<LockKind> {
         self.all().find(|held| held.0 == lock).map(|held| held.1)
