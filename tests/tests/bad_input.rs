@@ -68,9 +68,22 @@ fn nonsense_on_the_command_line_is_a_usage_error() {
         &["no-such-command"],
         &["info", "--host", "mars"],
         &["stress", "--seconds", "x"],
+        &["sweep", "spinlock", "--threads", "0..8"],
+        &["sweep", "spinlock", "--threads", "0"],
+        &["sweep", "resource", "--read-share", "101"],
+        &["soak", "--hours", "inf"],
+        &["soak", "--hours=-1"],
     ] {
         assert_eq!(run(arguments).code, Some(USAGE), "{arguments:?}");
     }
+}
+
+/// It would look like a sweep over the readers that it was asked for.
+#[test]
+fn what_no_scenario_takes_is_not_swept_over() {
+    let arguments = ["sweep", "spinlock", "--read-share", "50", "--in-process"];
+    let finished = run(&arguments).exits_with(USAGE);
+    assert!(finished.stderr.contains("`readers`"), "{finished:#?}");
 }
 
 #[test]

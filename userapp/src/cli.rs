@@ -1,13 +1,13 @@
 //! The command line.
 
-use std::{fmt::Write as _, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt::Write as _, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::{
-    examples, exit::Exit, length::Length, manage::Manage, parameters::Setting, save::Target,
-    transport::HostArguments,
+    examples, exit::Exit, length::Length, manage::Manage, numbers::Numbers, parameters::Setting,
+    save::Target, transport::HostArguments,
 };
 
 const EXAMPLES: &str = "\
@@ -205,15 +205,15 @@ pub struct Sweep {
     /// Names, beginnings of names, or globs
     #[arg(value_name = "SCENARIO", required = true)]
     pub names: Vec<String>,
-    /// Workers in all: a number, a range A..B whose numbers double, or a list A,B,C
-    #[arg(long, value_name = "LIST", default_value = "1..8")]
-    pub threads: Values,
-    /// Readers of a hundred workers, where a scenario has readers: a number or a list
-    #[arg(long = "read-share", value_name = "LIST", default_value = "50")]
-    pub read_share: Values,
-    /// Hold times in microseconds: a number or a list
-    #[arg(long, value_name = "LIST", default_value = "0")]
-    pub hold: Values,
+    /// Workers in all: a number, a range A..B whose numbers double, or a list A,B,C [default: 1..8]
+    #[arg(long, value_name = "LIST", value_parser = Numbers::threads)]
+    pub threads: Option<Numbers>,
+    /// Readers of a hundred workers, where a scenario has readers: a number or a list [default: 50]
+    #[arg(long = "read-share", value_name = "LIST", value_parser = Numbers::percentages)]
+    pub read_share: Option<Numbers>,
+    /// Hold times in microseconds: a number or a list [default: 0]
+    #[arg(long, value_name = "LIST")]
+    pub hold: Option<Numbers>,
     /// How many seconds each run takes, such as 3 or 0.25
     #[arg(long, value_name = "N", default_value = "1")]
     pub seconds: Length,
@@ -222,12 +222,20 @@ pub struct Sweep {
 /// How long to go on.
 #[derive(Debug, Args)]
 pub struct Soak {
-    /// How many hours
-    #[arg(long, value_name = "N", default_value_t = 1.0)]
-    pub hours: f64,
+    /// How many hours, such as 2 or 0.5; the last round is run to its end, and there is one at least
+    #[arg(long, value_name = "N", default_value = "1", value_parser = hours)]
+    pub hours: Duration,
     /// How many seconds each scenario runs in a round
     #[arg(long, value_name = "N", default_value = "10")]
     pub seconds: Length,
+}
+
+fn hours(typed: &str) -> Result<Duration, String> {
+    typed
+        .parse::<f64>()
+        .ok()
+        .and_then(|hours| Duration::try_from_secs_f64(hours * 3600.0).ok())
+        .ok_or_else(|| "it is no number of hours, such as 2 or 0.5".to_owned())
 }
 
 /// What to compare.
@@ -242,36 +250,6 @@ pub struct Compare {
     /// How many parts of a hundred of the throughput may be lost
     #[arg(long, value_name = "PERCENT", default_value_t = 20)]
     pub bound: u8,
-}
-
-/// Numbers on the command line: `4`, `1..8` (which doubles: 1, 2, 4, 8) or `1,3,5`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Values(pub Vec<u64>);
-
-impl FromStr for Values {
-    type Err = String;
-
-    fn from_str(typed: &str) -> Result<Self, String> {
-        let number = |text: &str| {
-            text.parse::<u64>()
-                .map_err(|error| format!("`{text}` is no number: {error}"))
-        };
-        if let Some((first, last)) = typed.split_once("..") {
-            let (first, last) = (number(first)?.max(1), number(last)?);
-            if first > last {
-                return Err(format!("from {first} on there is no {last}"));
-            }
-            let doubled = std::iter::successors(Some(first), |it| it.checked_mul(2));
-            let mut values: Vec<u64> = doubled.take_while(|it| *it < last).collect();
-            values.push(last);
-            return Ok(Self(values));
-        }
-        typed
-            .split(',')
-            .map(number)
-            .collect::<Result<_, _>>()
-            .map(Self)
-    }
 }
 
 /// How much to run.
@@ -409,18 +387,6 @@ mod tests {
             .map(|it| (it.name.as_str(), it.value))
             .collect();
         assert_eq!(settings, [("seconds", 3), ("hold", 7)]);
-    }
-
-    #[test]
-    fn values_are_numbers_ranges_and_lists() {
-        let values = |typed: &str| typed.parse::<Values>().map(|it| it.0);
-        assert_eq!(values("4"), Ok(vec![4]));
-        assert_eq!(values("1..8"), Ok(vec![1, 2, 4, 8]));
-        assert_eq!(values("1..6"), Ok(vec![1, 2, 4, 6]));
-        assert_eq!(values("0,10,100"), Ok(vec![0, 10, 100]));
-        for wrong in ["", "a", "8..1", "1,,2", "1..x"] {
-            assert!(values(wrong).is_err(), "{wrong}");
-        }
     }
 
     /// Each is parsed as it stands there, so none goes out of date.

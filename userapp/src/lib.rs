@@ -25,6 +25,7 @@ mod live;
 mod locks;
 mod manage;
 mod measured;
+mod numbers;
 mod parameters;
 mod record;
 mod run;

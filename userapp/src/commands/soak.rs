@@ -22,8 +22,6 @@ impl Runs<'_> {
     /// Runs rounds until the time is over or the user has enough. Of what passed, the last round is
     /// kept, and of what did not, everything, so a soak of days does not fill memory.
     pub fn soak(&self, soak: &Soak, report: &mut Report) -> Result<(), Error> {
-        let length = Duration::try_from_secs_f64(soak.hours * 3600.0)
-            .map_err(|error| Error::usage(format!("{} hours: {error}", soak.hours), None))?;
         let items = select(&self.catalog, syncstress_protocol::ItemKind::Scenario, &[])?;
         let settings = [soak.seconds.setting()];
         let plan = |item| {
@@ -35,11 +33,12 @@ impl Runs<'_> {
         let began = Instant::now();
         let mut number = 0;
         let mut ended = Ok(());
-        while ended.is_ok() && !report.interrupted && (number == 0 || began.elapsed() < length) {
+        while ended.is_ok() && !report.interrupted && (number == 0 || began.elapsed() < soak.hours)
+        {
             number += 1;
             report.runs.retain(RunRecord::speaks_against);
             let first = report.runs.len();
-            ended = self.watched(Ok(()), &planned, report, Some(length));
+            ended = self.watched(Ok(()), &planned, report, Some(soak.hours));
             let round = round(number, began.elapsed(), &report.runs[first..]);
             self.live.say(line(&round));
             report.rounds.push(round);

@@ -5,7 +5,8 @@ use crate::{
     catalog::Item,
     cli::Sweep,
     error::Error,
-    parameters::{Setting, values_for},
+    numbers::Numbers,
+    parameters::{Setting, check_names, values_for},
     selection::select,
     show::Report,
 };
@@ -18,6 +19,7 @@ impl Runs<'_> {
             syncstress_protocol::ItemKind::Scenario,
             &sweep.names,
         )?;
+        check_names(&items, &asked_for(sweep))?;
         let mut planned = Vec::new();
         for item in items {
             for settings in combinations(item, sweep) {
@@ -29,24 +31,40 @@ impl Runs<'_> {
     }
 }
 
+fn setting(name: &str, value: u64) -> Setting {
+    Setting {
+        name: name.to_owned(),
+        value,
+    }
+}
+
+/// What was said to vary, each with one of its values: some scenario has to take it.
+fn asked_for(sweep: &Sweep) -> Vec<Setting> {
+    [
+        ("threads", &sweep.threads),
+        ("readers", &sweep.read_share),
+        ("hold", &sweep.hold),
+    ]
+    .into_iter()
+    .filter_map(|(name, numbers)| Some(setting(name, *numbers.as_ref()?.0.first()?)))
+    .collect()
+}
+
 /// The settings of each run of a scenario, those first that vary slowest. What it does not take does
 /// not vary.
 fn combinations(item: &Item, sweep: &Sweep) -> Vec<Vec<Setting>> {
-    let setting = |name: &str, value| Setting {
-        name: name.to_owned(),
-        value,
-    };
-    let of = |name: &str, values: &[u64]| -> Vec<Option<u64>> {
+    let of = |name: &str, numbers: Option<&Numbers>, usual: &[u64]| -> Vec<Option<u64>> {
         if item.takes(name) {
+            let values = numbers.map_or(usual, |it| &it.0);
             values.iter().copied().map(Some).collect()
         } else {
             vec![None]
         }
     };
     let mut all = Vec::new();
-    for hold in of("hold", &sweep.hold.0) {
-        for share in of("readers", &sweep.read_share.0) {
-            for threads in of("threads", &sweep.threads.0) {
+    for hold in of("hold", sweep.hold.as_ref(), &[0]) {
+        for share in of("readers", sweep.read_share.as_ref(), &[50]) {
+            for threads in of("threads", sweep.threads.as_ref(), &[1, 2, 4, 8]) {
                 let mut settings = vec![sweep.seconds.setting()];
                 settings.extend(hold.map(|hold| setting("hold", hold)));
                 settings.extend(
@@ -73,7 +91,7 @@ fn workers(
         parameter.map_or(value, |it| value.max(it.minimum))
     };
     let readers = threads.zip(share).map(|(threads, share)| {
-        let wanted = (threads * share.min(100) + 50) / 100;
+        let wanted = threads.saturating_mul(share).saturating_add(50) / 100;
         at_least("readers", wanted)
     });
     let writers =
@@ -89,14 +107,14 @@ mod tests {
     use syncstress_protocol::ItemKind;
 
     use super::*;
-    use crate::{catalog::samples, cli::Values};
+    use crate::catalog::samples;
 
     fn sweep() -> Sweep {
         Sweep {
             names: Vec::new(),
-            threads: Values(vec![1, 4]),
-            read_share: Values(vec![0, 75]),
-            hold: Values(vec![0, 10]),
+            threads: Some(Numbers(vec![1, 4])),
+            read_share: Some(Numbers(vec![0, 75])),
+            hold: Some(Numbers(vec![0, 10])),
             seconds: "2".parse().unwrap(),
         }
     }

@@ -79,6 +79,9 @@ fn summary(report: &Report) -> String {
         Some(leaks) => parts.push(format!("{} things not freed", leaks.len())),
         None => {}
     }
+    if parts.is_empty() {
+        parts.push("nothing ran".to_owned());
+    }
     parts.join("; ")
 }
 

@@ -28,11 +28,18 @@ impl Images {
     /// [`TransportError::Unreachable`] with the places that were looked at.
     pub fn find(driver: Option<&Path>, loader: Option<&Path>) -> Result<Self, TransportError> {
         let driver = match driver {
-            Some(driver) => existing(driver.to_owned())?,
+            Some(driver) => existing(
+                driver.to_owned(),
+                "`cargo xtask build` builds the driver and its KMDF runtime",
+            )?,
             None => search(&build_directories())?,
         };
         let beside = || driver.with_file_name(LOADER);
-        let loader = existing(loader.map_or_else(beside, Path::to_owned))?;
+        let loader = existing(
+            loader.map_or_else(beside, Path::to_owned),
+            "`cargo xtask build` puts the KMDF runtime beside the driver, and `--wdfldr PATH` says where \
+             else it is",
+        )?;
         Ok(Self { driver, loader })
     }
 }
@@ -83,13 +90,13 @@ fn search(directories: &[PathBuf]) -> Result<PathBuf, TransportError> {
     })
 }
 
-fn existing(path: PathBuf) -> Result<PathBuf, TransportError> {
+fn existing(path: PathBuf, hint: &str) -> Result<PathBuf, TransportError> {
     if path.is_file() {
         return Ok(path);
     }
     Err(TransportError::Unreachable {
         what: format!("there is no file {}", path.display()),
-        hint: Some("`cargo xtask build` builds the driver and its KMDF runtime".to_owned()),
+        hint: Some(hint.to_owned()),
     })
 }
 
