@@ -5,10 +5,13 @@
 
 use core::{ffi::c_void, ops::Range};
 
-use nt_abi::bugcheck::{
-    DRIVER_VERIFIER_DETECTED_VIOLATION, IRQL_NOT_LESS_OR_EQUAL, KERNEL_APC_PENDING_DURING_EXIT,
-    MUTEX_ALREADY_OWNED, SPIN_LOCK_ALREADY_OWNED, SPIN_LOCK_NOT_OWNED, THREAD_NOT_MUTEX_OWNER,
-    TIMER_OR_DPC_INVALID,
+use nt_abi::{
+    KIRQL,
+    bugcheck::{
+        DRIVER_VERIFIER_DETECTED_VIOLATION, IRQL_NOT_LESS_OR_EQUAL, KERNEL_APC_PENDING_DURING_EXIT,
+        MUTEX_ALREADY_OWNED, SPIN_LOCK_ALREADY_OWNED, SPIN_LOCK_NOT_OWNED, THREAD_NOT_MUTEX_OWNER,
+        TIMER_OR_DPC_INVALID,
+    },
 };
 
 use crate::{
@@ -111,6 +114,21 @@ fn without(
 #[cold]
 pub fn rule(rule: u64, function: &'static str, sentence: impl Into<String>) -> ! {
     violation(rule, [0; 3], function, sentence)
+}
+
+/// The running thread, at an IRQL that `function` allows, which no rule of DDI compliance is about: bug check 0xC4
+/// (0x6E740003) if it is above `highest`.
+#[inline]
+pub fn thread_at_most(highest: KIRQL, function: &'static str) -> &'static Thread {
+    let thread = thread::current();
+    if thread.irql() > highest {
+        rule(
+            IRQL_TOO_HIGH,
+            function,
+            format!("IRQL must be {highest} or below."),
+        );
+    }
+    thread
 }
 
 /// Stops the kernel if `thread` is above `DISPATCH_LEVEL`, for a function that must not be called there.

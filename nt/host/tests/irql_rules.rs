@@ -108,6 +108,33 @@ const CALLS: &[Case] = cases! {
         KeClearEvent(memory()), KeResetEvent(memory()), KePulseEvent(memory(), 0, FALSE),
         KeReadStateEvent(memory());
     APC, 0x20011: KeReleaseSemaphore(semaphore(), 0, 1, TRUE);
+    CLOCK, 0x6E74_0003: KeAreApcsDisabled(), KeAreAllApcsDisabled(), KeReadStateMutex(memory()),
+        KeSetSystemAffinityThread(1), KeSetSystemAffinityThreadEx(1), KeRevertToUserAffinityThread(),
+        KeRevertToUserAffinityThreadEx(1), KeRevertToUserGroupAffinityThread(memory()),
+        KeSetSystemGroupAffinityThread(memory(), ptr::null_mut()), ExQueueWorkItem(memory(), 1),
+        ExGetSharedWaiterCount(memory()), ExGetExclusiveWaiterCount(memory()),
+        ExIsResourceAcquiredExclusiveLite(memory()), ExIsResourceAcquiredSharedLite(memory()),
+        ExSetResourceOwnerPointer(memory(), ptr::null_mut()),
+        ExSetResourceOwnerPointerEx(memory(), ptr::null_mut(), 0),
+        ExAcquireRundownProtection(memory()), ExReleaseRundownProtection(memory()),
+        ExAcquireRundownProtectionEx(memory(), 1), ExReleaseRundownProtectionEx(memory(), 1),
+        ExInitializeLookasideListEx(memory(), None, None, 0, 0, 16, 1, 0),
+        ExAllocateFromLookasideListEx(memory()), ExFreeToLookasideListEx(memory(), ptr::null_mut()),
+        ExFlushLookasideListEx(memory()), ExDeleteLookasideListEx(memory()),
+        ExInitializeNPagedLookasideList(memory(), None, None, 0, 16, 1, 0), ExDeleteNPagedLookasideList(memory());
+    DISPATCH, 0x6E74_0003: KeInitializeGuardedMutex(memory()), ExInitializeRundownProtection(memory()),
+        ExReInitializeRundownProtection(memory()), ExRundownCompleted(memory()),
+        ExInitializePagedLookasideList(memory(), None, None, 0, 16, 1, 0), ExDeletePagedLookasideList(memory());
+    APC, 0x6E74_0003: KeSetPriorityThread(KeGetCurrentThread(), 9), KeQueryPriorityThread(KeGetCurrentThread());
+    CLOCK, 0x20011: KeInitializeTimer(memory()), ExAllocateTimer(None, ptr::null_mut(), 0),
+        ExSetTimer(memory(), 0, 0, ptr::null_mut()), ExCancelTimer(memory(), ptr::null_mut());
+    CLOCK, 0x32: ExReleaseSpinLockExclusive(memory(), PASSIVE), ExReleaseSpinLockShared(memory(), PASSIVE);
+    APC, 0x40: ExTryAcquireSpinLockExclusiveAtDpcLevel(memory()), ExTryAcquireSpinLockSharedAtDpcLevel(memory()),
+        ExTryConvertSharedSpinLockExclusive(memory());
+    DISPATCH, 0x20007: ExReleasePushLockExclusiveEx(memory(), 0), ExReleasePushLockSharedEx(memory(), 0);
+    DISPATCH, 0x11A: ExEnterCriticalRegionAndAcquireResourceExclusive(memory()),
+        ExEnterCriticalRegionAndAcquireSharedWaitForExclusive(memory()),
+        ExEnterCriticalRegionAndAcquireFastMutexUnsafe(memory());
     CLOCK, 0x80: KeSetEvent(memory(), 0, FALSE);
     DISPATCH, 0x20016: KeSetEvent(event(), 0, TRUE), KePulseEvent(event(), 0, TRUE);
     CLOCK, 0x120: KeWaitForSingleObject(event().cast(), 0, 0, FALSE, ptr::null_mut());
@@ -194,9 +221,11 @@ fn what_is_initialised_at_the_highest_irql_that_is_allowed() {
     nt!(KeInitializeSpinLock(spin_lock));
     nt!(KeInitializeMutex(mutex, 0));
     lower(old);
+    let old = raise(APC);
+    nt!(KeInitializeGuardedMutex(fast_mutex));
+    lower(old);
     let old = raise(DISPATCH);
     nt!(KeInitializeTimerEx(timer, 0));
-    nt!(KeInitializeGuardedMutex(fast_mutex));
     assert_eq!(nt!(ExInitializeResourceLite(resource)), STATUS_SUCCESS);
     assert_eq!(nt!(KeReadStateMutex(mutex)), 1);
     assert_eq!(nt!(KeSetTimer(timer, soon(), ptr::null_mut())), FALSE);

@@ -428,7 +428,7 @@ pub unsafe extern "win64" fn ExReleaseFastMutexUnsafeAndLeaveCriticalRegion(
 /// `Mutex` must point to resident memory for a guarded mutex that nobody uses.
 pub unsafe extern "win64" fn KeInitializeGuardedMutex(Mutex: PFAST_MUTEX) {
     const NAME: &str = "KeInitializeGuardedMutex";
-    thread::current();
+    verifier::thread_at_most(APC, "KeInitializeGuardedMutex");
     verifier::check_resident(Mutex as u64, NAME);
     // SAFETY: This function has the same contract.
     let mutex = unsafe { FastMutex::at(Mutex, NAME) };

@@ -24,7 +24,12 @@ use super::{
     pool::{ExAllocatePoolWithTag, ExFreePool},
     slist::{ExQueryDepthSList, ExpInterlockedPopEntrySList, ExpInterlockedPushEntrySList},
 };
-use crate::{export::exports, list::ListEntry, thread, verifier};
+use crate::{
+    export::exports,
+    irql::{APC, DISPATCH},
+    list::ListEntry,
+    thread, verifier,
+};
 
 exports!("ntoskrnl.exe";
     ExAllocateFromLookasideListEx, ExDeleteLookasideListEx, ExDeleteNPagedLookasideList,
@@ -176,6 +181,7 @@ pub unsafe extern "win64" fn ExInitializeNPagedLookasideList(
     Tag: ULONG,
     _Depth: USHORT,
 ) {
+    verifier::thread_at_most(DISPATCH, "ExInitializeNPagedLookasideList");
     let (allocate, free) = routines(Allocate, Free);
     let kind = Kind {
         pool: NonPagedPool | Flags.cast_signed(),
@@ -202,6 +208,7 @@ pub unsafe extern "win64" fn ExInitializePagedLookasideList(
     Tag: ULONG,
     _Depth: USHORT,
 ) {
+    verifier::thread_at_most(APC, "ExInitializePagedLookasideList");
     let (allocate, free) = routines(Allocate, Free);
     let kind = Kind {
         pool: PagedPool | Flags.cast_signed(),
@@ -220,6 +227,7 @@ pub unsafe extern "win64" fn ExInitializePagedLookasideList(
 ///
 /// `Lookaside` must point to an initialised list that nobody uses any more.
 pub unsafe extern "win64" fn ExDeleteNPagedLookasideList(Lookaside: PNPAGED_LOOKASIDE_LIST) {
+    verifier::thread_at_most(DISPATCH, "ExDeleteNPagedLookasideList");
     // SAFETY: This function has the same contract.
     unsafe { delete(Lookaside, "ExDeleteNPagedLookasideList") };
 }
@@ -230,6 +238,7 @@ pub unsafe extern "win64" fn ExDeleteNPagedLookasideList(Lookaside: PNPAGED_LOOK
 ///
 /// `Lookaside` must point to an initialised list that nobody uses any more.
 pub unsafe extern "win64" fn ExDeletePagedLookasideList(Lookaside: PPAGED_LOOKASIDE_LIST) {
+    verifier::thread_at_most(APC, "ExDeletePagedLookasideList");
     // SAFETY: This function has the same contract.
     unsafe { delete(Lookaside, "ExDeletePagedLookasideList") };
 }
@@ -269,6 +278,7 @@ pub unsafe extern "win64" fn ExInitializeLookasideListEx(
     Tag: ULONG,
     _Depth: USHORT,
 ) -> NTSTATUS {
+    verifier::thread_at_most(DISPATCH, "ExInitializeLookasideListEx");
     if ![NonPagedPool, PagedPool, NonPagedPoolNx].contains(&PoolType) {
         return STATUS_INVALID_PARAMETER_4;
     }
@@ -297,6 +307,7 @@ pub unsafe extern "win64" fn ExInitializeLookasideListEx(
 ///
 /// `Lookaside` must point to an initialised list.
 pub unsafe extern "win64" fn ExAllocateFromLookasideListEx(Lookaside: PLOOKASIDE_LIST_EX) -> PVOID {
+    verifier::thread_at_most(DISPATCH, "ExAllocateFromLookasideListEx");
     // SAFETY: This function has the same contract.
     let list = unsafe { self::Lookaside::at(Lookaside, "ExAllocateFromLookasideListEx") };
     list.total_allocates.fetch_add(1, Relaxed);
@@ -323,6 +334,7 @@ pub unsafe extern "win64" fn ExAllocateFromLookasideListEx(Lookaside: PLOOKASIDE
 ///
 /// `Lookaside` must point to an initialised list, `Entry` to an entry of it that nobody uses any more.
 pub unsafe extern "win64" fn ExFreeToLookasideListEx(Lookaside: PLOOKASIDE_LIST_EX, Entry: PVOID) {
+    verifier::thread_at_most(DISPATCH, "ExFreeToLookasideListEx");
     // SAFETY: This function has the same contract.
     let list = unsafe { self::Lookaside::at(Lookaside, "ExFreeToLookasideListEx") };
     list.total_frees.fetch_add(1, Relaxed);
@@ -353,6 +365,7 @@ unsafe fn free_entry(list: &Lookaside, address: PLOOKASIDE_LIST_EX, entry: PVOID
 ///
 /// `Lookaside` must point to an initialised list.
 pub unsafe extern "win64" fn ExFlushLookasideListEx(Lookaside: PLOOKASIDE_LIST_EX) {
+    verifier::thread_at_most(DISPATCH, "ExFlushLookasideListEx");
     // SAFETY: This function has the same contract.
     let list = unsafe { self::Lookaside::at(Lookaside, "ExFlushLookasideListEx") };
     while let Some(entry) = list.pop() {
@@ -367,6 +380,7 @@ pub unsafe extern "win64" fn ExFlushLookasideListEx(Lookaside: PLOOKASIDE_LIST_E
 ///
 /// `Lookaside` must point to an initialised list that nobody uses any more.
 pub unsafe extern "win64" fn ExDeleteLookasideListEx(Lookaside: PLOOKASIDE_LIST_EX) {
+    verifier::thread_at_most(DISPATCH, "ExDeleteLookasideListEx");
     // SAFETY: This function has the same contract.
     unsafe { ExFlushLookasideListEx(Lookaside) };
 }

@@ -14,7 +14,7 @@ use crate::{
     Rules, address,
     dispatcher::{self, Deadline, Header, WaitBlock, WaitKind},
     export::exports,
-    irql::APC,
+    irql::{APC, DISPATCH},
     thread, verifier,
 };
 
@@ -45,18 +45,18 @@ unsafe fn view<'a>(reference: PEX_RUNDOWN_REF, function: &'static str) -> &'a At
     unsafe { verifier::object(reference.cast(), function) }
 }
 
-/// `ExInitializeRundownProtection`: makes a reference that is not run down. Any IRQL.
+/// `ExInitializeRundownProtection`: makes a reference that is not run down. IRQL <= `APC_LEVEL`.
 ///
 /// # Safety
 ///
 /// `RunRef` must point to memory for a reference that nobody uses.
 pub unsafe extern "win64" fn ExInitializeRundownProtection(RunRef: PEX_RUNDOWN_REF) {
-    thread::current();
+    verifier::thread_at_most(APC, "ExInitializeRundownProtection");
     // SAFETY: This function has the same contract.
     unsafe { view(RunRef, "ExInitializeRundownProtection") }.store(0, Release);
 }
 
-/// `ExReInitializeRundownProtection`: makes a reference that was run down one that is not. Any IRQL.
+/// `ExReInitializeRundownProtection`: makes a reference that was run down one that is not. IRQL <= `APC_LEVEL`.
 ///
 /// One that is not run down is bug check 0xC4 (0x1005).
 ///
@@ -64,7 +64,7 @@ pub unsafe extern "win64" fn ExInitializeRundownProtection(RunRef: PEX_RUNDOWN_R
 ///
 /// `RunRef` must point to a reference that was run down.
 pub unsafe extern "win64" fn ExReInitializeRundownProtection(RunRef: PEX_RUNDOWN_REF) {
-    thread::current();
+    verifier::thread_at_most(APC, "ExReInitializeRundownProtection");
     // SAFETY: This function has the same contract.
     let reference = unsafe { view(RunRef, "ExReInitializeRundownProtection") };
     if reference
@@ -83,13 +83,13 @@ pub unsafe extern "win64" fn ExReInitializeRundownProtection(RunRef: PEX_RUNDOWN
     }
 }
 
-/// `ExRundownCompleted`: says that an object is run down, after the wait for it. Any IRQL.
+/// `ExRundownCompleted`: says that an object is run down, after the wait for it. IRQL <= `APC_LEVEL`.
 ///
 /// # Safety
 ///
 /// `RunRef` must point to a reference that was waited for.
 pub unsafe extern "win64" fn ExRundownCompleted(RunRef: PEX_RUNDOWN_REF) {
-    thread::current();
+    verifier::thread_at_most(APC, "ExRundownCompleted");
     // SAFETY: This function has the same contract.
     unsafe { view(RunRef, "ExRundownCompleted") }.store(ACTIVE, Release);
 }
@@ -114,7 +114,7 @@ pub unsafe extern "win64" fn ExAcquireRundownProtectionEx(
     RunRef: PEX_RUNDOWN_REF,
     Count: ULONG,
 ) -> BOOLEAN {
-    thread::current();
+    verifier::thread_at_most(DISPATCH, "ExAcquireRundownProtectionEx");
     // SAFETY: This function has the same contract.
     let reference = unsafe { view(RunRef, "ExAcquireRundownProtection") };
     let protected = reference.fetch_update(Acquire, Relaxed, |seen| {
@@ -151,7 +151,7 @@ pub unsafe extern "win64" fn ExReleaseRundownProtectionEx(RunRef: PEX_RUNDOWN_RE
 ///
 /// As for [`ExReleaseRundownProtection`].
 unsafe fn release(reference: PEX_RUNDOWN_REF, count: ULONG, function: &'static str) {
-    let thread = thread::current();
+    let thread = verifier::thread_at_most(DISPATCH, function);
     // SAFETY: This function has the same contract.
     let reference = unsafe { view(reference, function) };
     let counted = reference.fetch_update(Release, Relaxed, |seen| {

@@ -8,7 +8,7 @@ use core::{
 use nt_abi::{PVOID, PWORK_QUEUE_ITEM, WORK_QUEUE_ITEM, WORK_QUEUE_TYPE, bugcheck::WORKER_INVALID};
 
 use super::worker;
-use crate::{address, bugcheck, export::exports, list::ListEntry, thread, verifier};
+use crate::{address, bugcheck, export::exports, irql::DISPATCH, list::ListEntry, verifier};
 
 exports!("ntoskrnl.exe"; ExQueueWorkItem);
 
@@ -50,7 +50,7 @@ pub unsafe extern "win64" fn ExQueueWorkItem(
     WorkItem: PWORK_QUEUE_ITEM,
     _QueueType: WORK_QUEUE_TYPE,
 ) {
-    thread::current();
+    verifier::thread_at_most(DISPATCH, "ExQueueWorkItem");
     // SAFETY: This function has the same contract.
     let item = unsafe { Item::at(WorkItem) };
     let routine = item.routine.load(Relaxed);

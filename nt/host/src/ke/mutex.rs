@@ -115,7 +115,7 @@ pub unsafe extern "win64" fn KeReleaseMutex(Mutex: PRKMUTEX, Wait: BOOLEAN) -> L
 ///
 /// `Mutex` must point to an initialised mutex.
 pub unsafe extern "win64" fn KeReadStateMutex(Mutex: PRKMUTEX) -> LONG {
-    thread::current();
+    verifier::thread_at_most(DISPATCH, "KeReadStateMutex");
     // SAFETY: This function has the same contract.
     unsafe { initialized(Mutex, "KeReadStateMutex") }
         .header

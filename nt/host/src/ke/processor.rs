@@ -8,8 +8,10 @@ use nt_abi::{
 
 use crate::{
     export::exports,
+    irql::{DISPATCH, PASSIVE},
     processor,
     thread::{self, Thread},
+    verifier,
 };
 
 exports!("ntoskrnl.exe";
@@ -162,7 +164,10 @@ pub unsafe extern "win64" fn KeIsExecutingDpc() -> ULONG {
 ///
 /// None beyond that of every call into the kernel.
 pub unsafe extern "win64" fn KeSetSystemAffinityThreadEx(Affinity: KAFFINITY) -> KAFFINITY {
-    set_affinity(thread::current(), Affinity)
+    set_affinity(
+        verifier::thread_at_most(DISPATCH, "KeSetSystemAffinityThreadEx"),
+        Affinity,
+    )
 }
 
 /// `KeSetSystemAffinityThread`: as [`KeSetSystemAffinityThreadEx`], and returns nothing.
@@ -171,7 +176,10 @@ pub unsafe extern "win64" fn KeSetSystemAffinityThreadEx(Affinity: KAFFINITY) ->
 ///
 /// None beyond that of every call into the kernel.
 pub unsafe extern "win64" fn KeSetSystemAffinityThread(Affinity: KAFFINITY) {
-    set_affinity(thread::current(), Affinity);
+    set_affinity(
+        verifier::thread_at_most(DISPATCH, "KeSetSystemAffinityThread"),
+        Affinity,
+    );
 }
 
 fn set_affinity(thread: &Thread, affinity: KAFFINITY) -> KAFFINITY {
@@ -189,7 +197,7 @@ fn set_affinity(thread: &Thread, affinity: KAFFINITY) -> KAFFINITY {
 ///
 /// None beyond that of every call into the kernel.
 pub unsafe extern "win64" fn KeRevertToUserAffinityThreadEx(Affinity: KAFFINITY) {
-    let thread = thread::current();
+    let thread = verifier::thread_at_most(DISPATCH, "KeRevertToUserAffinityThreadEx");
     if thread.system_affinity() != 0 && Affinity & !processor::all() == 0 {
         thread.set_system_affinity(Affinity);
     }
@@ -202,7 +210,7 @@ pub unsafe extern "win64" fn KeRevertToUserAffinityThreadEx(Affinity: KAFFINITY)
 ///
 /// None beyond that of every call into the kernel.
 pub unsafe extern "win64" fn KeRevertToUserAffinityThread() {
-    thread::current().set_system_affinity(0);
+    verifier::thread_at_most(DISPATCH, "KeRevertToUserAffinityThread").set_system_affinity(0);
 }
 
 /// `KeSetSystemGroupAffinityThread`: as [`KeSetSystemAffinityThreadEx`] for the processors of a group.
@@ -217,7 +225,7 @@ pub unsafe extern "win64" fn KeSetSystemGroupAffinityThread(
     Affinity: PGROUP_AFFINITY,
     PreviousAffinity: PGROUP_AFFINITY,
 ) {
-    let thread = thread::current();
+    let thread = verifier::thread_at_most(DISPATCH, "KeSetSystemGroupAffinityThread");
     // SAFETY: The caller vouches for the pointer.
     let affinity = unsafe { Affinity.read() };
     let previous = if is_valid(affinity) {
@@ -243,7 +251,7 @@ pub unsafe extern "win64" fn KeSetSystemGroupAffinityThread(
 ///
 /// `PreviousAffinity` must be valid for a read.
 pub unsafe extern "win64" fn KeRevertToUserGroupAffinityThread(PreviousAffinity: PGROUP_AFFINITY) {
-    let thread = thread::current();
+    let thread = verifier::thread_at_most(DISPATCH, "KeRevertToUserGroupAffinityThread");
     // SAFETY: The caller vouches for the pointer.
     let affinity = unsafe { PreviousAffinity.read() };
     let is_set = thread.system_affinity() != 0;
@@ -258,7 +266,7 @@ fn is_valid(affinity: GROUP_AFFINITY) -> bool {
 }
 
 /// `KeSetPriorityThread`: sets a thread's priority and returns the one before. The priority is kept; how
-/// threads share the processors is up to the host. IRQL <= `DISPATCH_LEVEL`.
+/// threads share the processors is up to the host. IRQL = `PASSIVE_LEVEL`.
 ///
 /// # Safety
 ///
@@ -267,18 +275,18 @@ pub unsafe extern "win64" fn KeSetPriorityThread(
     Thread: PKTHREAD,
     Priority: KPRIORITY,
 ) -> KPRIORITY {
-    thread::current();
+    verifier::thread_at_most(PASSIVE, "KeSetPriorityThread");
     // SAFETY: This function has the same contract.
     unsafe { thread::Thread::at(Thread) }.set_priority(Priority)
 }
 
-/// `KeQueryPriorityThread`: a thread's priority. IRQL <= `DISPATCH_LEVEL`.
+/// `KeQueryPriorityThread`: a thread's priority. IRQL = `PASSIVE_LEVEL`.
 ///
 /// # Safety
 ///
 /// `Thread` must be a thread object that is alive.
 pub unsafe extern "win64" fn KeQueryPriorityThread(Thread: PKTHREAD) -> LONG {
-    thread::current();
+    verifier::thread_at_most(PASSIVE, "KeQueryPriorityThread");
     // SAFETY: This function has the same contract.
     unsafe { thread::Thread::at(Thread) }.priority()
 }

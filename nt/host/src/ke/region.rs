@@ -8,6 +8,7 @@ use nt_abi::{APC_LEVEL, BOOLEAN};
 use crate::{
     apc,
     export::exports,
+    irql::DISPATCH,
     thread::{self, Thread},
     verifier,
 };
@@ -118,7 +119,12 @@ pub unsafe extern "win64" fn KeLeaveGuardedRegion() {
 ///
 /// None beyond that of every call into the kernel.
 pub unsafe extern "win64" fn KeAreApcsDisabled() -> BOOLEAN {
-    BOOLEAN::from(thread::current().object.combined_apc_disable() != 0)
+    BOOLEAN::from(
+        verifier::thread_at_most(DISPATCH, "KeAreApcsDisabled")
+            .object
+            .combined_apc_disable()
+            != 0,
+    )
 }
 
 /// `KeAreAllApcsDisabled`: whether the thread is in a guarded region or at `APC_LEVEL` or above. IRQL <=
@@ -128,7 +134,7 @@ pub unsafe extern "win64" fn KeAreApcsDisabled() -> BOOLEAN {
 ///
 /// None beyond that of every call into the kernel.
 pub unsafe extern "win64" fn KeAreAllApcsDisabled() -> BOOLEAN {
-    let thread = thread::current();
+    let thread = verifier::thread_at_most(DISPATCH, "KeAreAllApcsDisabled");
     let by_irql = u32::from(thread.irql()) >= APC_LEVEL;
     BOOLEAN::from(by_irql || thread.object.special_apc_disable() != 0)
 }

@@ -152,7 +152,7 @@ unsafe fn ask<T>(
     function: &'static str,
     question: impl FnOnce(&Thread, &ExecutiveResource) -> T,
 ) -> T {
-    let thread = thread::current();
+    let thread = verifier::thread_at_most(DISPATCH, function);
     // SAFETY: This function has the same contract.
     let resource = unsafe { ExecutiveResource::at(resource, function) };
     let mut dispatcher = dispatcher::lock(thread);
@@ -235,7 +235,7 @@ pub unsafe extern "win64" fn ExDisableResourceBoostLite(Resource: PERESOURCE) {
 }
 
 /// `ExSetResourceOwnerPointer`: gives what the caller owns to an owner pointer, which
-/// `ExReleaseResourceForThreadLite` releases. IRQL <= `APC_LEVEL`.
+/// `ExReleaseResourceForThreadLite` releases. IRQL <= `DISPATCH_LEVEL`.
 ///
 /// A caller who does not own the resource gets bug check 0xE3, a pointer without both low bits set 0x16E.
 ///
@@ -268,8 +268,7 @@ pub unsafe extern "win64" fn ExSetResourceOwnerPointerEx(
 ///
 /// `resource` must point to an initialised resource.
 unsafe fn give_away(resource: PERESOURCE, pointer: u64, function: &'static str) {
-    let thread = thread::current();
-    check_irql(thread, APC, function);
+    let thread = verifier::thread_at_most(DISPATCH, function);
     if pointer & 3 != 3 {
         bugcheck::raise(
             ERESOURCE_INVALID_RELEASE,
