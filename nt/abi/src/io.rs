@@ -27,6 +27,7 @@ pub const IRP_MN_CANCEL_REMOVE_DEVICE: u32 = 0x03;
 pub const IRP_MN_STOP_DEVICE: u32 = 0x04;
 pub const IRP_MN_QUERY_STOP_DEVICE: u32 = 0x05;
 pub const IRP_MN_CANCEL_STOP_DEVICE: u32 = 0x06;
+pub const IRP_MN_QUERY_INTERFACE: u32 = 0x08;
 pub const IRP_MN_QUERY_CAPABILITIES: u32 = 0x09;
 pub const IRP_MN_SURPRISE_REMOVAL: u32 = 0x17;
 
@@ -277,6 +278,30 @@ impl ReadWriteParameters {
     }
 }
 
+/// `Parameters.QueryInterface`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct QueryInterfaceParameters {
+    pub InterfaceType: *const GUID,
+    pub Size: USHORT,
+    pub Version: USHORT,
+    pub Interface: *mut INTERFACE,
+    pub InterfaceSpecificData: PVOID,
+}
+layout!(QueryInterfaceParameters, 0x20, Size: 8, Version: 0xA, Interface: 0x10, InterfaceSpecificData: 0x18);
+
+/// What every interface that drivers query of each other begins with.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct INTERFACE {
+    pub Size: USHORT,
+    pub Version: USHORT,
+    pub Context: PVOID,
+    pub InterfaceReference: Option<unsafe extern "win64" fn(PVOID)>,
+    pub InterfaceDereference: Option<unsafe extern "win64" fn(PVOID)>,
+}
+layout!(INTERFACE, 0x20, Version: 2, Context: 8, InterfaceReference: 0x10, InterfaceDereference: 0x18);
+
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub union IoStackParameters {
@@ -284,6 +309,7 @@ pub union IoStackParameters {
     pub Read: ReadWriteParameters,
     pub Write: ReadWriteParameters,
     pub DeviceIoControl: DeviceIoControlParameters,
+    pub QueryInterface: QueryInterfaceParameters,
     pub Others: [PVOID; 4],
 }
 

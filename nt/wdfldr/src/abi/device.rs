@@ -2,7 +2,7 @@
 
 use super::{WDFCMRESLIST, WDFDEVICE, WDFDRIVER, WDFFILEOBJECT, WDFREQUEST};
 use core::ffi::c_void;
-use nt_abi::{BOOLEAN, NTSTATUS, ULONG};
+use nt_abi::{BOOLEAN, GUID, INTERFACE, NTSTATUS, ULONG};
 
 /// `PWDFDEVICE_INIT`: opaque to the client.
 pub type PWDFDEVICE_INIT = *mut c_void;
@@ -146,6 +146,26 @@ pub struct WDF_DEVICE_STATE {
     pub AssignedToGuest: i32,
 }
 layout!(WDF_DEVICE_STATE, 0x20);
+
+pub type PFN_WDF_DEVICE_PROCESS_QUERY_INTERFACE_REQUEST = Option<
+    unsafe extern "win64" fn(WDFDEVICE, *const GUID, *mut INTERFACE, *mut c_void) -> NTSTATUS,
+>;
+
+/// `WDF_QUERY_INTERFACE_CONFIG`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct WDF_QUERY_INTERFACE_CONFIG {
+    pub Size: ULONG,
+    pub Interface: *mut INTERFACE,
+    pub InterfaceType: *const GUID,
+    pub SendQueryToParentStack: BOOLEAN,
+    pub EvtDeviceProcessQueryInterfaceRequest: PFN_WDF_DEVICE_PROCESS_QUERY_INTERFACE_REQUEST,
+    pub ImportInterface: BOOLEAN,
+}
+layout!(
+    WDF_QUERY_INTERFACE_CONFIG, 0x30, Interface: 8, InterfaceType: 0x10, SendQueryToParentStack: 0x18,
+    EvtDeviceProcessQueryInterfaceRequest: 0x20, ImportInterface: 0x28,
+);
 
 /// `WDF_DEVICE_PNP_CAPABILITIES`.
 #[repr(C)]

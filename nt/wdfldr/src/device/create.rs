@@ -3,6 +3,7 @@
 use super::init::DeviceInit;
 use super::interface::Names;
 use super::pnp::PnpState;
+use super::query_interface::Exports;
 use super::{Device, Extension, MAJORS, security};
 use crate::abi::{
     PWDFDEVICE_INIT, STATUS_INVALID_SECURITY_DESCR, WDF_DRIVER_GLOBALS, WDF_OBJECT_ATTRIBUTES,
@@ -204,6 +205,7 @@ fn describe(
         queues: SpinLock::new(Vec::new()),
         state: SpinLock::new(PnpState::Created),
         names: SpinLock::new(Names::new(init.name.take())),
+        exports: Exports::new(),
     }
 }
 

@@ -9,6 +9,7 @@ mod interface;
 mod pnp;
 mod preprocess;
 mod property;
+mod query_interface;
 mod security;
 
 pub use api::*;
@@ -20,6 +21,9 @@ pub use preprocess::{
     Preprocess, WdfDeviceInitAssignWdmIrpPreprocessCallback, WdfDeviceWdmDispatchPreprocessedIrp,
 };
 pub use property::*;
+pub use query_interface::{
+    WdfDeviceAddQueryInterface, WdfFdoQueryForInterface, query_parameters, query_stack,
+};
 
 use crate::abi::{
     PFN_WDF_DRIVER_DEVICE_ADD, PFN_WDF_IO_IN_CALLER_CONTEXT, WDF_PNPPOWER_EVENT_CALLBACKS,
@@ -46,6 +50,7 @@ use nt_abi::{
     STATUS_NO_SUCH_DEVICE, STATUS_PENDING, STATUS_SUCCESS,
 };
 use pnp::PnpState;
+use query_interface::Exports;
 
 /// The number of major functions.
 const MAJORS: usize = IRP_MJ_MAXIMUM_FUNCTION as usize + 1;
@@ -81,6 +86,8 @@ pub struct Device {
     queues: SpinLock<Vec<ObjectRef>>,
     state: SpinLock<PnpState>,
     names: SpinLock<Names>,
+    /// The driver-defined interfaces that it answers queries for.
+    exports: Exports,
 }
 
 /// What lies in the extension of the WDM device object.

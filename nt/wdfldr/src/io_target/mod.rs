@@ -1,8 +1,10 @@
 //! `WDFIOTARGET`: the drivers below a device, or a device of another stack, as the target of requests.
 
 mod flow;
+mod query;
 mod remote;
 
+pub use query::WdfIoTargetQueryForInterface;
 pub use remote::{
     WdfIoTargetClose, WdfIoTargetCloseForQueryRemove, WdfIoTargetCreate, WdfIoTargetOpen,
     WdfIoTargetWdmGetTargetFileHandle, WdfIoTargetWdmGetTargetFileObject,

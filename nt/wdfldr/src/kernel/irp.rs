@@ -6,13 +6,28 @@ use super::{
 };
 use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 use nt_abi::{
-    DEVICE_OBJECT, FALSE, IO_STACK_LOCATION, IRP, NTSTATUS, PDEVICE_OBJECT, PDRIVER_CANCEL, PVOID,
-    SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS, SL_PENDING_RETURNED,
-    STATUS_INSUFFICIENT_RESOURCES, STATUS_MORE_PROCESSING_REQUIRED,
+    DEVICE_OBJECT, FALSE, IO_STACK_LOCATION, IRP, IoStackParameters, NTSTATUS, PDEVICE_OBJECT,
+    PDRIVER_CANCEL, PVOID, SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS,
+    SL_PENDING_RETURNED, STATUS_INSUFFICIENT_RESOURCES, STATUS_MORE_PROCESSING_REQUIRED,
 };
 
 /// The IRP that a dispatch routine was given, or that a request stands for.
 pub type Irp = Ptr<IRP>;
+
+/// A stack location of nothing.
+pub const EMPTY: IO_STACK_LOCATION = IO_STACK_LOCATION {
+    MajorFunction: 0,
+    MinorFunction: 0,
+    Flags: 0,
+    Control: 0,
+    Parameters: IoStackParameters {
+        Others: [core::ptr::null_mut(); 4],
+    },
+    DeviceObject: core::ptr::null_mut(),
+    FileObject: core::ptr::null_mut(),
+    CompletionRoutine: None,
+    Context: core::ptr::null_mut(),
+};
 
 /// A cancel routine.
 pub type CancelRoutine = unsafe extern "win64" fn(PDEVICE_OBJECT, *mut IRP);
@@ -129,11 +144,25 @@ impl Irp {
     /// # Safety
     /// As [`stack`](Self::stack); `lower` is the device that this one is attached to.
     pub unsafe fn forward_and_wait(self, lower: Ptr<nt_abi::DEVICE_OBJECT>) -> NTSTATUS {
-        let done = Event::new();
-        done.init();
         // SAFETY: By contract the IRP is owned.
         let location = unsafe { self.location() };
         // SAFETY: As above; the device is attached to the lower one.
+        unsafe { self.call_and_wait(lower, location) }
+    }
+
+    /// Passes the IRP to a device with this location, waits until it is back, and owns it again.
+    /// IRQL `PASSIVE_LEVEL`.
+    ///
+    /// # Safety
+    /// The caller owns the IRP, which has a location for the device; the device stays until it is back.
+    unsafe fn call_and_wait(
+        self,
+        lower: Ptr<nt_abi::DEVICE_OBJECT>,
+        location: IO_STACK_LOCATION,
+    ) -> NTSTATUS {
+        let done = Event::new();
+        done.init();
+        // SAFETY: By contract the IRP is owned, and has a location for the device.
         unsafe { self.set_next(location, forwarded, done.as_context()) };
         // SAFETY: The next location was prepared just now.
         unsafe { IofCallDriver(lower.0, self.0) };
@@ -233,6 +262,23 @@ impl OwnedIrp {
 
     pub const fn irp(&self) -> Irp {
         self.0
+    }
+
+    /// Asks a device, with this location and a status to begin with, and waits for the answer.
+    /// IRQL `PASSIVE_LEVEL`.
+    ///
+    /// # Safety
+    /// It is the device that the IRP was made for, which stays until the answer is there.
+    pub unsafe fn ask(
+        &self,
+        device: Ptr<DEVICE_OBJECT>,
+        location: IO_STACK_LOCATION,
+        status: NTSTATUS,
+    ) -> NTSTATUS {
+        // SAFETY: The IRP is this driver's own.
+        unsafe { self.0.set_status(status) };
+        // SAFETY: As above; it was made for the device, which stays by contract.
+        unsafe { self.0.call_and_wait(device, location) }
     }
 
     /// Makes it as new, with a status. IRQL <= `DISPATCH_LEVEL`.

@@ -9,12 +9,13 @@ pub use nthost::ntddk::{
     ExReleaseFastMutexUnsafe, IoAllocateIrp, IoAllocateMdl, IoAllocateWorkItem,
     IoAttachDeviceToDeviceStack, IoCancelIrp, IoCreateDevice, IoCreateSymbolicLink, IoDeleteDevice,
     IoDeleteSymbolicLink, IoDetachDevice, IoFreeIrp, IoFreeMdl, IoFreeWorkItem,
-    IoGetDeviceProperty, IoGetRelatedDeviceObject, IoOpenDeviceRegistryKey, IoQueueWorkItem,
-    IoRegisterDeviceInterface, IoReleaseCancelSpinLock, IoReuseIrp, IoSetDeviceInterfaceState,
-    IofCallDriver, IofCompleteRequest, KeAcquireSpinLockRaiseToDpc, KeBugCheckEx, KeCancelTimer,
-    KeDelayExecutionThread, KeEnterCriticalRegion, KeFlushQueuedDpcs, KeInitializeDpc,
-    KeInitializeEvent, KeInitializeTimerEx, KeInsertQueueDpc, KeLeaveCriticalRegion,
-    KeReleaseSpinLock, KeRemoveQueueDpc, KeSetEvent, KeSetTimerEx, KeWaitForSingleObject,
+    IoGetAttachedDeviceReference, IoGetDeviceProperty, IoGetRelatedDeviceObject,
+    IoOpenDeviceRegistryKey, IoQueueWorkItem, IoRegisterDeviceInterface, IoReleaseCancelSpinLock,
+    IoReuseIrp, IoSetDeviceInterfaceState, IofCallDriver, IofCompleteRequest,
+    KeAcquireSpinLockRaiseToDpc, KeBugCheckEx, KeCancelTimer, KeDelayExecutionThread,
+    KeEnterCriticalRegion, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeEvent,
+    KeInitializeTimerEx, KeInsertQueueDpc, KeLeaveCriticalRegion, KeReleaseSpinLock,
+    KeRemoveQueueDpc, KeSetEvent, KeSetTimerEx, KeWaitForSingleObject,
     MmMapLockedPagesSpecifyCache, MmProbeAndLockPages, MmUnlockPages, ObReferenceObjectByHandle,
     ObfDereferenceObject, ObfReferenceObject, PoCallDriver, PoStartNextPowerIrp,
     PsGetCurrentThread, RtlFreeUnicodeString, ZwClose, ZwCreateFile, ZwCreateKey, ZwDeleteKey,
@@ -73,6 +74,7 @@ unsafe extern "win64" {
     pub fn IoFreeIrp(Irp: *mut IRP);
     pub fn IoFreeMdl(Mdl: *mut nt_abi::MDL);
     pub fn IoFreeWorkItem(IoWorkItem: PVOID);
+    pub fn IoGetAttachedDeviceReference(DeviceObject: PDEVICE_OBJECT) -> PDEVICE_OBJECT;
     pub fn IoGetDeviceProperty(
         DeviceObject: PDEVICE_OBJECT,
         DeviceProperty: i32,

@@ -8,7 +8,7 @@ use crate::abi::{
     WDFMEMORY_OFFSET, WDFOBJECT, WDFREQUEST,
 };
 use crate::io_target::IoTarget;
-use crate::kernel::{Outcome, status_of};
+use crate::kernel::{EMPTY, Outcome, status_of};
 use crate::object::{Typed, lookup};
 use nt_abi::{
     DeviceIoControlParameters, IO_STACK_LOCATION, IRP_MJ_DEVICE_CONTROL,
@@ -52,7 +52,7 @@ impl Typed<Request> {
                 DeviceIoControl: control,
             },
             FileObject: self.file_object(),
-            ..own::EMPTY
+            ..EMPTY
         };
         let before = self.format(next, Some(transfer), parameters);
         drop(before);

@@ -6,30 +6,15 @@ use crate::abi::{
     WDF_REQUEST_REUSE_PARAMS, WDF_REQUEST_REUSE_SET_NEW_IRP, WDFIOTARGET, WDFOBJECT, WDFREQUEST,
 };
 use crate::io_target::IoTarget;
-use crate::kernel::{Outcome, OwnedIrp, print, status_of};
+use crate::kernel::{EMPTY, Outcome, OwnedIrp, print, status_of};
 use crate::object::{self, Body, Typed, create_simple_object, lookup};
 use crate::violation;
 use nt_abi::{
-    IO_STACK_LOCATION, IoStackParameters, NTSTATUS, STATUS_INVALID_DEVICE_REQUEST,
-    STATUS_INVALID_DEVICE_STATE, STATUS_INVALID_PARAMETER, STATUS_NOT_SUPPORTED,
+    NTSTATUS, STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_DEVICE_STATE, STATUS_INVALID_PARAMETER,
+    STATUS_NOT_SUPPORTED,
 };
 
 type Globals = *mut WDF_DRIVER_GLOBALS;
-
-/// A stack location of nothing.
-pub(super) const EMPTY: IO_STACK_LOCATION = IO_STACK_LOCATION {
-    MajorFunction: 0,
-    MinorFunction: 0,
-    Flags: 0,
-    Control: 0,
-    Parameters: IoStackParameters {
-        Others: [core::ptr::null_mut(); 4],
-    },
-    DeviceObject: core::ptr::null_mut(),
-    FileObject: core::ptr::null_mut(),
-    CompletionRoutine: None,
-    Context: core::ptr::null_mut(),
-};
 
 /// Creates a request for a target.
 ///

@@ -1,15 +1,15 @@
 //! Read and write requests that a client makes up for the drivers below.
 
+use super::Request;
 use super::control::Call;
 use super::transfer::{Method, Part, Transfer};
 use super::user_buffers::Access;
-use super::{Request, own};
 use crate::abi::{
     WDF_DRIVER_GLOBALS, WDF_MEMORY_DESCRIPTOR, WDF_REQUEST_SEND_OPTIONS, WDFIOTARGET, WDFMEMORY,
     WDFMEMORY_OFFSET, WDFREQUEST,
 };
 use crate::io_target::IoTarget;
-use crate::kernel::{Outcome, status_of};
+use crate::kernel::{EMPTY, Outcome, status_of};
 use crate::object::{Typed, lookup};
 use nt_abi::{
     DO_BUFFERED_IO, DO_DIRECT_IO, IO_STACK_LOCATION, IRP_MJ_READ, IRP_MJ_WRITE, IoStackParameters,
@@ -50,7 +50,7 @@ impl Typed<Request> {
             MajorFunction: major.to_le_bytes()[0],
             Parameters: IoStackParameters { Read: read },
             FileObject: self.file_object(),
-            ..own::EMPTY
+            ..EMPTY
         };
         let before = self.format(next, Some(transfer), [memory, 0, start, 0, 0, 0]);
         drop(before);

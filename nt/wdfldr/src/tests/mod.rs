@@ -4,6 +4,7 @@
 
 mod callbacks;
 mod harness;
+mod interfaces;
 mod life;
 mod objects;
 mod power;
