@@ -37,7 +37,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// The command that measures nthost, when all is built that it needs.
 fn host(others: &[OsString]) -> Result<Command> {
-    setup::ensure(&[setup::Purpose::Program])?;
+    setup::ensure(&[setup::Purpose::Program(Arch::X64)])?;
     process::run(
         "building nthost",
         outer_cargo().args(["build", "--locked", "--release", "--package", "nthost"]),

@@ -19,7 +19,7 @@ use crate::{
     reason = "each is an option of the command line"
 )]
 pub struct Arguments {
-    /// Processor architecture of the images
+    /// Processor architecture of the images or the program
     #[arg(long, value_enum, default_value = "x64")]
     arch: Arch,
     /// Optimise
@@ -28,8 +28,8 @@ pub struct Arguments {
     /// Build, for x64, a driver that watches its own locks: `syncstress lockdep` and `lock-stat`
     #[arg(long, conflicts_with = "arch")]
     lockdep: bool,
-    /// Build syncstress.exe, the program for Windows on x64, instead of the images
-    #[arg(long, conflicts_with_all = ["arch", "lockdep"])]
+    /// Build syncstress.exe, the program for Windows, instead of the images
+    #[arg(long, conflicts_with = "lockdep")]
     exe: bool,
     /// Build the small WDM driver in C that nthost is tested with, instead of the images
     #[arg(long, conflicts_with_all = ["arch", "lockdep", "exe"])]
@@ -50,7 +50,10 @@ pub struct Images {
 /// Builds and says where the results are.
 pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.exe {
-        println!("{}", exe::build(arguments.release)?.display());
+        println!(
+            "{}",
+            exe::build(arguments.arch, arguments.release)?.display()
+        );
         return Ok(());
     }
     if arguments.c_driver {

@@ -1,12 +1,34 @@
 //! The module definition files of the open kit: which image exports what.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 
 use crate::workspace::{openkit, read};
 
-/// What one image offers to drivers.
+/// The folder of those of the kernel.
+pub fn kernel() -> PathBuf {
+    openkit().join("def")
+}
+
+/// The names of the definitions in a folder, sorted.
+pub fn names(folder: &Path) -> Result<Vec<String>> {
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    let names = entries.flatten().filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        Some(name.strip_suffix(".def")?.to_owned())
+    });
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    Ok(names)
+}
+
+/// What one image offers.
 #[derive(Debug)]
 pub struct Definition {
     /// The image's name, as import tables spell it.
@@ -16,9 +38,9 @@ pub struct Definition {
 }
 
 impl Definition {
-    /// Reads `nt/openkit/def/<name>.def`.
-    pub fn load(name: &str) -> Result<Self> {
-        let path = openkit().join("def").join(format!("{name}.def"));
+    /// Reads `<name>.def` in a folder.
+    pub fn load(folder: &Path, name: &str) -> Result<Self> {
+        let path = folder.join(format!("{name}.def"));
         let text = String::from_utf8(read(&path)?)
             .with_context(|| format!("{} is not text", path.display()))?;
         Self::parse(&text).with_context(|| format!("{} has no LIBRARY line", path.display()))
@@ -46,7 +68,7 @@ impl Definition {
 
 #[cfg(test)]
 mod tests {
-    use super::Definition;
+    use super::{Definition, kernel};
 
     #[test]
     fn reads_names_and_skips_comments_and_attributes() {
@@ -67,7 +89,7 @@ mod tests {
             ("wdfldr", "WDFLDR.SYS"),
             ("wmilib", "WMILIB.SYS"),
         ] {
-            let definition = Definition::load(name).expect("it is in the kit");
+            let definition = Definition::load(&kernel(), name).expect("it is in the kit");
             assert_eq!(definition.image, image);
             assert!(!definition.exports.is_empty());
         }

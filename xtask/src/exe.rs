@@ -1,30 +1,42 @@
 //! What is for the user mode of Windows: syncstress.exe, and whatever else builds there.
 
+mod check;
+mod libraries;
+
 use std::{path::PathBuf, process::Command};
 
 use anyhow::{Result, bail};
 
-use crate::{process, rust::Rust, setup, workspace::Workspace};
+use crate::{arch::Arch, llvm::Llvm, process, rust::Rust, setup, workspace::Workspace};
 
-/// Its target: with mingw-w64's C library, which a Linux machine has.
-pub const TARGET: &str = "x86_64-pc-windows-gnu";
-/// The linker of that target.
+/// The linker of the target for x64, and mingw-w64's compiler of C.
 pub const LINKER: &str = "x86_64-w64-mingw32-gcc";
 
-/// Builds the program, as far as something changed, and gives its path.
-pub fn build(release: bool) -> Result<PathBuf> {
-    let rust = find()?;
-    let mut command = command(&rust, "build", release);
+/// Its target: for x64 with mingw-w64's C library, which a Linux machine has, for ARM64 with a little
+/// of our own.
+pub const fn target(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X64 => "x86_64-pc-windows-gnu",
+        Arch::Arm64 => Arch::Arm64.target(),
+    }
+}
+
+/// Builds the program, as far as something changed, checks it, and gives its path.
+pub fn build(arch: Arch, release: bool) -> Result<PathBuf> {
+    let rust = find(arch)?;
+    let mut command = command(&rust, arch, "build", release)?;
     command.args(["--bin", "syncstress"]);
     process::run("building syncstress.exe", &mut command)?;
-    Ok(rust
+    let program = rust
         .artefacts(Workspace::Main, release)
-        .join("syncstress.exe"))
+        .join("syncstress.exe");
+    check::check(&program, arch)?;
+    Ok(program)
 }
 
 /// Runs clippy for Windows on the packages that need no WDK there.
 pub fn clippy() -> Result<()> {
-    let mut command = command(&find()?, "clippy", true);
+    let mut command = command(&find(Arch::X64)?, Arch::X64, "clippy", true)?;
     for package in [
         "nt-abi",
         "nthost",
@@ -40,20 +52,46 @@ pub fn clippy() -> Result<()> {
     process::run("clippy for Windows", &mut command)
 }
 
-fn find() -> Result<Rust> {
-    let Some(rust) = Rust::find(TARGET) else {
-        bail!("{}", setup::what_is_missing(&[setup::Purpose::Program]));
+fn find(arch: Arch) -> Result<Rust> {
+    let Some(rust) = Rust::find(target(arch)) else {
+        bail!("{}", what_is_missing(arch));
     };
     Ok(rust)
 }
 
-fn command(rust: &Rust, subcommand: &str, release: bool) -> Command {
+fn what_is_missing(arch: Arch) -> String {
+    setup::what_is_missing(&[setup::Purpose::Program(arch)])
+}
+
+fn command(rust: &Rust, arch: Arch, subcommand: &str, release: bool) -> Result<Command> {
     let mut command = rust.cargo(Workspace::Main, subcommand, "std,panic_abort", release);
     // The program waits for the driver, so it is made small rather than fast, and no debugger of
     // Windows reads DWARF.
     command
-        .env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER", LINKER)
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")
         .env("CARGO_PROFILE_RELEASE_DEBUG", "false");
-    command
+    match arch {
+        Arch::X64 => {
+            command.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER", LINKER);
+        }
+        Arch::Arm64 => {
+            let Some(llvm) = Llvm::find() else {
+                bail!("{}", what_is_missing(arch));
+            };
+            // 6.02 is what Microsoft's linker writes for ARM64 (page: /SUBSYSTEM).
+            let flags = [
+                format!("-Lnative={}", libraries::prepare(&llvm)?.display()),
+                "-Clink-arg=/SUBSYSTEM:CONSOLE,6.02".into(),
+                "-Clink-arg=/RELEASE".into(),
+                "-Clink-arg=/Brepro".into(),
+            ];
+            command
+                .env(
+                    "CARGO_TARGET_AARCH64_PC_WINDOWS_MSVC_LINKER",
+                    llvm.tool("lld-link"),
+                )
+                .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+        }
+    }
+    Ok(command)
 }

@@ -31,6 +31,7 @@ use object::{
 use self::imports::Kernel;
 use crate::workspace::read;
 pub use identity::settle;
+pub use imports::{Import, imports};
 
 /// Which images to check.
 #[derive(clap::Args)]
@@ -142,14 +143,22 @@ fn header_problems(image: &PeFile64, data: &[u8]) -> Vec<String> {
             "its checksum is {present:#x} and should be {computed:#x}"
         ));
     }
-    for section in image.section_table().iter() {
-        let wanted = IMAGE_SCN_MEM_EXECUTE | IMAGE_SCN_MEM_WRITE;
-        if section.characteristics.get(LE).contains(wanted) {
-            let name = String::from_utf8_lossy(section.raw_name()).into_owned();
-            problems.push(format!("section {name} is writable and executable"));
-        }
-    }
+    problems.extend(sections_to_write_and_execute(image));
     problems
+}
+
+/// The problem that a section can be written and executed, for each that can.
+pub fn sections_to_write_and_execute(image: &PeFile64) -> Vec<String> {
+    let wanted = IMAGE_SCN_MEM_EXECUTE | IMAGE_SCN_MEM_WRITE;
+    let sections = image.section_table();
+    let both = sections
+        .iter()
+        .filter(|section| section.characteristics.get(LE).contains(wanted));
+    both.map(|section| {
+        let name = String::from_utf8_lossy(section.raw_name()).into_owned();
+        format!("section {name} is writable and executable")
+    })
+    .collect()
 }
 
 /// Whether a hash of the contents stands where else the time is: the debug directory says so.

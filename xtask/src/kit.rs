@@ -274,10 +274,12 @@ fn make_host_standard_library(rust: &Rust) -> Result<()> {
     Ok(())
 }
 
-fn hash_files(folder: &Path, state: &mut DefaultHasher) -> Result<()> {
+/// Hashes the files of a folder, with their names.
+pub fn hash_files(folder: &Path, state: &mut DefaultHasher) -> Result<()> {
     let entries =
         fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
-    let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut files: Vec<_> = paths.filter(|path| path.is_file()).collect();
     files.sort();
     for file in files {
         file.file_name().hash(state);

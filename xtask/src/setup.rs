@@ -28,7 +28,7 @@ pub enum Purpose {
     /// Run clippy on the driver crates.
     Clippy,
     /// Build syncstress.exe.
-    Program,
+    Program(Arch),
     /// Sign a package.
     Signing,
     /// Look at a report.
@@ -41,11 +41,12 @@ pub enum Purpose {
 
 impl Purpose {
     /// Everything that there is.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Images(Arch::X64),
         Self::Images(Arch::Arm64),
         Self::Clippy,
-        Self::Program,
+        Self::Program(Arch::X64),
+        Self::Program(Arch::Arm64),
         Self::Signing,
         Self::Browser,
         Self::Wine,
@@ -115,7 +116,7 @@ pub fn what_is_missing(purposes: &[Purpose]) -> String {
 fn targets(purposes: &[Purpose]) -> Vec<&'static str> {
     let target = |purpose: &Purpose| match purpose {
         Purpose::Images(arch) => Some(arch.target()),
-        Purpose::Program => Some(exe::TARGET),
+        Purpose::Program(arch) => Some(exe::target(*arch)),
         Purpose::Clippy
         | Purpose::Signing
         | Purpose::Browser
@@ -130,7 +131,8 @@ fn missing(purposes: &[Purpose]) -> Vec<Need> {
     let images = purposes
         .iter()
         .any(|purpose| matches!(purpose, Purpose::Images(_)));
-    if images && Llvm::find().is_none() {
+    let llvm = images || purposes.contains(&Purpose::Program(Arch::Arm64));
+    if llvm && Llvm::find().is_none() {
         needs.push(Need {
             what: "clang, lld, llvm-lib, llvm-dlltool and libclang".into(),
             packages: &["clang-19", "libclang1-19", "lld-19", "llvm-19"],
@@ -158,7 +160,7 @@ fn missing(purposes: &[Purpose]) -> Vec<Need> {
             packages: &["rust-web-clippy"],
         });
     }
-    if purposes.contains(&Purpose::Program) && on_path(exe::LINKER).is_none() {
+    if purposes.contains(&Purpose::Program(Arch::X64)) && on_path(exe::LINKER).is_none() {
         needs.push(Need {
             what: format!("the linker {}", exe::LINKER),
             packages: &["gcc-mingw-w64-x86-64-win32"],

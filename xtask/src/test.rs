@@ -89,7 +89,7 @@ pub fn run() -> Result<()> {
     steps.take("tests, debugger extension", || extension_tests(&under_test));
     steps.take("documentation", || lint::doc_in(under_test.cargo()));
     steps.take("clippy, for Windows", exe::clippy);
-    steps.take("syncstress.exe", || exe::build(true));
+    steps.take("syncstress.exe, x64", || exe::build(Arch::X64, true));
     let package = steps.take("package, x64", || package::make(Arch::X64, Sign::Test));
     steps.take("package, ARM64", || package::make(Arch::Arm64, Sign::Test));
     steps.take("Wine", || under_wine(package.as_deref(), &under_test));

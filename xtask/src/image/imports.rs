@@ -13,7 +13,10 @@ use object::{
     read::pe::{ImageThunkData, PeFile64},
 };
 
-use crate::{definition::Definition, kit};
+use crate::{
+    definition::{self, Definition},
+    kit,
+};
 
 /// The names of the kit's definitions that are newer than version 1809 of Windows 10, with the build
 /// that their pages (Minimum supported client) give by the name of its version.
@@ -57,15 +60,19 @@ pub struct Kernel {
 }
 
 /// What an image imports.
-enum Import {
+#[derive(Debug)]
+pub enum Import {
+    /// By its name.
     Name(String),
+    /// By its ordinal.
     Number(u16),
 }
 
 impl Kernel {
     /// Reads the kit's definitions.
     pub fn load() -> Result<Self> {
-        let images = ["ntoskrnl", "hal", "wdfldr"].map(Definition::load);
+        let images =
+            ["ntoskrnl", "hal", "wdfldr"].map(|name| Definition::load(&definition::kernel(), name));
         Ok(Self {
             images: images.into_iter().collect::<Result<_>>()?,
             lowest_build: kit::LOWEST_BUILD,
@@ -126,7 +133,8 @@ fn since(name: &str) -> Option<u32> {
         .map(|&(_, build)| build)
 }
 
-fn imports(image: &PeFile64) -> Result<Vec<(String, Import)>> {
+/// What the image imports, and from which.
+pub fn imports(image: &PeFile64) -> Result<Vec<(String, Import)>> {
     let mut result = Vec::new();
     let Some(table) = image.import_table()? else {
         return Ok(result);
