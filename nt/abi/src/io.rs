@@ -27,6 +27,7 @@ pub const IRP_MN_CANCEL_REMOVE_DEVICE: u32 = 0x03;
 pub const IRP_MN_STOP_DEVICE: u32 = 0x04;
 pub const IRP_MN_QUERY_STOP_DEVICE: u32 = 0x05;
 pub const IRP_MN_CANCEL_STOP_DEVICE: u32 = 0x06;
+pub const IRP_MN_QUERY_DEVICE_RELATIONS: u32 = 0x07;
 pub const IRP_MN_QUERY_INTERFACE: u32 = 0x08;
 pub const IRP_MN_QUERY_CAPABILITIES: u32 = 0x09;
 pub const IRP_MN_SURPRISE_REMOVAL: u32 = 0x17;
@@ -289,6 +290,18 @@ pub struct QueryInterfaceParameters {
     pub InterfaceSpecificData: PVOID,
 }
 layout!(QueryInterfaceParameters, 0x20, Size: 8, Version: 0xA, Interface: 0x10, InterfaceSpecificData: 0x18);
+
+/// `TargetDeviceRelation`: the first parameter of a query for the physical device of a stack.
+pub const TargetDeviceRelation: usize = 4;
+
+/// The answer to `IRP_MN_QUERY_DEVICE_RELATIONS`, in paged pool: referenced devices, of which there may be more.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct DEVICE_RELATIONS {
+    pub Count: ULONG,
+    pub Objects: [PDEVICE_OBJECT; 1],
+}
+layout!(DEVICE_RELATIONS, 0x10, Objects: 8);
 
 /// What every interface that drivers query of each other begins with.
 #[repr(C)]

@@ -62,6 +62,7 @@ unsafe extern "win64" fn add_device(driver: PDRIVER_OBJECT, pdo: PDEVICE_OBJECT)
     extension.lower = nt!(IoAttachDeviceToDeviceStack(device, pdo));
     assert_eq!(extension.lower, pdo);
     look_up(pdo);
+    ask_for_relations(pdo);
     let status = nt!(IoRegisterDeviceInterface(
         pdo,
         &CLASS,
@@ -107,6 +108,45 @@ fn look_up(pdo: PDEVICE_OBJECT) {
     ));
     assert_eq!(set, STATUS_SUCCESS);
     nt!(ZwClose(key));
+}
+
+const unsafe extern "win64" fn keep(_: PDEVICE_OBJECT, _: PIRP, _: PVOID) -> NTSTATUS {
+    STATUS_MORE_PROCESSING_REQUIRED
+}
+
+/// The bus names the physical device to who asks for that relation, with a reference, and has no others.
+fn ask_for_relations(pdo: PDEVICE_OBJECT) {
+    for (kind, expected) in [
+        (TargetDeviceRelation, STATUS_SUCCESS),
+        (0, STATUS_NOT_SUPPORTED),
+    ] {
+        let irp = nt!(IoAllocateIrp(1, FALSE));
+        // SAFETY: The IRP is this driver's.
+        let packet = unsafe { &mut *irp };
+        packet.IoStatus.Status = STATUS_NOT_SUPPORTED;
+        // SAFETY: An IRP of one location has it below the current one.
+        let next = unsafe { &mut *packet.CurrentStackLocation.wrapping_sub(1) };
+        next.MajorFunction = IRP_MJ_PNP.to_le_bytes()[0];
+        next.MinorFunction = IRP_MN_QUERY_DEVICE_RELATIONS.to_le_bytes()[0];
+        next.Parameters.Others = [ptr::null_mut(); 4];
+        // SAFETY: As above; the members of the union are plain values.
+        unsafe { next.Parameters.Others[0] = ptr::without_provenance_mut(kind) };
+        next.CompletionRoutine = Some(keep);
+        next.Control = SL_INVOKE_ON_SUCCESS | SL_INVOKE_ON_ERROR;
+        assert_eq!(nt!(IofCallDriver(pdo, irp)), expected);
+        let relations = ptr::with_exposed_provenance_mut::<DEVICE_RELATIONS>(
+            usize::try_from(packet.IoStatus.Information).expect("an address"),
+        );
+        nt!(IoFreeIrp(irp));
+        // SAFETY: An answer is null or the bus's block.
+        let Some(answer) = (unsafe { relations.as_ref() }) else {
+            assert_eq!(expected, STATUS_NOT_SUPPORTED);
+            continue;
+        };
+        assert_eq!((answer.Count, answer.Objects), (1, [pdo]));
+        nt!(ObfDereferenceObject(pdo.cast()));
+        nt!(ExFreePool(relations.cast()));
+    }
 }
 
 unsafe extern "win64" fn pnp(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {

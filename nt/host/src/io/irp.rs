@@ -160,6 +160,7 @@ fields! {
         device: PDEVICE_OBJECT = DeviceObject;
         completion_routine: PIO_COMPLETION_ROUTINE = CompletionRoutine;
         context: PVOID = Context;
+        parameters: IoStackParameters = Parameters;
     }
     set {
         set_major: UCHAR = MajorFunction;

@@ -13,12 +13,14 @@ use std::sync::{
 };
 
 use nt_abi::{
-    DO_DEVICE_INITIALIZING, FILE_DEVICE_SECURE_OPEN, IRP_MJ_PNP, IRP_MJ_POWER,
+    DEVICE_RELATIONS, DO_DEVICE_INITIALIZING, FILE_DEVICE_SECURE_OPEN, IRP_MJ_PNP, IRP_MJ_POWER,
     IRP_MJ_SYSTEM_CONTROL, IRP_MN_CANCEL_REMOVE_DEVICE, IRP_MN_CANCEL_STOP_DEVICE,
-    IRP_MN_QUERY_CAPABILITIES, IRP_MN_QUERY_REMOVE_DEVICE, IRP_MN_QUERY_STOP_DEVICE,
-    IRP_MN_REMOVE_DEVICE, IRP_MN_START_DEVICE, IRP_MN_STOP_DEVICE, IRP_MN_SURPRISE_REMOVAL,
-    IoStackParameters, NT_SUCCESS, NTSTATUS, PDEVICE_OBJECT, PIRP, STATUS_DEVICE_BUSY,
-    STATUS_INVALID_DEVICE_REQUEST, STATUS_NOT_SUPPORTED, STATUS_SUCCESS, ULONG,
+    IRP_MN_QUERY_CAPABILITIES, IRP_MN_QUERY_DEVICE_RELATIONS, IRP_MN_QUERY_REMOVE_DEVICE,
+    IRP_MN_QUERY_STOP_DEVICE, IRP_MN_REMOVE_DEVICE, IRP_MN_START_DEVICE, IRP_MN_STOP_DEVICE,
+    IRP_MN_SURPRISE_REMOVAL, IoStackParameters, NT_SUCCESS, NTSTATUS, PDEVICE_OBJECT, PIRP,
+    POOL_FLAG_PAGED, STATUS_DEVICE_BUSY, STATUS_INSUFFICIENT_RESOURCES,
+    STATUS_INVALID_DEVICE_REQUEST, STATUS_NOT_SUPPORTED, STATUS_SUCCESS, TargetDeviceRelation,
+    ULONG,
 };
 use parking_lot::Mutex;
 
@@ -31,7 +33,9 @@ use super::{
     request::{self, SystemBuffer},
     violation,
 };
-use crate::{Rules, thread::Thread, verifier};
+use crate::{
+    Rules, ex::pool::ddk::ExAllocatePool2, ob::ObfReferenceObject, thread::Thread, verifier,
+};
 
 const DO_BUS_ENUMERATED_DEVICE: ULONG = 0x1000;
 const FILE_DEVICE_CONTROLLER: ULONG = 4;
@@ -319,12 +323,12 @@ fn send(thread: &Thread, pdo: DeviceObject, minor: u32) -> NTSTATUS {
 }
 
 /// Completes an IRP of the bus, with a status or as it stands.
-fn complete(irp: PIRP, answer: impl FnOnce(Stack) -> Option<NTSTATUS>) -> NTSTATUS {
+fn complete(irp: PIRP, answer: impl FnOnce(Irp, Stack) -> Option<NTSTATUS>) -> NTSTATUS {
     // SAFETY: The I/O manager passes an IRP that is alive, with a stack location for this driver.
     let Some(irp) = (unsafe { Irp::new(irp) }) else {
         return STATUS_INVALID_DEVICE_REQUEST;
     };
-    if let Some(status) = irp.stack().and_then(answer) {
+    if let Some(status) = irp.stack().and_then(|stack| answer(irp, stack)) {
         irp.set_status(status);
     }
     let status = irp.status();
@@ -333,8 +337,37 @@ fn complete(irp: PIRP, answer: impl FnOnce(Stack) -> Option<NTSTATUS>) -> NTSTAT
     status
 }
 
-unsafe extern "win64" fn bus_pnp(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
-    complete(irp, |stack| {
+/// Names the physical device of its stack to who asks for that relation; the others are as they stand.
+fn relations(device: PDEVICE_OBJECT, irp: Irp, stack: Stack) -> Option<NTSTATUS> {
+    const TAG: ULONG = u32::from_le_bytes(*b"Pnp ");
+    let size = size_of::<DEVICE_RELATIONS>() as u64;
+    // SAFETY: Every member of the union is words.
+    let kind = unsafe { stack.parameters().Others[0] };
+    if kind.addr() != TargetDeviceRelation {
+        return None;
+    }
+    // SAFETY: The function has no other contract than every call into the kernel.
+    let place = unsafe { ExAllocatePool2(POOL_FLAG_PAGED, size, TAG) };
+    if place.is_null() {
+        return Some(STATUS_INSUFFICIENT_RESOURCES);
+    }
+    // SAFETY: It is a device of this bus, alive.
+    unsafe { ObfReferenceObject(device.cast()) };
+    let relations = DEVICE_RELATIONS {
+        Count: 1,
+        Objects: [device],
+    };
+    // SAFETY: The block has that size, and the alignment of pool.
+    unsafe { place.cast::<DEVICE_RELATIONS>().write(relations) };
+    irp.set_information(place as u64);
+    Some(STATUS_SUCCESS)
+}
+
+unsafe extern "win64" fn bus_pnp(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
+    complete(irp, |irp, stack| {
+        if u32::from(stack.minor()) == IRP_MN_QUERY_DEVICE_RELATIONS {
+            return relations(device, irp, stack);
+        }
         let known = [
             IRP_MN_START_DEVICE,
             IRP_MN_QUERY_REMOVE_DEVICE,
@@ -353,9 +386,9 @@ unsafe extern "win64" fn bus_pnp(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS
 }
 
 unsafe extern "win64" fn bus_power(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
-    complete(irp, |_| Some(STATUS_SUCCESS))
+    complete(irp, |_, _| Some(STATUS_SUCCESS))
 }
 
 unsafe extern "win64" fn bus_system_control(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
-    complete(irp, |_| None)
+    complete(irp, |_, _| None)
 }

@@ -44,7 +44,7 @@ unsafe fn of_init(init: PWDFDEVICE_INIT) -> Outcome<Ptr<DEVICE_OBJECT>> {
 ///
 /// # Safety
 /// The buffer is the client's, of the length that it says.
-unsafe fn query(
+pub unsafe fn query_property(
     pdo: Outcome<Ptr<DEVICE_OBJECT>>,
     property: i32,
     length: ULONG,
@@ -82,7 +82,7 @@ fn allocate(pdo: Ptr<DEVICE_OBJECT>, property: i32, tag: u32) -> Outcome<Memory>
 ///
 /// # Safety
 /// The pointers are those of a client.
-unsafe fn publish(
+pub unsafe fn publish_property(
     globals: Globals,
     pdo: Outcome<Ptr<DEVICE_OBJECT>>,
     property: i32,
@@ -112,7 +112,7 @@ pub unsafe extern "win64" fn WdfDeviceQueryProperty(
     let pdo = of_device(Device);
     // SAFETY: The client's buffer, passed on.
     unsafe {
-        query(
+        query_property(
             pdo,
             DeviceProperty,
             BufferLength,
@@ -135,7 +135,7 @@ pub unsafe extern "win64" fn WdfFdoInitQueryProperty(
     let pdo = unsafe { of_init(DeviceInit) };
     // SAFETY: The client's buffer, passed on.
     unsafe {
-        query(
+        query_property(
             pdo,
             DeviceProperty,
             BufferLength,
@@ -158,7 +158,7 @@ pub unsafe extern "win64" fn WdfDeviceAllocAndQueryProperty(
     let (pdo, attributes) = (of_device(Device), PropertyMemoryAttributes);
     // SAFETY: The client's pointers, passed on.
     unsafe {
-        publish(
+        publish_property(
             DriverGlobals,
             pdo,
             DeviceProperty,
@@ -182,7 +182,7 @@ pub unsafe extern "win64" fn WdfFdoInitAllocAndQueryProperty(
     let attributes = PropertyMemoryAttributes;
     // SAFETY: The client's pointers, passed on.
     unsafe {
-        publish(
+        publish_property(
             DriverGlobals,
             pdo,
             DeviceProperty,

@@ -4,7 +4,10 @@ mod flow;
 mod query;
 mod remote;
 
-pub use query::WdfIoTargetQueryForInterface;
+pub use query::{
+    WdfIoTargetAllocAndQueryTargetProperty, WdfIoTargetQueryForInterface,
+    WdfIoTargetQueryTargetProperty,
+};
 pub use remote::{
     WdfIoTargetClose, WdfIoTargetCloseForQueryRemove, WdfIoTargetCreate, WdfIoTargetOpen,
     WdfIoTargetWdmGetTargetFileHandle, WdfIoTargetWdmGetTargetFileObject,
@@ -44,7 +47,8 @@ struct Place {
     file: AtomicPtr<FILE_OBJECT>,
     /// The handle of a remote target that was opened by name.
     handle: AtomicPtr<c_void>,
-    pdo: Ptr<DEVICE_OBJECT>,
+    /// The physical device of the stack; with a reference for a remote target. Null if it has none, or is closed.
+    pdo: AtomicPtr<DEVICE_OBJECT>,
     remote: bool,
 }
 
@@ -52,7 +56,7 @@ impl Place {
     const fn below(lower: Ptr<DEVICE_OBJECT>, pdo: Ptr<DEVICE_OBJECT>) -> Self {
         Self {
             lower: AtomicPtr::new(lower.0),
-            pdo,
+            pdo: AtomicPtr::new(pdo.0),
             remote: false,
             ..Self::nowhere()
         }
@@ -64,17 +68,22 @@ impl Place {
             lower: AtomicPtr::new(core::ptr::null_mut()),
             file: AtomicPtr::new(core::ptr::null_mut()),
             handle: AtomicPtr::new(core::ptr::null_mut()),
-            pdo: Ptr::NULL,
+            pdo: AtomicPtr::new(core::ptr::null_mut()),
             remote: true,
         }
     }
 
-    /// Lets go of the file.
+    /// Lets go of the file and the physical device.
     fn leave(&self) {
         if !self.remote {
             return;
         }
         self.lower.store(core::ptr::null_mut(), Ordering::Release);
+        let pdo = self.pdo.swap(core::ptr::null_mut(), Ordering::AcqRel);
+        if !pdo.is_null() {
+            // SAFETY: The reference came with the answer when the target was opened, and the swap gives it to one alone.
+            unsafe { ObfDereferenceObject(pdo.cast()) };
+        }
         let file = self.file.swap(core::ptr::null_mut(), Ordering::AcqRel);
         if !file.is_null() {
             // SAFETY: The reference was taken when the target was opened, and the swap gives it to one alone.
@@ -141,6 +150,11 @@ impl IoTarget {
     /// The device whose target it is.
     pub fn device(&self) -> Typed<Device> {
         lookup(self.device)
+    }
+
+    /// The physical device of the target's stack; null if it has none, or is closed.
+    fn pdo(&self) -> Ptr<DEVICE_OBJECT> {
+        Ptr(self.place.pdo.load(Ordering::Acquire))
     }
 
     /// The device that requests are sent to.
@@ -218,10 +232,11 @@ pub unsafe extern "win64" fn WdfIoTargetWdmGetTargetDeviceObject(
     lookup::<self::IoTarget>(IoTarget).lower().0
 }
 
-/// `WdfIoTargetWdmGetTargetPhysicalDevice`: null for a remote target, of which this framework does not know it. IRQL <= `DISPATCH_LEVEL`.
+/// `WdfIoTargetWdmGetTargetPhysicalDevice`: null for a remote target that is closed, or whose stack has none.
+/// IRQL <= `DISPATCH_LEVEL`.
 pub unsafe extern "win64" fn WdfIoTargetWdmGetTargetPhysicalDevice(
     _: Globals,
     IoTarget: WDFIOTARGET,
 ) -> *mut DEVICE_OBJECT {
-    lookup::<self::IoTarget>(IoTarget).place.pdo.0
+    lookup::<self::IoTarget>(IoTarget).pdo().0
 }

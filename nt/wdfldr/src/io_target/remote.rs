@@ -2,6 +2,7 @@
 //!
 //! Nobody tells this framework that the device of a target is about to go: the three events for that are not called.
 
+use super::query::physical_device;
 use super::{Globals, IoTarget, Place};
 use crate::abi::{
     WDF_IO_TARGET_OPEN_PARAMS, WDF_OBJECT_ATTRIBUTES, WDFDEVICE, WDFIOTARGET, WDFOBJECT,
@@ -117,6 +118,9 @@ impl IoTarget {
     ) -> Outcome {
         self.place.handle.store(handle, Ordering::Release);
         self.place.file.store(file, Ordering::Release);
+        // SAFETY: The device is that of an open file, or vouched for by the client.
+        let pdo = unsafe { physical_device(Ptr(device)) }.inspect_err(|_| self.place.leave())?;
+        self.place.pdo.store(pdo.0, Ordering::Release);
         self.place.lower.store(device, Ordering::Release);
         self.opened().inspect_err(|_| self.place.leave())
     }

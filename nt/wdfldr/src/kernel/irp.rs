@@ -281,6 +281,16 @@ impl OwnedIrp {
         unsafe { self.0.call_and_wait(device, location) }
     }
 
+    /// What the last answer gave besides its status, where that is an address.
+    pub fn information(&self) -> PVOID {
+        // SAFETY: The IRP is this driver's own.
+        let information = unsafe { (*self.0.0).IoStatus.Information };
+        usize::try_from(information).map_or(
+            core::ptr::null_mut(),
+            core::ptr::with_exposed_provenance_mut,
+        )
+    }
+
     /// Makes it as new, with a status. IRQL <= `DISPATCH_LEVEL`.
     pub fn reuse(&self, status: NTSTATUS) {
         // SAFETY: The IRP is this driver's; the callers see to it that it is with no lower driver.

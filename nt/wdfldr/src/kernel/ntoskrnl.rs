@@ -5,7 +5,7 @@
 //! it can reach.
 #[cfg(not(windows))]
 pub use nthost::ntddk::{
-    DbgPrint, ExAcquireFastMutexUnsafe, ExAllocatePoolWithTag, ExFreePoolWithTag,
+    DbgPrint, ExAcquireFastMutexUnsafe, ExAllocatePoolWithTag, ExFreePool, ExFreePoolWithTag,
     ExReleaseFastMutexUnsafe, IoAllocateIrp, IoAllocateMdl, IoAllocateWorkItem,
     IoAttachDeviceToDeviceStack, IoCancelIrp, IoCreateDevice, IoCreateSymbolicLink, IoDeleteDevice,
     IoDeleteSymbolicLink, IoDetachDevice, IoFreeIrp, IoFreeMdl, IoFreeWorkItem,
@@ -39,6 +39,7 @@ unsafe extern "win64" {
     pub fn DbgPrint(Format: *const c_char, Argument: usize) -> ULONG;
     pub fn ExAcquireFastMutexUnsafe(FastMutex: PFAST_MUTEX);
     pub fn ExAllocatePoolWithTag(PoolType: i32, NumberOfBytes: SIZE_T, Tag: ULONG) -> PVOID;
+    pub fn ExFreePool(P: PVOID);
     pub fn ExFreePoolWithTag(P: PVOID, Tag: ULONG);
     pub fn ExReleaseFastMutexUnsafe(FastMutex: PFAST_MUTEX);
     pub fn IoAllocateIrp(StackSize: CCHAR, ChargeQuota: BOOLEAN) -> *mut IRP;

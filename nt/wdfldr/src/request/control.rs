@@ -61,16 +61,15 @@ impl Typed<Request> {
 }
 
 /// A request that is sent while its sender waits.
-pub(super) struct Call {
+pub(super) struct Call<const N: usize = 2> {
     pub target: WDFIOTARGET,
     pub request: WDFREQUEST,
-    pub input: *const WDF_MEMORY_DESCRIPTOR,
-    pub output: *const WDF_MEMORY_DESCRIPTOR,
+    pub buffers: [*const WDF_MEMORY_DESCRIPTOR; N],
     pub options: *const WDF_REQUEST_SEND_OPTIONS,
     pub returned: *mut ULONG_PTR,
 }
 
-impl Call {
+impl<const N: usize> Call<N> {
     /// Has `format` make a request of it, of its own if the client gives none, and sends that; returns its
     /// status.
     ///
@@ -79,7 +78,7 @@ impl Call {
     pub unsafe fn send(
         &self,
         globals: Globals,
-        format: impl FnOnce(&Typed<Request>, &IoTarget, [Part; 2]) -> Outcome,
+        format: impl FnOnce(&Typed<Request>, &IoTarget, [Part; N]) -> Outcome,
     ) -> Outcome<NTSTATUS> {
         let target = lookup::<IoTarget>(self.target);
         // SAFETY: By contract.
@@ -88,10 +87,11 @@ impl Call {
             return Err(STATUS_INFO_LENGTH_MISMATCH);
         }
         let manner = Manner::of(options);
-        // SAFETY: By contract.
-        let input = unsafe { Part::of_descriptor(self.input) }?;
-        // SAFETY: By contract.
-        let output = unsafe { Part::of_descriptor(self.output) }?;
+        let mut parts = [const { Part::NONE }; N];
+        for (part, buffer) in parts.iter_mut().zip(self.buffers) {
+            // SAFETY: By contract.
+            *part = unsafe { Part::of_descriptor(buffer) }?;
+        }
         let own = if self.request == WDFOBJECT::NULL {
             // SAFETY: There are no attributes.
             Some(unsafe { own::create_for(globals, core::ptr::null(), &target) }?)
@@ -99,7 +99,7 @@ impl Call {
             None
         };
         let request = own.clone().unwrap_or_else(|| lookup(self.request));
-        let outcome = format(&request, &target, [input, output])
+        let outcome = format(&request, &target, parts)
             .and_then(|()| request.send_and_wait(&target, manner))
             .and_then(|()| self.finish(&request));
         if let Some(own) = own {
@@ -161,8 +161,7 @@ macro_rules! control_functions {
             let call = Call {
                 target: IoTarget,
                 request: Request,
-                input: InputBuffer,
-                output: OutputBuffer,
+                buffers: [InputBuffer, OutputBuffer],
                 options: RequestOptions,
                 returned: BytesReturned,
             };

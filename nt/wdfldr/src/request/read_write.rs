@@ -100,8 +100,7 @@ macro_rules! transfer_functions {
             let call = Call {
                 target: IoTarget,
                 request: Request,
-                input: core::ptr::null(),
-                output: Buffer,
+                buffers: [core::ptr::null(), Buffer],
                 options: RequestOptions,
                 returned: BytesTransferred,
             };

@@ -108,6 +108,8 @@ pub enum Method {
     Direct(Access),
     /// By their addresses.
     Neither,
+    /// By their addresses in the stack location alone: the IRP keeps the buffers that it has.
+    Arguments,
 }
 
 /// What describes the pages of a buffer with direct transfer.
@@ -143,9 +145,12 @@ pub struct Transfer {
     /// What the lower drivers read and write, if they get a copy.
     system: Option<Block>,
     output: Part,
-    _input: Part,
+    /// The others, which stay as long.
+    _kept: [Part; 3],
     /// Whether the output is copied when the request is back.
     copies: bool,
+    /// Whether the lower drivers find these buffers in the IRP.
+    exchanges: bool,
     /// `UserBuffer` for the lower drivers.
     user: Ptr<c_void>,
     pages: Pages,
@@ -167,10 +172,23 @@ impl Transfer {
     /// # Errors
     /// `STATUS_INSUFFICIENT_RESOURCES`.
     pub fn new(method: Method, input: Part, output: Part, tag: u32) -> Outcome<Box<Self>> {
+        Self::with(method, [input, Part::NONE, Part::NONE], output, tag)
+    }
+
+    /// The arguments of a request, which are in its stack location.
+    ///
+    /// # Errors
+    /// `STATUS_INSUFFICIENT_RESOURCES`.
+    pub fn of_arguments(arguments: [Part; 3]) -> Outcome<Box<Self>> {
+        Self::with(Method::Arguments, arguments, Part::NONE, 0)
+    }
+
+    fn with(method: Method, kept: [Part; 3], output: Part, tag: u32) -> Outcome<Box<Self>> {
+        let input = &kept[0];
         let copied = match method {
             Method::Buffered => input.length.max(output.length),
             Method::Direct(_) => input.length,
-            Method::Neither => 0,
+            Method::Neither | Method::Arguments => 0,
         };
         let system = match copied {
             0 => None,
@@ -183,7 +201,7 @@ impl Transfer {
         }
         let pages = match method {
             Method::Direct(access) => Pages::of(&output, access)?,
-            Method::Buffered | Method::Neither => Pages::None,
+            Method::Buffered | Method::Neither | Method::Arguments => Pages::None,
         };
         let user = if method == Method::Neither {
             output.address
@@ -193,8 +211,9 @@ impl Transfer {
         Ok(try_box(Self {
             system,
             copies: method == Method::Buffered,
+            exchanges: method != Method::Arguments,
             output,
-            _input: input,
+            _kept: kept,
             user,
             pages,
             before: Buffers {
@@ -207,6 +226,9 @@ impl Transfer {
 
     /// Puts the buffers into the IRP.
     pub fn begin(&mut self, irp: Irp) {
+        if !self.exchanges {
+            return;
+        }
         let system = self
             .system
             .as_ref()
@@ -222,7 +244,9 @@ impl Transfer {
     /// Takes them out of an IRP that is back; returns how many bytes the lower drivers say that they have
     /// written.
     pub fn end(self, irp: Irp) -> usize {
-        exchange(irp, self.before);
+        if self.exchanges {
+            exchange(irp, self.before);
+        }
         // SAFETY: The IRP is back, and so the request's.
         let outcome = unsafe { (*irp.0).IoStatus };
         let written = usize::try_from(outcome.Information).unwrap_or_default();

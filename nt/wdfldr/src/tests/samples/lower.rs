@@ -7,9 +7,10 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use nt_abi::{
     CTL_CODE, DEVICE_OBJECT, DO_BUFFERED_IO, DO_DEVICE_INITIALIZING, DO_DIRECT_IO, DRIVER_OBJECT,
     FILE_DEVICE_UNKNOWN, IRP, IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL,
-    IRP_MJ_PNP, IRP_MJ_READ, IRP_MJ_WRITE, IRP_MN_REMOVE_DEVICE, IRP_MN_START_DEVICE,
-    METHOD_OUT_DIRECT, NTSTATUS, PDEVICE_OBJECT, PUNICODE_STRING, STATUS_CANCELLED, STATUS_PENDING,
-    STATUS_SUCCESS, STATUS_UNSUCCESSFUL, UNICODE_STRING,
+    IRP_MJ_INTERNAL_DEVICE_CONTROL, IRP_MJ_PNP, IRP_MJ_READ, IRP_MJ_WRITE, IRP_MN_REMOVE_DEVICE,
+    IRP_MN_START_DEVICE, METHOD_NEITHER, METHOD_OUT_DIRECT, NTSTATUS, PDEVICE_OBJECT,
+    PUNICODE_STRING, STATUS_CANCELLED, STATUS_PENDING, STATUS_SUCCESS, STATUS_UNSUCCESSFUL,
+    UNICODE_STRING,
 };
 use nthost::ntddk::{
     IoAttachDeviceToDeviceStack, IoCreateDevice, IoDeleteDevice, IoDetachDevice,
@@ -26,6 +27,9 @@ pub const KEEP: u32 = CTL_CODE(0x22, 0x802, 0, 0);
 
 /// Answers in the pages of the output buffer, counting on from the first byte of the input.
 pub const COUNT: u32 = CTL_CODE(0x22, 0x803, METHOD_OUT_DIRECT, 0);
+
+/// An internal code with three arguments, each null or a byte: they are noted, and the first is counted up.
+pub const TELL: u32 = CTL_CODE(0x22, 0x804, METHOD_NEITHER, 0);
 
 /// `DO_BUFFERED_IO` or `DO_DIRECT_IO`: how its next device transfers data.
 pub static TRANSFERS: AtomicU32 = AtomicU32::new(DO_BUFFERED_IO);
@@ -46,6 +50,7 @@ pub unsafe extern "win64" fn entry(driver: *mut DRIVER_OBJECT, _: PUNICODE_STRIN
         IRP_MJ_CLEANUP,
         IRP_MJ_CLOSE,
         IRP_MJ_DEVICE_CONTROL,
+        IRP_MJ_INTERNAL_DEVICE_CONTROL,
         IRP_MJ_READ,
         IRP_MJ_WRITE,
         IRP_MJ_PNP,
@@ -116,6 +121,19 @@ unsafe extern "win64" fn dispatch(device: PDEVICE_OBJECT, irp: *mut IRP) -> NTST
                 }
                 _ => finish(irp, STATUS_SUCCESS, control.OutputBufferLength.into()),
             }
+        }
+        IRP_MJ_INTERNAL_DEVICE_CONTROL => {
+            // SAFETY: Every member of the union is words.
+            let [first, second, code, fourth] = unsafe { location.Parameters.Others };
+            assert_eq!(code.addr(), TELL as usize);
+            // SAFETY: Each is null or a byte.
+            let told = [first, second, fourth].map(|each| unsafe { each.cast::<u8>().as_ref() });
+            note(std::format!("{told:?}"));
+            // SAFETY: As above; the sender does not look at it before the request is back.
+            if let Some(byte) = unsafe { first.cast::<u8>().as_mut() } {
+                *byte += 1;
+            }
+            finish(irp, STATUS_SUCCESS, 7)
         }
         IRP_MJ_READ | IRP_MJ_WRITE => {
             // SAFETY: These requests have these parameters.

@@ -2,7 +2,7 @@
 //! closed and opened again.
 
 use super::lower::{self, ANSWER, KEEP};
-use super::requester::{ask, create, delete, descriptor};
+use super::requester::{ask, contents, create, delete, descriptor};
 use super::target::send;
 use crate::abi::{
     SendFlags, WDF_IO_TARGET_OPEN_PARAMS, WDFIOTARGET, WDFOBJECT, WdfIoTargetClosed,
@@ -14,9 +14,9 @@ use crate::tests::callbacks::{driver, wdf};
 use crate::tests::harness::{ATTRIBUTES, note, noted, null, turn, wide};
 use crate::tests::support::{child, create_device};
 use nt_abi::{
-    NTSTATUS, STATUS_INFO_LENGTH_MISMATCH, STATUS_INVALID_DEVICE_REQUEST,
-    STATUS_INVALID_DEVICE_STATE, STATUS_INVALID_PARAMETER, STATUS_OBJECT_NAME_NOT_FOUND,
-    STATUS_SUCCESS, UNICODE_STRING,
+    _DEVICE_REGISTRY_PROPERTY, NTSTATUS, STATUS_BUFFER_TOO_SMALL, STATUS_INFO_LENGTH_MISMATCH,
+    STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_DEVICE_STATE, STATUS_INVALID_PARAMETER,
+    STATUS_OBJECT_NAME_NOT_FOUND, STATUS_SUCCESS, UNICODE_STRING,
 };
 use nthost::Kernel;
 use std::string::String;
@@ -222,4 +222,50 @@ fn closing_brings_back_what_is_out() {
         delete(request);
     });
     assert_eq!(log, ["back with c0000120", "closed"]);
+}
+
+/// What the PnP manager says of a target's device, and how long that is.
+fn property(target: WDFIOTARGET, buffer: &mut [u16]) -> (NTSTATUS, u32) {
+    let mut needed = 0;
+    let status = wdf!(io_target::WdfIoTargetQueryTargetProperty(
+        target,
+        _DEVICE_REGISTRY_PROPERTY::DevicePropertyEnumeratorName,
+        ulong(size_of_val(buffer)),
+        buffer.as_mut_ptr().cast(),
+        &raw mut needed
+    ));
+    (status, needed)
+}
+
+#[test]
+fn what_is_known_of_the_device_is_known_while_the_target_is_open() {
+    with_other_stack(|target, name| {
+        let pdo = || wdf!(io_target::WdfIoTargetWdmGetTargetPhysicalDevice(target));
+        let in_memory = |memory: &mut WDFOBJECT| {
+            wdf!(io_target::WdfIoTargetAllocAndQueryTargetProperty(
+                target,
+                _DEVICE_REGISTRY_PROPERTY::DevicePropertyEnumeratorName,
+                1,
+                null(),
+                &raw mut *memory
+            ))
+        };
+        let (mut characters, mut memory) = ([0; 5], WDFOBJECT::NULL);
+        let closed = [property(target, &mut characters).0, in_memory(&mut memory)];
+        assert_eq!(closed, [STATUS_INVALID_DEVICE_REQUEST; 2]);
+        assert!(pdo().is_null());
+        assert_eq!(open_name(target, name).0, STATUS_SUCCESS);
+        assert!(!pdo().is_null());
+        let mut short = [0; 4];
+        assert_eq!(property(target, &mut short), (STATUS_BUFFER_TOO_SMALL, 10));
+        assert_eq!(property(target, &mut characters), (STATUS_SUCCESS, 10));
+        assert!(characters.into_iter().eq("ROOT\0".encode_utf16()));
+        assert_eq!(in_memory(&mut memory), STATUS_SUCCESS);
+        let bytes: [u8; 10] = contents(memory);
+        let expected = characters.map(u16::to_le_bytes);
+        assert_eq!(bytes.as_slice(), expected.as_flattened());
+        delete(memory);
+        close(target);
+        assert!(pdo().is_null());
+    });
 }

@@ -1,12 +1,14 @@
 //! `toastmon`: read and write requests of a driver's own, and control requests with direct transfer, by every
 //! kind of buffer that a driver can pass.
 
-use super::lower::COUNT;
-use super::requester::{contents, create, delete, descriptor, memory, reuse, sending, sending_on};
+use super::lower::{COUNT, TELL};
+use super::requester::{
+    contents, create, delete, descriptor, memory, options, reuse, sending, sending_on,
+};
 use crate::abi::{
-    PFN_WDF_REQUEST_COMPLETION_ROUTINE, WDF_MEMORY_DESCRIPTOR, WDF_REQUEST_COMPLETION_PARAMS,
-    WDFCONTEXT, WDFIOTARGET, WDFMEMORY_OFFSET, WDFOBJECT, WDFREQUEST,
-    WdfMemoryDescriptorTypeHandle, WdfMemoryDescriptorTypeMdl,
+    PFN_WDF_REQUEST_COMPLETION_ROUTINE, SendFlags, WDF_MEMORY_DESCRIPTOR,
+    WDF_REQUEST_COMPLETION_PARAMS, WDFCONTEXT, WDFIOTARGET, WDFMEMORY_OFFSET, WDFOBJECT,
+    WDFREQUEST, WdfMemoryDescriptorTypeHandle, WdfMemoryDescriptorTypeMdl,
 };
 use crate::tests::callbacks::{event, wdf};
 use crate::tests::harness::{note, null};
@@ -179,4 +181,57 @@ fn a_control_request_with_direct_transfer_answers_in_the_pages_of_the_output() {
         ));
         assert_eq!((status, returned, output), (STATUS_SUCCESS, 3, [7, 8, 9]));
     });
+}
+
+/// `bluetooth/bthecho`, in how it asks the driver below for what takes three arguments.
+#[test]
+fn a_request_has_three_arguments() {
+    let log = sending(|target| {
+        let (mut bytes, mut returned) = ([3_u8, 4], 0);
+        let [first, fourth] = bytes
+            .each_mut()
+            .map(|byte| descriptor(core::slice::from_mut(byte)));
+        let status = wdf!(request::WdfIoTargetSendInternalIoctlOthersSynchronously(
+            target,
+            WDFOBJECT::NULL,
+            TELL,
+            &raw const first,
+            core::ptr::null(),
+            &raw const fourth,
+            core::ptr::null(),
+            &raw mut returned
+        ));
+        assert_eq!((status, returned, bytes), (STATUS_SUCCESS, 7, [4, 4]));
+        let (request, kept, none) = (create(target), memory(&[5, 6]), WDFOBJECT::NULL);
+        let format = |offset| {
+            let mut part = WDFMEMORY_OFFSET {
+                BufferOffset: offset,
+                BufferLength: 1,
+            };
+            wdf!(request::WdfIoTargetFormatRequestForInternalIoctlOthers(
+                target,
+                request,
+                TELL,
+                kept,
+                &raw mut part,
+                kept,
+                null(),
+                none,
+                null()
+            ))
+        };
+        assert_eq!(format(2), STATUS_INVALID_DEVICE_REQUEST);
+        assert_eq!(format(1), STATUS_SUCCESS);
+        let mut and_wait = options(SendFlags::SYNCHRONOUS, 0);
+        let sent = wdf!(request::WdfRequestSend(request, target, &raw mut and_wait));
+        assert_eq!(sent, 1);
+        assert_eq!(wdf!(request::WdfRequestGetStatus(request)), STATUS_SUCCESS);
+        assert_eq!(contents::<2>(kept), [5, 7]);
+        delete(request);
+        delete(kept);
+    });
+    assert_eq!(
+        log,
+        ["[Some(3), None, Some(4)]", "[Some(6), Some(5), None]"]
+    );
 }
