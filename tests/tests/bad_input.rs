@@ -29,8 +29,10 @@ on_every_host! {
     }
 
     fn a_value_outside_the_drivers_range_is_refused_with_the_range(host) {
-        let finished = host.run(&["stress", "--seconds", "0"]).exits_with(USAGE);
-        assert!(finished.stderr.contains("it goes from 1s to "), "{finished:#?}");
+        for setting in [["--param", "seconds=0"], ["--seconds", "1e9"]] {
+            let finished = host.run(&[&["stress"], &setting[..]].concat()).exits_with(USAGE);
+            assert!(finished.stderr.contains("it goes from 1s to "), "{finished:#?}");
+        }
         let finished = host.run(&["stress", "--threads", "1000000"]).exits_with(USAGE);
         assert!(finished.stderr.contains("it goes from "), "{finished:#?}");
     }
@@ -41,9 +43,14 @@ on_every_host! {
     }
 
     fn a_parameter_twice_is_refused(host) {
-        let arguments = ["stress", "--seconds", "1", "--param", "seconds=2"];
+        let arguments = ["stress", "--threads", "1", "--param", "threads=2"];
         let finished = host.run(&arguments).exits_with(USAGE);
         assert!(finished.stderr.contains("set twice"), "{finished:#?}");
+        for length in [["--seconds", "1"], ["--profile", "smoke"]] {
+            let finished = host.run(&[&["stress", "--param", "milliseconds=2"], &length[..]].concat());
+            let finished = finished.exits_with(USAGE);
+            assert!(finished.stderr.contains("`milliseconds` is set"), "{finished:#?}");
+        }
     }
 }
 
@@ -73,6 +80,10 @@ fn nonsense_on_the_command_line_is_a_usage_error() {
         &["sweep", "resource", "--read-share", "101"],
         &["soak", "--hours", "inf"],
         &["soak", "--hours=-1"],
+        &["stress", "--seconds", "0"],
+        &["stress", "--seconds", "NaN"],
+        &["stress", "--seconds=-1"],
+        &["stress", "--seconds", "1e300"],
     ] {
         assert_eq!(run(arguments).code, Some(USAGE), "{arguments:?}");
     }

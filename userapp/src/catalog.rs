@@ -1,10 +1,12 @@
 //! What the driver can run, as it lists it.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use syncstress_protocol::{ItemDescriptor, ItemFlags, ItemKind, ParameterDescriptor};
+use syncstress_protocol::{
+    ItemDescriptor, ItemFlags, ItemKind, ParameterDescriptor, ParameterFlags,
+};
 
 use crate::{
     client::{Client, ClientError},
@@ -60,6 +62,9 @@ pub struct Parameter {
     pub default: u64,
     /// One sentence.
     pub summary: String,
+    /// What one of it takes, if it says how long a run is.
+    #[serde(skip)]
+    pub length_unit: Option<Duration>,
 }
 
 /// Reads the whole catalogue from the driver.
@@ -115,6 +120,9 @@ impl Parameter {
             maximum: parameter.maximum,
             default: parameter.default,
             summary: clean(parameter.summary.as_str(), false),
+            length_unit: (parameter.flags & ParameterFlags::LENGTH != 0)
+                .then(|| wire::unit_of_time(parameter.unit))
+                .flatten(),
         }
     }
 }
@@ -164,6 +172,7 @@ pub mod samples {
             maximum: *range.end(),
             default: *range.start(),
             summary: String::new(),
+            length_unit: None,
         }
     }
 }

@@ -316,7 +316,7 @@ pub struct Stress {
     readers: Option<u64>,
     /// How many seconds every scenario runs, such as 3 or 0.25
     #[arg(long, value_name = "N")]
-    seconds: Option<Length>,
+    pub seconds: Option<Length>,
     /// How much to run in all, in place of --seconds
     #[arg(long, value_name = "PROFILE", conflicts_with = "seconds")]
     pub profile: Option<Profile>,
@@ -329,7 +329,7 @@ pub struct Stress {
 }
 
 impl Stress {
-    /// Every parameter that was set, in one list.
+    /// Every parameter that was set by its name, in one list.
     pub fn settings(&self) -> Vec<Setting> {
         let named = [("threads", self.threads), ("readers", self.readers)];
         let named = named.into_iter().filter_map(|(name, value)| {
@@ -338,11 +338,7 @@ impl Stress {
                 value,
             })
         });
-        let length = self.seconds.map(Length::setting);
-        named
-            .chain(length)
-            .chain(self.params.iter().cloned())
-            .collect()
+        named.chain(self.params.iter().cloned()).collect()
     }
 }
 
@@ -373,7 +369,7 @@ mod tests {
         let line = [
             "syncstress",
             "stress",
-            "--seconds",
+            "--threads",
             "3",
             "--param",
             "hold=7",
@@ -386,7 +382,7 @@ mod tests {
             .iter()
             .map(|it| (it.name.as_str(), it.value))
             .collect();
-        assert_eq!(settings, [("seconds", 3), ("hold", 7)]);
+        assert_eq!(settings, [("threads", 3), ("hold", 7)]);
     }
 
     /// Each is parsed as it stands there, so none goes out of date.

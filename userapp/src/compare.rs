@@ -1,10 +1,9 @@
 //! Two results side by side: ratios with their spread, and whether something became worse.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     fairness::ratio,
-    length,
     record::RunRecord,
     show::{
         Report,
@@ -78,7 +77,14 @@ pub struct Line {
 /// Compares the runs that both results have: those of the same scenario with the same parameters.
 /// `bound` is how much of the throughput may be lost, as a part of one.
 pub fn compare(before: &Report, after: &Report, bound: f64) -> Vec<Line> {
-    let (before, after) = (by_key(before), by_key(after));
+    // One of them may be from before results said so.
+    let lengths: BTreeSet<&str> = [before, after]
+        .into_iter()
+        .flat_map(|report| &report.runs)
+        .flat_map(|run| &run.length_parameters)
+        .map(String::as_str)
+        .collect();
+    let (before, after) = (by_key(before, &lengths), by_key(after, &lengths));
     let mut lines = Vec::new();
     for (key, old) in &before {
         let Some(new) = after.get(key) else { continue };
@@ -91,13 +97,13 @@ pub fn compare(before: &Report, after: &Report, bound: f64) -> Vec<Line> {
 
 type Key = (String, Vec<(String, u64)>);
 
-fn by_key(report: &Report) -> BTreeMap<Key, Vec<&RunRecord>> {
+fn by_key<'r>(report: &'r Report, lengths: &BTreeSet<&str>) -> BTreeMap<Key, Vec<&'r RunRecord>> {
     let mut runs: BTreeMap<Key, Vec<&RunRecord>> = BTreeMap::new();
     for run in report.runs.iter().filter(|run| run.is_scenario) {
         let parameters = run.parameters.iter();
         // How long a run was, and what else was measured, do not make it another one.
         let parameters =
-            parameters.filter(|(name, _)| !length::is_told_by(name) && *name != "sample");
+            parameters.filter(|(name, _)| !lengths.contains(name.as_str()) && *name != "sample");
         let parameters = parameters.map(|(name, value)| (name.clone(), *value));
         let key = (run.name.clone(), parameters.collect());
         runs.entry(key).or_default().push(run);
@@ -196,6 +202,25 @@ mod tests {
         assert!((line.spread.0 - 50.0 / 110.0).abs() < 1e-9);
         assert!((line.spread.1 - 75.0 / 60.0).abs() < 1e-9);
         assert!(one(&[90.0, 100.0, 110.0], &[50.0, 70.0, 75.0]).is_worse);
+    }
+
+    #[test]
+    fn a_run_of_another_length_is_no_other_run() {
+        let lasting = |parameter: &str, seconds, says: bool| {
+            let mut report = report(&[("a", 100.0)]);
+            for run in &mut report.runs {
+                run.parameters.insert(parameter.to_owned(), seconds);
+                run.length_parameters = says.then(|| "span".to_owned()).into_iter().collect();
+            }
+            report
+        };
+        let lines = |before, after| compare(&before, &after, 0.2).len();
+        assert_eq!(lines(lasting("span", 1, true), lasting("span", 2, true)), 1);
+        assert_eq!(
+            lines(lasting("span", 1, false), lasting("span", 2, true)),
+            1
+        );
+        assert_eq!(lines(lasting("hold", 1, true), lasting("hold", 2, true)), 0);
     }
 
     #[test]

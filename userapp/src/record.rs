@@ -11,6 +11,7 @@ use crate::{
     client::Collected,
     fairness::{Fairness, contention, ratio},
     latency::Latency,
+    length,
     measured::Measured,
     parameters::Values,
     status::NtStatus,
@@ -69,6 +70,9 @@ pub struct RunRecord {
     pub negative_control: bool,
     /// Every parameter with its value.
     pub parameters: BTreeMap<String, u64>,
+    /// Which of the parameters say how long it was to take.
+    #[serde(default)]
+    pub length_parameters: Vec<String>,
     /// How it came out.
     pub outcome: Outcome,
     /// Why it could not be run, where that is so.
@@ -285,6 +289,7 @@ impl RunRecord {
             primitive: item.primitive.clone(),
             negative_control: item.negative_control,
             parameters: values.all.clone(),
+            length_parameters: length::names(item).map(str::to_owned).collect(),
             outcome,
             status: None,
             elapsed_seconds: 0.0,

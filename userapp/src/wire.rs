@@ -3,7 +3,7 @@
 //! A driver newer than this program may send numbers that it does not know: they are shown as
 //! numbers.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use syncstress_protocol::{ItemKind, Primitive, Role, Unit};
 
@@ -62,6 +62,17 @@ pub fn unit(number: u32) -> Word {
         Unit::PerSecond => "/s",
         Unit::PartsPerMillion => "ppm",
     })
+}
+
+/// How long one [`Unit`] is, if it is one of time.
+pub const fn unit_of_time(number: u32) -> Option<Duration> {
+    match Unit::from_wire(number) {
+        Some(Unit::Seconds) => Some(Duration::from_secs(1)),
+        Some(Unit::Milliseconds) => Some(Duration::from_millis(1)),
+        Some(Unit::Microseconds) => Some(Duration::from_micros(1)),
+        Some(Unit::Nanoseconds) => Some(Duration::from_nanos(1)),
+        _ => None,
+    }
 }
 
 /// The name of a [`Role`].

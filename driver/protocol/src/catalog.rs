@@ -127,6 +127,16 @@ pub struct ItemDescriptor {
     pub summary: Text<160>,
 }
 
+/// Bits of [`ParameterDescriptor::flags`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParameterFlags;
+
+impl ParameterFlags {
+    /// It says how long a run is, in its unit, which is one of time. Where an item has several such
+    /// parameters, the one in the smallest unit counts, of those that are not 0.
+    pub const LENGTH: u32 = 1;
+}
+
 /// One parameter of a scenario.
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
 #[repr(C)]
@@ -142,7 +152,11 @@ pub struct ParameterDescriptor {
     /// The value where none is given.
     pub default: u64,
     /// A name to type, like `threads`.
-    pub name: Text<32>,
+    pub name: Text<24>,
+    /// Bits of [`ParameterFlags`]. Since protocol 1.3; drivers before that have zeroes here.
+    pub flags: u32,
+    /// Zero.
+    pub reserved: u32,
     /// One sentence.
     pub summary: Text<96>,
 }

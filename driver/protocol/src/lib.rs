@@ -35,8 +35,8 @@ mod text;
 mod version;
 
 pub use catalog::{
-    ItemDescriptor, ItemFlags, ItemKind, ListReply, ListRequest, ParameterDescriptor, Primitive,
-    Unit,
+    ItemDescriptor, ItemFlags, ItemKind, ListReply, ListRequest, ParameterDescriptor,
+    ParameterFlags, Primitive, Unit,
 };
 pub use hold::{HeldFlags, HeldKind, HeldObject, HeldRole, HeldThread, MAX_HELD_THREADS};
 pub use locks::{

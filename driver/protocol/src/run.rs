@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::wire_enum;
 
 /// The most parameters that one [`StartRequest`] carries.
-pub const MAX_PARAMETERS: usize = 32;
+pub const MAX_PARAMETERS: usize = 64;
 
 /// Starts a run of one item. `parameters` [`ParameterValue`]s follow it.
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]

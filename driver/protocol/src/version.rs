@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// Changes when an old tool can no longer talk to a new driver.
 pub const PROTOCOL_MAJOR: u16 = 1;
 /// Changes when something was added that an old tool need not know.
-pub const PROTOCOL_MINOR: u16 = 2;
+pub const PROTOCOL_MINOR: u16 = 3;
 
 /// The device interface class, in the parts of a `GUID`: `{5b0c8a5e-2f4f-4d0b-9a57-7e6f1f6d3c21}`.
 pub const DEVICE_INTERFACE_GUID: (u32, u16, u16, [u8; 8]) = (

@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
-use syncstress_protocol::{MAX_PARAMETERS, ParameterDescriptor, ParameterValue, Text, Unit};
+use syncstress_protocol::{
+    MAX_PARAMETERS, ParameterDescriptor, ParameterFlags, ParameterValue, Text, Unit,
+};
 use wdk_sync::Status;
 
 use crate::limits::{SECONDS_PER_RUN, THREADS_PER_RUN};
@@ -102,6 +104,16 @@ const _: () = assert!(
     IDS - 1 <= MAX_PARAMETERS,
     "a request carries every parameter"
 );
+
+impl ParameterId {
+    /// Bits of [`ParameterFlags`].
+    const fn flags(self) -> u32 {
+        match self {
+            Self::Seconds | Self::Milliseconds => ParameterFlags::LENGTH,
+            _ => 0,
+        }
+    }
+}
 
 /// A parameter that a scenario takes.
 pub struct Parameter {
@@ -252,6 +264,8 @@ impl Parameter {
             maximum: self.maximum,
             default: self.default,
             name: Text::new(name),
+            flags: self.id.flags(),
+            reserved: 0,
             summary: Text::new(summary),
         }
     }

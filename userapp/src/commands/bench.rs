@@ -46,7 +46,7 @@ impl Runs<'_> {
             }
             let mut settings = vec![
                 setting("threads", 1),
-                Length::of_seconds(*seconds).setting(),
+                Length::of_seconds(*seconds).setting_for(item)?,
                 setting("measure", BY_TURNS),
             ];
             if item.takes("readers") {

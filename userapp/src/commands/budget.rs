@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{catalog::Item, length::setting_for, parameters::Setting};
+use crate::{catalog::Item, error::Error, length::setting_for, parameters::Setting};
 
 /// No scenario gets less: there is nothing to be seen in it.
 const LEAST: Duration = Duration::from_millis(20);
@@ -30,7 +30,10 @@ impl Budget {
     }
 
     /// What makes a run of `item`, the first of so many, as long as its share.
-    pub(super) fn setting(self, item: &Item, scenarios: usize) -> Setting {
+    ///
+    /// # Errors
+    /// A usage error if the driver does not say how it is told.
+    pub(super) fn setting(self, item: &Item, scenarios: usize) -> Result<Setting, Error> {
         setting_for(item, self.share(scenarios))
     }
 }

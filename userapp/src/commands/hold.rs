@@ -12,7 +12,7 @@ use crate::{
     held::Held,
     interrupt::Interrupt,
     length::Length,
-    parameters::{self, Setting, Values},
+    parameters::{self, Values},
     run::Runner,
     selection::select,
     show::{Report, Screen},
@@ -79,9 +79,9 @@ fn begin<'c>(
     transport: &dyn Transport,
 ) -> Result<Vec<Kept<'c>>, Error> {
     let length = wanted.seconds.map(Length::of_seconds);
-    let settings: Vec<Setting> = length.map(Length::setting).into_iter().collect();
     let start = |item: &'c Item| {
-        let values = parameters::values_for(item, &settings)?;
+        let setting = length.map(|it| it.setting_for(item)).transpose()?;
+        let values = parameters::values_for(item, setting.as_slice())?;
         let client = Client::new(transport.open()?)?;
         let run = client.start(item.id, &values.set)?;
         Ok(Kept {

@@ -46,7 +46,7 @@ impl<'a> Planned<'a> {
 
     /// How long it is to take.
     fn time(&self) -> Duration {
-        length::told_by(&self.values.all)
+        length::told_by(self.item, &self.values.all)
     }
 }
 
@@ -138,7 +138,7 @@ impl<'a> Runs<'a> {
         });
         let mut left = planned.len();
         self.all(ended, planned, report, |Planned { item, values }| {
-            let setting = budget.setting(item, left);
+            let setting = budget.setting(item, left)?;
             left -= 1;
             let values = values.clone().with(item, &setting)?;
             self.scenario(&Planned { item, values })
@@ -154,19 +154,30 @@ impl<'a> Runs<'a> {
         let items = select(&self.catalog, ItemKind::Scenario, &stress.names)?;
         let settings = stress.settings();
         parameters::check_names(&items, &settings)?;
-        if stress.profile.is_some()
-            && let Some(length) = settings.iter().find(|it| length::is_told_by(&it.name))
+        let sets_length = match stress {
+            Stress {
+                profile: Some(_), ..
+            } => Some("a profile"),
+            Stress {
+                seconds: Some(_), ..
+            } => Some("--seconds"),
+            _ => None,
+        };
+        let mut lengths = items.iter().flat_map(|item| length::names(item));
+        if let Some(by) = sets_length
+            && let Some(twice) = lengths.find(|name| settings.iter().any(|it| it.name == *name))
         {
             return Err(Error::usage(
-                format!("`{}` is set, and a profile sets it", length.name),
+                format!("`{twice}` is set, and {by} sets how long it takes"),
                 "leave one of them out".to_owned(),
             ));
         }
         let plan = |item| {
-            Ok(Planned {
-                item,
-                values: parameters::values_for(item, &settings)?,
-            })
+            let mut values = parameters::values_for(item, &settings)?;
+            if let Some(length) = stress.seconds {
+                values = values.with(item, &length.setting_for(item)?)?;
+            }
+            Ok(Planned { item, values })
         };
         let times = 0..stress.repeat;
         times.flat_map(|_| &items).map(|item| plan(*item)).collect()

@@ -23,9 +23,8 @@ impl Runs<'_> {
     /// kept, and of what did not, everything, so a soak of days does not fill memory.
     pub fn soak(&self, soak: &Soak, report: &mut Report) -> Result<(), Error> {
         let items = select(&self.catalog, syncstress_protocol::ItemKind::Scenario, &[])?;
-        let settings = [soak.seconds.setting()];
         let plan = |item| {
-            let values = values_for(item, &settings)?;
+            let values = values_for(item, &[soak.seconds.setting_for(item)?])?;
             Ok(Planned { item, values })
         };
         let planned: Vec<Planned<'_>> =

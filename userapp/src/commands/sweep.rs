@@ -22,8 +22,9 @@ impl Runs<'_> {
         check_names(&items, &asked_for(sweep))?;
         let mut planned = Vec::new();
         for item in items {
+            let length = sweep.seconds.setting_for(item)?;
             for settings in combinations(item, sweep) {
-                let values = values_for(item, &settings)?;
+                let values = values_for(item, &settings)?.with(item, &length)?;
                 planned.push(Planned { item, values });
             }
         }
@@ -65,11 +66,10 @@ fn combinations(item: &Item, sweep: &Sweep) -> Vec<Vec<Setting>> {
     for hold in of("hold", sweep.hold.as_ref(), &[0]) {
         for share in of("readers", sweep.read_share.as_ref(), &[50]) {
             for threads in of("threads", sweep.threads.as_ref(), &[1, 2, 4, 8]) {
-                let mut settings = vec![sweep.seconds.setting()];
-                settings.extend(hold.map(|hold| setting("hold", hold)));
-                settings.extend(
-                    workers(item, threads, share).map(|(name, count)| setting(name, count)),
-                );
+                let workers = workers(item, threads, share);
+                let workers = workers.map(|(name, count)| setting(name, count));
+                let hold = hold.map(|hold| setting("hold", hold));
+                let settings = hold.into_iter().chain(workers).collect();
                 if !all.contains(&settings) {
                     all.push(settings);
                 }
