@@ -29,11 +29,10 @@ const NEWER: [(&str, u32); 3] = [
 /// Names of the kit's definitions that have no page in the driver documentation, neither of their own
 /// nor as the function behind a documented macro (as `KfRaiseIrql` is behind `KeRaiseIrql`), and that
 /// no compiler calls by itself.
-const UNDOCUMENTED: [&str; 20] = [
+const UNDOCUMENTED: [&str; 19] = [
     "ExEnterCriticalRegionAndAcquireFastMutexUnsafe",
     "ExRaiseException",
     "ExReleaseFastMutexUnsafeAndLeaveCriticalRegion",
-    "ExpInterlockedFlushSList",
     "KeInitializeApc",
     "KeInsertQueueApc",
     "RtlAssert",
