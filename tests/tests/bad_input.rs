@@ -37,6 +37,11 @@ on_every_host! {
         assert!(finished.stderr.contains("it goes from "), "{finished:#?}");
     }
 
+    fn an_empty_name_is_not_everything(host) {
+        let finished = host.run(&["stress", ""]).exits_with(USAGE);
+        assert!(finished.stderr.contains("is named ``"), "{finished:#?}");
+    }
+
     fn a_parameter_that_no_scenario_takes_is_refused(host) {
         let finished = host.run(&["stress", "--param", "second=1"]).exits_with(USAGE);
         assert!(finished.stderr.contains("did you mean `seconds`"), "{finished:#?}");
@@ -84,6 +89,12 @@ fn nonsense_on_the_command_line_is_a_usage_error() {
         &["stress", "--seconds", "NaN"],
         &["stress", "--seconds=-1"],
         &["stress", "--seconds", "1e300"],
+        &["soak", "--hours", "NaN"],
+        &["soak", "--hours", "1e300"],
+        &["bench", "overhead", "--bound", "NaN"],
+        &["bench", "overhead", "--seconds", "0"],
+        &["hold", "resource.shared", "--seconds", "0"],
+        &["compare", "a.json", "b.json", "--bound", "101"],
     ] {
         assert_eq!(run(arguments).code, Some(USAGE), "{arguments:?}");
     }

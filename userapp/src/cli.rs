@@ -178,7 +178,7 @@ pub struct Hold {
     #[arg(value_name = "PATTERN", required = true)]
     pub names: Vec<String>,
     /// For how long [default: until Ctrl-C, a day at most]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub seconds: Option<u64>,
 }
 
@@ -191,10 +191,10 @@ pub enum Bench {
         #[arg(value_name = "SCENARIO")]
         names: Vec<String>,
         /// How long each runs
-        #[arg(long, value_name = "N", default_value_t = 3)]
+        #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
         seconds: u64,
         /// The most that it may cost, in nanoseconds
-        #[arg(long, value_name = "NS", default_value_t = 15.0)]
+        #[arg(long, value_name = "NS", default_value_t = 15.0, value_parser = finite)]
         bound: f64,
     },
 }
@@ -230,6 +230,12 @@ pub struct Soak {
     pub seconds: Length,
 }
 
+/// A number that others can be compared with.
+fn finite(typed: &str) -> Result<f64, String> {
+    let number = typed.parse::<f64>().ok().filter(|it| it.is_finite());
+    number.ok_or_else(|| "it is no number, such as 15 or 7.5".to_owned())
+}
+
 fn hours(typed: &str) -> Result<Duration, String> {
     typed
         .parse::<f64>()
@@ -248,7 +254,7 @@ pub struct Compare {
     #[arg(value_name = "AFTER.json")]
     pub after: PathBuf,
     /// How many parts of a hundred of the throughput may be lost
-    #[arg(long, value_name = "PERCENT", default_value_t = 20)]
+    #[arg(long, value_name = "PERCENT", default_value_t = 20, value_parser = clap::value_parser!(u8).range(..=100))]
     pub bound: u8,
 }
 

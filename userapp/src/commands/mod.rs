@@ -207,7 +207,9 @@ impl<'a> Conduct<'a> {
         }
         if self.screen.is_silent() {
             Screen::json(report);
-        } else if report.has_results() || matches!(self.command, Command::Serve { .. }) {
+        } else if report.has_results()
+            || (error.is_none() && matches!(self.command, Command::Serve { .. }))
+        {
             self.screen.verdict(report);
         }
         for target in save {
