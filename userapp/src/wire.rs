@@ -46,6 +46,11 @@ pub fn primitive(number: u32) -> Word {
             Primitive::Semaphore => "semaphore",
             Primitive::Rundown => "rundown protection",
             Primitive::MultipleWait => "wait for several objects",
+            Primitive::ExTimer => "EX timer",
+            Primitive::SList => "sequenced list",
+            Primitive::InterlockedList => "interlocked list",
+            Primitive::WorkItem => "work item",
+            Primitive::Dpc => "DPC",
         },
     )
 }

@@ -1,6 +1,6 @@
 //! Files: each handle to the device has a session, whose run ends with it.
 
-use syncstress_stress::Session;
+use syncstress_stress::{Device, Session};
 use wdk_sync::{Irql, Passive, Status};
 use wdk_sys::{
     _WDF_FILEOBJECT_CLASS, _WDF_TRI_STATE, WDF_FILEOBJECT_CONFIG, WDF_OBJECT_ATTRIBUTES, WDFDEVICE,
@@ -74,8 +74,13 @@ extern "C" fn create(device: WDFDEVICE, request: WDFREQUEST, file: WDFFILEOBJECT
 fn open(device: WDFDEVICE, file: WDFFILEOBJECT) -> Result<(), Status> {
     // SAFETY: The device calls back, so it exists.
     let driver = unsafe { call_unsafe_wdf_function_binding!(WdfDeviceGetDriver, device) };
+    // SAFETY: As above.
+    let object = unsafe { call_unsafe_wdf_function_binding!(WdfDeviceWdmGetDeviceObject, device) };
+    // SAFETY: The I/O manager keeps a device object while there is a file of it, whose session is dropped
+    // when that is closed.
+    let device = unsafe { Device::new(object.cast()) };
     // SAFETY: The driver of a device is not unloaded before the device is gone.
-    let session = unsafe { engine_of(driver) }?.open()?;
+    let session = unsafe { engine_of(driver) }?.open(device)?;
     // SAFETY: The file is being opened, and lives until its close.
     let slot = unsafe { SESSION.slot_of(file.cast()) }.ok_or(Status::INVALID_DEVICE_STATE)?;
     slot.put(session).map_err(|_| Status::INVALID_DEVICE_STATE)

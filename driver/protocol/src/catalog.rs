@@ -50,6 +50,16 @@ wire_enum! {
         Rundown = 14,
         /// Waits for several objects at once.
         MultipleWait = 15,
+        /// `EX_TIMER`.
+        ExTimer = 16,
+        /// `SLIST_HEADER`.
+        SList = 17,
+        /// `ExInterlockedXxxList`.
+        InterlockedList = 18,
+        /// `IO_WORKITEM`.
+        WorkItem = 19,
+        /// KDPC.
+        Dpc = 20,
     }
 }
 

@@ -100,7 +100,7 @@ impl Session {
         message.require_room_for::<RunReference>()?;
         let item = catalog::find(request.item).ok_or(Status::NOT_FOUND)?;
         let settings = Settings::new(item.parameters(), &values)?;
-        let run = self.start(irql, item, settings)?;
+        let run = self.start(irql, item, &settings)?;
         answer(message, &RunReference { run })
     }
 

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use wdk_sync::{NonPagedArc, Status};
 
 use crate::{
-    Session,
+    Device, Session,
     limits::{RUNS, THREADS_TOTAL},
     registry::Registry,
 };
@@ -35,15 +35,15 @@ impl Engine {
         Ok(Self { shared, registry })
     }
 
-    /// A session, for a file handle.
+    /// A session, for a file handle of `device`.
     ///
     /// IRQL: `<= DISPATCH_LEVEL`.
     ///
     /// # Errors
     ///
     /// [`Status::INSUFFICIENT_RESOURCES`] if the pool is exhausted.
-    pub fn open(&self) -> Result<Session, Status> {
-        Session::new(self.shared.clone(), self.registry.share())
+    pub fn open(&self, device: Device) -> Result<Session, Status> {
+        Session::new(self.shared.clone(), self.registry.share(), device)
     }
 }
 

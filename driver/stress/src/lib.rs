@@ -8,6 +8,7 @@
 //! | module | what is there |
 //! |---|---|
 //! | `engine`, `session`, `dispatch`, `inspect` | handles, control codes, limits |
+//! | `device` | the device object that a handle is of |
 //! | `registry` | the runs of all handles |
 //! | `locks` | what `wdk-sync` finds out of the driver's own locks, if it was built to |
 //! | `run` | one run: its workers' counters, its supervisor, its outcome |
@@ -18,6 +19,8 @@
 //!
 //! Nothing here panics on a request, whatever is in it; memory that cannot be had is a status.
 #![no_std]
+// `pin_init!` recurses for each field of a run.
+#![recursion_limit = "256"]
 #![allow(
     clippy::expl_impl_clone_on_copy,
     reason = "in what `pin_data` generates, where no attribute reaches"
@@ -27,6 +30,7 @@ extern crate alloc;
 
 mod behaviour;
 mod catalog;
+mod device;
 mod dispatch;
 mod engine;
 mod hold;
@@ -43,5 +47,6 @@ mod session;
 mod settings;
 mod thread_state;
 
+pub use device::Device;
 pub use engine::Engine;
 pub use session::Session;

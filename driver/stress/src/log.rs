@@ -44,6 +44,13 @@ impl Log {
         self.note(format_args!("FAILED {line}"));
     }
 
+    /// Adds a line that says what is wrong, if anything is, and counts it.
+    pub fn fail_on<E: fmt::Display>(&mut self, result: Result<(), E>) {
+        if let Err(wrong) = result {
+            self.fail(format_args!("{wrong}"));
+        }
+    }
+
     /// Compares, adds a line that says what was seen, and tells whether it was what was expected.
     /// By way of [`check!`].
     pub fn check<A, E>(&mut self, place: Place, what: &str, actual: &A, expected: &E) -> bool

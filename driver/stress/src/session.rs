@@ -4,6 +4,7 @@ use syncstress_protocol::{HeldObject, Metric, Phase, Progress};
 use wdk_sync::{AlreadyOwned, Irql, Mutex, NonPaged, NonPagedArc, Passive, Status, Thread};
 
 use crate::{
+    Device,
     catalog::Item,
     engine::{Share, Shared},
     limits::THREADS_PER_RUN,
@@ -22,6 +23,7 @@ pub struct Session {
     engine: NonPagedArc<Shared>,
     pub(crate) registry: Registry,
     slot: NonPaged<Mutex<Slot>>,
+    device: Device,
 }
 
 /// Under the mutex of a session. Nothing that takes long is done under it.
@@ -44,7 +46,11 @@ enum State {
 }
 
 impl Session {
-    pub(crate) fn new(engine: NonPagedArc<Shared>, registry: Registry) -> Result<Self, Status> {
+    pub(crate) fn new(
+        engine: NonPagedArc<Shared>,
+        registry: Registry,
+        device: Device,
+    ) -> Result<Self, Status> {
         let slot = NonPaged::pin_init(Mutex::new(Slot {
             closed: false,
             current: None,
@@ -53,6 +59,7 @@ impl Session {
             engine,
             registry,
             slot,
+            device,
         })
     }
 
@@ -80,7 +87,7 @@ impl Session {
         &self,
         irql: &mut Irql<'_, Passive>,
         item: Item,
-        settings: Settings,
+        settings: &Settings,
     ) -> Result<u64, Status> {
         self.with_slot(irql, |slot, irql| {
             if slot.closed {
@@ -198,21 +205,24 @@ impl Current {
         session: &Session,
         irql: &mut Irql<'_, Passive>,
         item: Item,
-        settings: Settings,
+        settings: &Settings,
     ) -> Result<Self, Status> {
-        let threads = run::threads_of(item, &settings);
+        let threads = run::threads_of(item, settings);
         if threads > THREADS_PER_RUN {
             return Err(Status::QUOTA_EXCEEDED);
         }
         let Session {
-            engine, registry, ..
+            engine,
+            registry,
+            device,
+            ..
         } = session;
         // Sessions that were dropped unclosed have left theirs.
         registry.sweep(irql);
         let place = Share::of_runs(engine)?;
         let threads = Share::of_threads(engine, threads)?;
         let log = Log::new()?;
-        let run = Run::new(engine.next_run(), item, settings, place)?;
+        let run = Run::new(engine.next_run(), item, settings, *device, place)?;
         let theirs = run.clone();
         let supervisor = Thread::spawn(irql, move |irql| {
             run::supervise(&theirs, irql, log, threads)

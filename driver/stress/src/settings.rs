@@ -98,6 +98,14 @@ parameter_ids! {
     Busy = 30, "busy", Microseconds, "How long a DPC, or a thread that takes no lock, keeps its processor.";
     /// How long the run takes, where that is not told in seconds.
     Milliseconds = 31, "milliseconds", Milliseconds, "How long the run takes, in place of `seconds`; 0: so many seconds.";
+    /// Which kind of timer it is.
+    Kind = 32, "kind", Count, "Which kind of timer: the summary of the scenario tells them by number.";
+    /// How many nodes there are.
+    Nodes = 33, "nodes", Count, "Nodes that go from list to list.";
+    /// How often a worker empties a list.
+    Flush = 34, "flush", Percent, "How often a worker takes all nodes at once.";
+    /// How many work items there are.
+    Items = 35, "items", Count, "Work items, which threads, DPCs and they themselves queue.";
 }
 
 const _: () = assert!(
@@ -231,6 +239,11 @@ impl Parameter {
     /// [`ParameterId::Dpcs`].
     pub const fn dpcs() -> Self {
         Self::new(ParameterId::Dpcs, 0, 64, 0)
+    }
+
+    /// [`ParameterId::Nodes`].
+    pub const fn nodes(default: u64) -> Self {
+        Self::new(ParameterId::Nodes, 1, 4_096, default)
     }
 
     /// [`ParameterId::Readers`]: with one writer, as many as a run may have threads.

@@ -137,6 +137,46 @@ fn polling_thread() {
     passes("polling-thread");
 }
 
+#[test]
+fn s_list() {
+    passes("s-list");
+}
+
+#[test]
+fn interlocked_list() {
+    passes("interlocked-list");
+}
+
+#[test]
+fn work_item() {
+    passes("work-item");
+}
+
+#[test]
+fn dpc() {
+    passes("dpc");
+}
+
+#[test]
+fn every_kind_of_ex_timer() {
+    let engine = engine();
+    let client = Client::new(&engine);
+    for kind in 0..=2 {
+        let settings = [SHORT, ("kind", kind), ("due", 300), ("tolerance", 1)];
+        let result = client.run("ex-timer", &settings).expect(Verdict::Passed);
+        let dpcs = result.workers.iter();
+        let dpcs = dpcs.filter(|it| it.role == Role::Dpc.to_wire());
+        let ran: u64 = dpcs.map(|it| it.acquisitions).sum();
+        assert!(ran > 0, "kind {kind}: no timer expired");
+    }
+}
+
+#[test]
+fn work_items_run() {
+    let told = metrics("work-item", &[SHORT, ("threads", 2), ("items", 3)]);
+    assert!(told["work item runs"] > 10_000, "{told:?}");
+}
+
 /// The figures that a run tells about itself, in thousandths.
 fn metrics(name: &str, settings: &[(&str, u64)]) -> HashMap<String, i64> {
     let engine = engine();
@@ -251,12 +291,17 @@ fn workers_that_are_shuffled_and_boosted_work_on() {
 }
 
 /// Every negative control, with what its log has to say.
-const CONTROLS: [(&str, &str); 5] = [
+const CONTROLS: [(&str, &str); 7] = [
     ("busted", "the record was torn"),
     ("busted-reader", "a writer was at work while a reader read"),
     ("busted-wake-up", "a wake-up was lost"),
     ("busted-irql", "after the pass: IRQL 1"),
     ("busted-region", "after the pass: IRQL 0, all APCs off"),
+    (
+        "busted-list",
+        "was taken out of a list while somebody had it",
+    ),
+    ("busted-work-item", "it was queued to run"),
 ];
 
 #[test]
@@ -292,7 +337,13 @@ fn every_negative_control_fails_for_its_own_reason() {
 fn dpcs_contend_with_threads() {
     let engine = engine();
     let client = Client::new(&engine);
-    for name in ["spinlock", "queued-spinlock", "rw-spinlock"] {
+    for name in [
+        "spinlock",
+        "queued-spinlock",
+        "rw-spinlock",
+        "s-list",
+        "interlocked-list",
+    ] {
         let settings = [SHORT, ("threads", 2), ("readers", 2), ("dpcs", 3)];
         let result = client.run(name, &settings).expect(Verdict::Passed);
         let dpcs: Vec<_> = result

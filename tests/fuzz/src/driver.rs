@@ -4,7 +4,7 @@ use std::{sync::OnceLock, thread::sleep, time::Duration};
 
 use nthost::{Kernel, Leaks};
 use syncstress_protocol::{ItemDescriptor, ListReply, ListRequest, ioctl};
-use syncstress_stress::{Engine, Session};
+use syncstress_stress::{Device, Engine, Session};
 use wdk_sync::{Irql, Passive, Status};
 use zerocopy::{FromBytes, Immutable, IntoBytes as _, KnownLayout};
 
@@ -23,7 +23,8 @@ struct Handle {
 impl Handle {
     fn open(engine: &Engine) -> Self {
         Self {
-            session: engine.open().expect("there is memory"),
+            // SAFETY: nthost takes null for no device.
+            session: engine.open(unsafe { Device::new(std::ptr::null_mut()) }).expect("there is memory"),
             runs: Runs::default(),
         }
     }

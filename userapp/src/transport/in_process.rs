@@ -3,8 +3,10 @@
 //! What `syncstress.sys` adds to them (the KMDF shell, the image) is not there; what is there runs
 //! under debuggers, sanitizers and coverage.
 
+use std::ptr;
+
 use nthost::Kernel;
-use syncstress_stress::{Engine, Session};
+use syncstress_stress::{Device, Engine, Session};
 use wdk_sync::{Irql, Passive, Status};
 
 use super::{
@@ -49,7 +51,9 @@ impl Transport for InProcess {
     }
 
     fn open(&self) -> Result<Box<dyn Handle>, TransportError> {
-        let session = self.kernel.run(|| self.engine.open())??;
+        // SAFETY: nthost takes null for no device.
+        let device = unsafe { Device::new(ptr::null_mut()) };
+        let session = self.kernel.run(|| self.engine.open(device))??;
         Ok(Box::new(File {
             kernel: self.kernel,
             session,

@@ -29,7 +29,8 @@ pub use self::{
     tally::{Count, Tally},
 };
 use crate::{
-    catalog::Item, engine::Share, hold::Entry, measure::Clock, scenario::Crew, settings::Settings,
+    Device, catalog::Item, engine::Share, hold::Entry, measure::Clock, scenario::Crew,
+    settings::Settings,
 };
 
 /// One run of an item.
@@ -38,6 +39,8 @@ pub struct Run {
     number: u64,
     item: Item,
     settings: Settings,
+    /// That of its session.
+    device: Device,
     started: Instant,
     /// The longest that somebody was told it has been going on, in 100 ns: not to be taken back.
     told_100ns: AtomicU64,
@@ -85,18 +88,20 @@ impl Run {
     pub fn new(
         number: u64,
         item: Item,
-        settings: Settings,
+        settings: &Settings,
+        device: Device,
         place: Share,
     ) -> Result<NonPagedArc<Self>, Status> {
         let crew = match item {
             Item::Test(_) | Item::Hold(_) => Crew::default(),
-            Item::Scenario(scenario) => (scenario.crew)(&settings),
+            Item::Scenario(scenario) => (scenario.crew)(settings),
         };
         let tallies = tally::for_crew(&crew)?;
         NonPagedArc::pin_init(pin_init!(Self {
             number,
             item,
-            settings,
+            settings: *settings,
+            device,
             started: Instant::now(),
             told_100ns: AtomicU64::new(0),
             clock: Clock::start(),
@@ -136,6 +141,11 @@ impl Run {
     /// The values of its parameters.
     pub const fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The device object of its session.
+    pub const fn device(&self) -> Device {
+        self.device
     }
 
     /// What it measures with.

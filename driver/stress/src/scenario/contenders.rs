@@ -24,6 +24,15 @@ use crate::{
 
 /// A lock that code at `DISPATCH_LEVEL` can acquire.
 pub trait AtDpcLevel: Torture {
+    /// What a DPC does first, without the lock.
+    ///
+    /// # Errors
+    ///
+    /// What it found wrong.
+    fn before(&self, _irql: &mut Irql<'_, Dispatch>) -> Result<(), Violation> {
+        Ok(())
+    }
+
     /// Calls `f` with the ledger while this code alone has it.
     fn at_dpc_level(&self, irql: &mut Irql<'_, Dispatch>, f: impl FnOnce(&mut Ledger));
 }
@@ -36,11 +45,10 @@ pub trait AtDpcLevel: Torture {
 pub fn torture_with_dpcs<S: AtDpcLevel>(
     stage: &mut Stage<'_>,
     irql: &mut Irql<'_, Passive>,
-    subject: S,
+    subject: &NonPagedArc<S>,
 ) -> Result<(), Status> {
-    let subject = NonPagedArc::new(subject)?;
     let contest = NonPagedArc::new(Contest {
-        dpcs: dpcs(stage.run, &subject)?,
+        dpcs: dpcs(stage.run, subject)?,
         subject: subject.clone(),
     })?;
     let result = torture(stage, irql, &contest);
@@ -85,7 +93,8 @@ fn dpcs<S: AtDpcLevel>(
         let hold = run.settings().micros(ParameterId::Hold);
         let dpc = Dpc::new(
             move |_control: &DpcControl, irql: &mut Irql<'_, Dispatch>| {
-                subject.at_dpc_level(irql, |ledger| change(&run, index, hold, ledger));
+                let before = subject.before(irql);
+                subject.at_dpc_level(irql, |ledger| change(&run, index, hold, before, ledger));
             },
         );
         dpcs.try_reserve(1)
@@ -96,7 +105,13 @@ fn dpcs<S: AtDpcLevel>(
 }
 
 /// What a DPC does with the ledger, which also orders what two runs of one DPC count.
-fn change(run: &Run, index: usize, hold: Duration, ledger: &mut Ledger) {
+fn change(
+    run: &Run,
+    index: usize,
+    hold: Duration,
+    before: Result<(), Violation>,
+    ledger: &mut Ledger,
+) {
     let Some(tally) = run.tallies().get(index) else {
         return;
     };
@@ -104,7 +119,7 @@ fn change(run: &Run, index: usize, hold: Duration, ledger: &mut Ledger) {
     tally.count(Count::Acquisitions);
     let level = check_level();
     let changed = ledger.change(|| stay_busy(hold));
-    for violation in [level, changed].into_iter().filter_map(Result::err) {
+    for violation in [before, level, changed].into_iter().filter_map(Result::err) {
         tally.count(Count::Failures);
         ledger.by_dpc.get_or_insert((index, violation));
     }

@@ -12,20 +12,27 @@
 //! A violation is counted where it was seen, and the first one of each worker is described in the
 //! log.
 
+mod account;
 mod apc_mutex;
 mod broken_lock;
 mod busted;
+mod busted_list;
 mod contenders;
 #[cfg(feature = "lockdep")]
 mod deadly_embrace;
+mod dpc;
+mod dpcs;
 #[cfg(not(feature = "lockdep"))]
 mod embrace;
+mod ex_timer;
 mod hand_off;
 mod harness;
+mod interlocked_list;
 mod ledger;
 mod mutex;
 mod mutex_multiple;
 mod next_owner;
+mod nodes;
 mod phases;
 mod polling;
 mod priority_inversion;
@@ -35,6 +42,7 @@ mod recursive_mutex;
 mod resource;
 mod rundown;
 mod rw_spin_lock;
+mod s_list;
 mod semaphore;
 mod spin_lock;
 mod stage;
@@ -42,8 +50,10 @@ mod stint;
 mod timer;
 mod timer_accuracy;
 mod timer_periodic;
+mod timer_storm;
 mod violation;
 mod wait_multiple;
+mod work_item;
 mod worker;
 
 use syncstress_protocol::{Primitive, Role};
@@ -77,11 +87,18 @@ pub static TABLE: &[&Scenario] = &[
     &next_owner::SCENARIO,
     &phases::SCENARIO,
     &polling::SCENARIO,
+    &ex_timer::SCENARIO,
+    &s_list::SCENARIO,
+    &interlocked_list::SCENARIO,
+    &work_item::SCENARIO,
+    &dpc::SCENARIO,
     &broken_lock::SCENARIO,
     &busted::READER,
     &hand_off::BUSTED,
     &busted::IRQL,
     &busted::REGION,
+    &busted_list::SCENARIO,
+    &work_item::BUSTED,
     #[cfg(feature = "lockdep")]
     &deadly_embrace::SCENARIO,
 ];

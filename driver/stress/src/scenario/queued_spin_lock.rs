@@ -1,7 +1,7 @@
 //! `KSPIN_LOCK` under contention, by queue handles: who came first goes first.
 
 use syncstress_protocol::{Primitive, Role};
-use wdk_sync::{Dispatch, Irql, Level, Passive, QueuedSpinLock, Status};
+use wdk_sync::{Dispatch, Irql, Level, NonPagedArc, Passive, QueuedSpinLock, Status};
 
 use super::{
     Crew, Scenario, Stage,
@@ -27,8 +27,8 @@ pub static SCENARIO: Scenario = Scenario {
 };
 
 fn run(stage: &mut Stage<'_>, irql: &mut Irql<'_, Passive>) -> Result<u64, Status> {
-    let subject = Subject(QueuedSpinLock::new(Ledger::new()));
-    torture_with_dpcs(stage, irql, subject).map(|()| 0)
+    let subject = NonPagedArc::new(Subject(QueuedSpinLock::new(Ledger::new())))?;
+    torture_with_dpcs(stage, irql, &subject).map(|()| 0)
 }
 
 struct Subject(QueuedSpinLock<Ledger>);

@@ -1,7 +1,7 @@
 //! `EX_SPIN_LOCK` under contention: writers, readers, and readers that become writers.
 
 use syncstress_protocol::{Primitive, Role};
-use wdk_sync::{Dispatch, Irql, Level, Passive, RwSpinLock, Status};
+use wdk_sync::{Dispatch, Irql, Level, NonPagedArc, Passive, RwSpinLock, Status};
 
 use super::{
     Crew, Scenario, Stage,
@@ -33,8 +33,8 @@ pub static SCENARIO: Scenario = Scenario {
 };
 
 fn run(stage: &mut Stage<'_>, irql: &mut Irql<'_, Passive>) -> Result<u64, Status> {
-    let subject = Subject(RwSpinLock::new(Ledger::new()));
-    torture_with_dpcs(stage, irql, subject).map(|()| 0)
+    let subject = NonPagedArc::new(Subject(RwSpinLock::new(Ledger::new())))?;
+    torture_with_dpcs(stage, irql, &subject).map(|()| 0)
 }
 
 struct Subject(RwSpinLock<Ledger>);

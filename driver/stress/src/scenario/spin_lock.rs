@@ -1,7 +1,7 @@
 //! `KSPIN_LOCK` under contention, by all three functions that acquire it.
 
 use syncstress_protocol::{Primitive, Role};
-use wdk_sync::{Dispatch, Irql, Level, Passive, SpinLock, Status};
+use wdk_sync::{Dispatch, Irql, Level, NonPagedArc, Passive, SpinLock, Status};
 
 use super::{
     Crew, Scenario, Stage,
@@ -31,8 +31,8 @@ pub static SCENARIO: Scenario = Scenario {
 };
 
 fn run(stage: &mut Stage<'_>, irql: &mut Irql<'_, Passive>) -> Result<u64, Status> {
-    let subject = Subject(SpinLock::new(Ledger::new()));
-    torture_with_dpcs(stage, irql, subject).map(|()| 0)
+    let subject = NonPagedArc::new(Subject(SpinLock::new(Ledger::new())))?;
+    torture_with_dpcs(stage, irql, &subject).map(|()| 0)
 }
 
 struct Subject(SpinLock<Ledger>);

@@ -47,6 +47,30 @@ pub enum Violation {
         /// What it is.
         actual: u64,
     },
+    /// Something was queued, and ran more often than that, or less often.
+    Runs {
+        /// How often it was to run.
+        due: u64,
+        /// How often it ran.
+        runs: u64,
+    },
+    /// A node of a list was given to somebody while somebody else had it.
+    ElementTwice {
+        /// Which one.
+        number: usize,
+    },
+    /// What one worker put into a list came out in another order.
+    Order {
+        /// Which of them came first.
+        first: u64,
+        /// Which of them came then.
+        second: u64,
+    },
+    /// Nodes that are in no list any more.
+    ElementsLost {
+        /// How many.
+        count: usize,
+    },
     /// The DPC of a timer ran more often than the timer expired, or not at all.
     TimerAccount {
         /// How often the timer expired.
@@ -99,6 +123,20 @@ impl fmt::Display for Violation {
                 expected,
                 actual,
             } => write!(f, "{what}: {actual}, expected {expected}"),
+            Self::Runs { due, runs } => {
+                write!(f, "it was queued to run {due} times, and ran {runs} times")
+            }
+            Self::ElementTwice { number } => {
+                write!(
+                    f,
+                    "node {number} was taken out of a list while somebody had it"
+                )
+            }
+            Self::Order { first, second } => write!(
+                f,
+                "what was put in as number {second} came out after number {first}"
+            ),
+            Self::ElementsLost { count } => write!(f, "{count} nodes were in no list at the end"),
             Self::TimerAccount { expiries, runs } => {
                 write!(
                     f,

@@ -6,6 +6,7 @@ use wdk_sync::{AtMost, Dispatch, Instant, Irql, Passive, Status, sleep};
 
 use super::{stint::Stint, violation::Violation};
 use crate::{
+    Device,
     measure::{Overhead, Ticks},
     run::{Beat, Count, Run, Tally},
     settings::{Measure, ParameterId, Settings, Spread},
@@ -101,6 +102,11 @@ impl<'run> Worker<'run> {
     /// The values of the run's parameters.
     pub const fn settings(&self) -> &Settings {
         self.run.settings()
+    }
+
+    /// The device object of the run's session.
+    pub const fn device(&self) -> Device {
+        self.run.device()
     }
 
     /// What the worker does.

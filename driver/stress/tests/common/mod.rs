@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::{
+    ptr,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -12,7 +13,7 @@ use syncstress_protocol::{
     ParameterValue, Phase, Progress, RunInfo, RunReference, StartRequest, Verdict, VersionReply,
     WorkerDetail, WorkerReport, ioctl,
 };
-use syncstress_stress::{Engine, Session};
+use syncstress_stress::{Device, Engine, Session};
 use wdk_sync::{Status, testing::at_passive_level};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -52,7 +53,9 @@ impl Result {
 
 impl Client {
     pub fn new(engine: &Engine) -> Self {
-        Self(engine.open().expect("memory"))
+        // SAFETY: nthost takes null for no device.
+        let device = unsafe { Device::new(ptr::null_mut()) };
+        Self(engine.open(device).expect("memory"))
     }
 
     /// Sends a request with room for so many bytes of output, and gives the output.
