@@ -1,7 +1,7 @@
 //! `EX_RUNDOWN_REF`: users come and go while others run the data down and open it again.
 
 use syncstress_protocol::{Primitive, Role};
-use wdk_sync::{Irql, NonPagedArc, Passive, Rundown, Status};
+use wdk_sync::{Irql, NonPagedArc, Passive, Rundown, Status, yield_now};
 
 use super::{
     Crew, Scenario, Stage,
@@ -34,11 +34,12 @@ impl Torture for Rundown<Ledger> {
     fn pass(&self, irql: &mut Irql<'_, Passive>, worker: &mut Worker<'_>) {
         let expected = worker.before();
         if worker.role() == Role::Reader {
-            match self.acquire(irql) {
-                Some(ledger) => worker.owns(irql, expected, |halfway| ledger.inspect(halfway)),
-                None => worker.gave_up(),
+            if let Some(ledger) = self.acquire(irql) {
+                return worker.owns(irql, expected, |halfway| ledger.inspect(halfway));
             }
-            return;
+            worker.gave_up();
+            // Whoever runs it down needs a processor to end that.
+            return yield_now(irql);
         }
         let since = worker.waits_untried();
         match self.run_down(irql) {
