@@ -124,6 +124,7 @@ const CALLS: &[Case] = cases! {
         ExInitializeNPagedLookasideList(memory(), None, None, 0, 16, 1, 0), ExDeleteNPagedLookasideList(memory());
     DISPATCH, 0x6E74_0003: KeInitializeGuardedMutex(memory()), ExInitializeRundownProtection(memory()),
         ExReInitializeRundownProtection(memory()), ExRundownCompleted(memory()),
+        MmLockPagableDataSection(memory()), MmUnlockPagableImageSection(memory()),
         ExInitializePagedLookasideList(memory(), None, None, 0, 16, 1, 0), ExDeletePagedLookasideList(memory());
     APC, 0x6E74_0003: KeSetPriorityThread(KeGetCurrentThread(), 9), KeQueryPriorityThread(KeGetCurrentThread());
     CLOCK, 0x20011: KeInitializeTimer(memory()), ExAllocateTimer(None, ptr::null_mut(), 0),
@@ -254,4 +255,21 @@ fn what_is_initialised_at_the_highest_irql_that_is_allowed() {
     let increment = nt!(ExSetTimerResolution(0, FALSE));
     assert_eq!(increment, nt!(KeQueryTimeIncrement()));
     lower(old);
+}
+
+/// Neither has a rule: one is above the IRQL at which the I/O manager's functions work, the other is pageable.
+#[test]
+fn functions_that_end_in_an_irql_that_is_not_less_or_equal() {
+    let cases: &[Case] = cases! {
+        CLOCK, 0: IoGetRequestorProcessId(ptr::null_mut());
+        APC, 8: RtlDowncaseUnicodeChar(65);
+    };
+    let reports = expect_bug_checks(Config::default(), cases, |(_, irql, _, call)| {
+        raise(*irql);
+        call();
+    });
+    for ((name, irql, access, _), report) in cases.iter().zip(reports) {
+        assert_eq!(report.code, bugcheck::IRQL_NOT_LESS_OR_EQUAL, "{name}");
+        assert_eq!(report.parameters[1..3], [u64::from(*irql), *access]);
+    }
 }

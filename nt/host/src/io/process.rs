@@ -4,6 +4,8 @@ use core::cell::UnsafeCell;
 
 use nt_abi::{PVOID, ULONG};
 
+use super::rules::dispatch_level;
+
 /// An `EPROCESS` that no driver may look into.
 #[repr(C, align(16))]
 struct Process(UnsafeCell<[u8; 0xA40]>);
@@ -39,7 +41,8 @@ pub const unsafe extern "win64" fn PsGetCurrentProcess() -> PVOID {
 /// # Safety
 ///
 /// None needed.
-pub const unsafe extern "win64" fn IoGetRequestorProcessId(_Irp: nt_abi::PIRP) -> ULONG {
+pub unsafe extern "win64" fn IoGetRequestorProcessId(_Irp: nt_abi::PIRP) -> ULONG {
+    dispatch_level("IoGetRequestorProcessId");
     4
 }
 

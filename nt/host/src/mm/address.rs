@@ -3,6 +3,7 @@
 use nt_abi::{BOOLEAN, PVOID};
 
 use super::pageable;
+use crate::{irql::APC, verifier};
 
 /// Whether the whole range may be accessed in this way.
 pub fn is_accessible(start: *const u8, length: usize, write: bool) -> bool {
@@ -36,6 +37,7 @@ pub unsafe extern "win64" fn MmIsAddressValid(VirtualAddress: PVOID) -> BOOLEAN 
 ///
 /// None needed.
 pub unsafe extern "win64" fn MmLockPagableDataSection(AddressWithinSection: PVOID) -> PVOID {
+    verifier::thread_at_most(APC, "MmLockPagableDataSection");
     let address = AddressWithinSection.addr();
     pageable::lock(&(address..address + 1));
     AddressWithinSection
@@ -47,6 +49,7 @@ pub unsafe extern "win64" fn MmLockPagableDataSection(AddressWithinSection: PVOI
 ///
 /// The handle must be one that was returned by it.
 pub unsafe extern "win64" fn MmUnlockPagableImageSection(ImageSectionHandle: PVOID) {
+    verifier::thread_at_most(APC, "MmUnlockPagableImageSection");
     let address = ImageSectionHandle.addr();
     pageable::unlock(&(address..address + 1));
 }

@@ -318,13 +318,13 @@ pub unsafe extern "win64" fn RtlUpcaseUnicodeChar(SourceCharacter: WCHAR) -> WCH
     upcase(SourceCharacter)
 }
 
-/// The lower case of a code unit. `<= APC_LEVEL`. DDI: `RtlDowncaseUnicodeChar`.
+/// The lower case of a code unit. `PASSIVE_LEVEL`. DDI: `RtlDowncaseUnicodeChar`.
 ///
 /// # Safety
 ///
 /// None needed.
 pub unsafe extern "win64" fn RtlDowncaseUnicodeChar(SourceCharacter: WCHAR) -> WCHAR {
-    pageable!(APC, RtlDowncaseUnicodeChar);
+    pageable!(PASSIVE, RtlDowncaseUnicodeChar);
     downcase(SourceCharacter)
 }
 
