@@ -39,7 +39,7 @@ statuses! {
     ACCESS_DENIED = 0xC000_0022, "access is denied";
     BUFFER_TOO_SMALL = 0xC000_0023, "a buffer is too small";
     OBJECT_NAME_NOT_FOUND = 0xC000_0034, "there is no object of this name";
-    QUOTA_EXCEEDED = 0xC000_0044, "a limit of the driver is reached";
+    QUOTA_EXCEEDED = 0xC000_0044, "a limit of the driver is reached; `syncstress info` names them";
     INSUFFICIENT_RESOURCES = 0xC000_009A, "the driver could not allocate what it needs";
     DEVICE_NOT_READY = 0xC000_00A3, "the device is not started";
     NOT_SUPPORTED = 0xC000_00BB, "the system does not support this";
