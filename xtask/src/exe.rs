@@ -34,7 +34,7 @@ pub fn build(arch: Arch, release: bool) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Runs clippy for Windows on the packages that need no WDK there.
+/// Runs clippy for Windows on the packages that need no WDK there, and on their tests.
 pub fn clippy() -> Result<()> {
     let mut command = command(&find(Arch::X64)?, Arch::X64, "clippy", true)?;
     for package in [
@@ -48,7 +48,7 @@ pub fn clippy() -> Result<()> {
     ] {
         command.args(["--package", package]);
     }
-    command.args(["--", "-Dwarnings"]);
+    command.args(["--all-targets", "--", "-Dwarnings"]);
     process::run("clippy for Windows", &mut command)
 }
 

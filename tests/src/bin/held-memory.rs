@@ -4,10 +4,14 @@
 //! `memory.json` says which modules there are and which addresses are where in `memory.bin`; `held.json`
 //! is what `syncstress hold` shows.
 
+#[cfg(not(windows))]
 fn main() {
-    #[cfg(not(windows))]
     linux::main();
 }
+
+/// nthost is for Linux.
+#[cfg(windows)]
+const fn main() {}
 
 #[cfg(not(windows))]
 mod linux {
