@@ -359,6 +359,18 @@ fn dpcs_contend_with_threads() {
     }
 }
 
+/// A timer that expires for the first time after the run was to be over.
+#[test]
+fn a_run_goes_on_until_something_was_acquired() {
+    let engine = engine();
+    let client = Client::new(&engine);
+    let settings = [("milliseconds", 1), ("period", 300)];
+    let result = client
+        .run("timer-periodic", &settings)
+        .expect(Verdict::Passed);
+    assert!(result.summary.elapsed_100ns >= 2_500_000);
+}
+
 #[test]
 fn a_limit_ends_a_run_before_its_time() {
     let engine = engine();

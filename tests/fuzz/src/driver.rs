@@ -22,9 +22,10 @@ struct Handle {
 
 impl Handle {
     fn open(engine: &Engine) -> Self {
+        // SAFETY: nthost takes null for no device.
+        let device = unsafe { Device::new(std::ptr::null_mut()) };
         Self {
-            // SAFETY: nthost takes null for no device.
-            session: engine.open(unsafe { Device::new(std::ptr::null_mut()) }).expect("there is memory"),
+            session: engine.open(device).expect("there is memory"),
             runs: Runs::default(),
         }
     }

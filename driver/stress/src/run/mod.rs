@@ -211,13 +211,21 @@ impl Run {
         let _opened = self.gate.wait(irql, Timeout::Never);
     }
 
-    /// Waits until the run is asked to end or `duration` is over.
+    /// Waits until the run is asked to end or `duration` is over, and some time longer if nothing was
+    /// acquired by then: a short run is over before a worker of a busy machine has begun, or a timer of a
+    /// long period has expired.
     pub fn wait_for_end(&self, irql: &mut Irql<'_, Passive>, duration: Duration) {
         let start = Instant::now();
         let mut drummer = Drummer::new(&self.settings);
         while self.goes_on() {
             let elapsed = start.elapsed();
-            let left = duration.saturating_sub(elapsed);
+            let has_results = self.tallies.is_empty() || self.sum(Count::Acquisitions) > 0;
+            let left = match duration.saturating_sub(elapsed) {
+                Duration::ZERO if !has_results && elapsed < duration.saturating_add(PATIENCE) => {
+                    UNTIL_THE_FIRST
+                }
+                left => left,
+            };
             let slice = left
                 .min(END_IS_SEEN_WITHIN)
                 .min(drummer.beat(&self.beats, elapsed));
@@ -316,6 +324,12 @@ impl Run {
 
 /// How long a supervisor can be blind to [`Run::abandon`].
 const END_IS_SEEN_WITHIN: Duration = Duration::from_millis(100);
+
+/// How much longer than it was to a run takes at most until something was acquired.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often a run that is to end looks whether something was.
+const UNTIL_THE_FIRST: Duration = Duration::from_millis(5);
 
 /// A duration as the wire has it.
 pub fn in_100ns(duration: Duration) -> u64 {
