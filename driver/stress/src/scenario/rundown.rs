@@ -42,13 +42,13 @@ impl Torture for Rundown<Ledger> {
             return yield_now(irql);
         }
         let since = worker.waits_untried();
-        match self.run_down(irql) {
-            Some(mut ledger) => {
-                worker.waited_untried(since);
-                worker.owns(irql, expected, |halfway| ledger.change(halfway));
-                ledger.reinitialize(irql);
-            }
-            None => worker.gave_up(),
+        if let Some(mut ledger) = self.run_down(irql) {
+            worker.waited_untried(since);
+            worker.owns(irql, expected, |halfway| ledger.change(halfway));
+            return ledger.reinitialize(irql);
         }
+        worker.gave_up();
+        // As does whoever runs it down already.
+        yield_now(irql);
     }
 }

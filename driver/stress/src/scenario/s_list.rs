@@ -152,7 +152,11 @@ impl Lists {
                 }
                 later = Some(stamp.before);
             }
-            self.pass_on(irql, state, worker, node, to);
+            if found {
+                self.pass_on_again(irql, state, worker, node, to);
+            } else {
+                self.pass_on(irql, state, worker, node, to);
+            }
             found = true;
         }
         found
@@ -169,6 +173,24 @@ impl Lists {
         node.stamp = self.stamps.next(worker.index());
         worker.owns(irql, state, |halfway| {
             let result = node.passes_through(&self.places, halfway);
+            self.list(to).push(node);
+            result
+        });
+    }
+
+    /// As [`pass_on`](Self::pass_on), for the others of those that were taken at once: it holds none of
+    /// them, since thousands of holds would keep the processor at `DISPATCH_LEVEL` for seconds.
+    fn pass_on_again<L: AtMost<Dispatch>>(
+        &self,
+        irql: &Irql<'_, L>,
+        state: ThreadState,
+        worker: &mut Worker<'_>,
+        mut node: ListNode<Element>,
+        to: usize,
+    ) {
+        node.stamp = self.stamps.next(worker.index());
+        worker.owns_again(irql, state, |_halfway| {
+            let result = node.passes_through(&self.places, || {});
             self.list(to).push(node);
             result
         });
