@@ -158,6 +158,11 @@ fn dpc() {
 }
 
 #[test]
+fn thread() {
+    passes("thread");
+}
+
+#[test]
 fn every_kind_of_ex_timer() {
     let engine = engine();
     let client = Client::new(&engine);

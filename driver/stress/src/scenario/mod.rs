@@ -47,6 +47,7 @@ mod semaphore;
 mod spin_lock;
 mod stage;
 mod stint;
+mod thread;
 mod timer;
 mod timer_accuracy;
 mod timer_periodic;
@@ -92,6 +93,7 @@ pub static TABLE: &[&Scenario] = &[
     &interlocked_list::SCENARIO,
     &work_item::SCENARIO,
     &dpc::SCENARIO,
+    &thread::SCENARIO,
     &broken_lock::SCENARIO,
     &busted::READER,
     &hand_off::BUSTED,
