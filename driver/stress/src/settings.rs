@@ -330,6 +330,26 @@ macro_rules! parameters {
 }
 pub(crate) use parameters;
 
+/// As `parameters!`, for scenarios in which `hold` is what something takes that a worker has started: always the same.
+macro_rules! parameters_of_starters {
+    ($($parameter:expr),* $(,)?) => {
+        &[
+            $($parameter,)*
+            $crate::settings::Parameter::seconds(),
+            $crate::settings::Parameter::milliseconds(),
+            $crate::settings::Parameter::hold(),
+            $crate::settings::Parameter::think(0),
+            $crate::settings::Parameter::stutter(),
+            $crate::settings::Parameter::limit(),
+            $crate::settings::Parameter::shuffle(),
+            $crate::settings::Parameter::boost(),
+            $crate::settings::Parameter::measure(),
+            $crate::settings::Parameter::sample(),
+        ]
+    };
+}
+pub(crate) use parameters_of_starters;
+
 /// A value for every parameter.
 #[derive(Clone, Copy)]
 pub struct Settings([u64; IDS]);

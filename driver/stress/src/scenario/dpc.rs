@@ -17,7 +17,7 @@ use super::{
     harness::{Torture, torture},
     worker::Worker,
 };
-use crate::settings::{Parameter, ParameterId, parameters};
+use crate::settings::{Parameter, ParameterId, parameters_of_starters};
 
 pub static SCENARIO: Scenario = Scenario {
     id: 27,
@@ -25,7 +25,7 @@ pub static SCENARIO: Scenario = Scenario {
     primitive: Primitive::Dpc,
     flags: 0,
     summary: "Threads queue KDPCs on all processors and take them out; each runs as often as it is queued.",
-    parameters: parameters![
+    parameters: parameters_of_starters![
         Parameter::threads(1, 4),
         Parameter::new(ParameterId::Dpcs, 1, 64, 8),
     ],

@@ -16,7 +16,7 @@ use super::{
     violation::Violation,
     worker::{Worker, stay_busy},
 };
-use crate::settings::{Parameter, ParameterId, parameters};
+use crate::settings::{Parameter, ParameterId, parameters_of_starters};
 
 pub static SCENARIO: Scenario = Scenario {
     id: 28,
@@ -24,7 +24,7 @@ pub static SCENARIO: Scenario = Scenario {
     primitive: Primitive::Thread,
     flags: 0,
     summary: "Threads start system threads and wait for their end; each runs once and returns its number.",
-    parameters: parameters![Parameter::threads(1, 4)],
+    parameters: parameters_of_starters![Parameter::threads(1, 4)],
     crew: |settings| Crew::of(Role::Writer, settings.count(ParameterId::Threads)),
     run,
 };

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     Device,
-    settings::{Parameter, ParameterId, Settings, parameters},
+    settings::{Parameter, ParameterId, Settings, parameters_of_starters},
     thread_state::ThreadState,
 };
 
@@ -36,7 +36,7 @@ pub static SCENARIO: Scenario = Scenario {
     primitive: Primitive::WorkItem,
     flags: 0,
     summary: "Threads and DPCs queue IO_WORKITEMs; each runs as often as it is queued.",
-    parameters: parameters![
+    parameters: parameters_of_starters![
         Parameter::threads(1, 4),
         Parameter::new(ParameterId::Items, 1, 256, 8),
         Parameter::new(ParameterId::Dpcs, 0, 64, 2),
@@ -51,7 +51,7 @@ pub static BUSTED: Scenario = Scenario {
     primitive: Primitive::WorkItem,
     flags: ItemFlags::EXPECTED_TO_FAIL,
     summary: "Negative control: a work item that sometimes does not run. It must be reported.",
-    parameters: parameters![
+    parameters: parameters_of_starters![
         Parameter::threads(1, 4),
         Parameter::new(ParameterId::Items, 1, 256, 8),
         Parameter::new(ParameterId::Dpcs, 0, 64, 2),
