@@ -310,22 +310,11 @@ pub enum Spread {
 /// that are given.
 macro_rules! parameters {
     ($($parameter:expr),* $(,)?) => {
-        &[
-            $($parameter,)*
-            $crate::settings::Parameter::seconds(),
-            $crate::settings::Parameter::milliseconds(),
-            $crate::settings::Parameter::hold(),
+        $crate::settings::common_parameters!([$($parameter),*] [
             $crate::settings::Parameter::spread(),
             $crate::settings::Parameter::long_hold(),
-            $crate::settings::Parameter::long_every(),
-            $crate::settings::Parameter::think(0),
-            $crate::settings::Parameter::stutter(),
-            $crate::settings::Parameter::limit(),
-            $crate::settings::Parameter::shuffle(),
-            $crate::settings::Parameter::boost(),
-            $crate::settings::Parameter::measure(),
-            $crate::settings::Parameter::sample(),
-        ]
+            $crate::settings::Parameter::long_every()
+        ])
     };
 }
 pub(crate) use parameters;
@@ -333,11 +322,20 @@ pub(crate) use parameters;
 /// As `parameters!`, for scenarios in which `hold` is what something takes that a worker has started: always the same.
 macro_rules! parameters_of_starters {
     ($($parameter:expr),* $(,)?) => {
+        $crate::settings::common_parameters!([$($parameter),*] [])
+    };
+}
+pub(crate) use parameters_of_starters;
+
+/// The parameters of whatever has workers, between those that are given: the second ones say more of `hold`.
+macro_rules! common_parameters {
+    ([$($first:expr),*] [$($of_hold:expr),*]) => {
         &[
-            $($parameter,)*
+            $($first,)*
             $crate::settings::Parameter::seconds(),
             $crate::settings::Parameter::milliseconds(),
             $crate::settings::Parameter::hold(),
+            $($of_hold,)*
             $crate::settings::Parameter::think(0),
             $crate::settings::Parameter::stutter(),
             $crate::settings::Parameter::limit(),
@@ -348,7 +346,7 @@ macro_rules! parameters_of_starters {
         ]
     };
 }
-pub(crate) use parameters_of_starters;
+pub(crate) use common_parameters;
 
 /// A value for every parameter.
 #[derive(Clone, Copy)]

@@ -9,17 +9,14 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use pinned_init::{pin_data, try_pin_init};
 use syncstress_protocol::{Primitive, Role};
-use wdk_sync::{
-    AtMost, Dispatch, InterlockedList, Irql, Level, NonPagedArc, Passive, SpinLock, Status,
-    yield_now,
-};
+use wdk_sync::{AtMost, Dispatch, InterlockedList, Irql, NonPagedArc, Passive, SpinLock, Status};
 
 use super::{
     Crew, Scenario, Stage,
     contenders::{AtDpcLevel, torture_with_dpcs},
     harness::Torture,
     ledger::Ledger,
-    nodes::{Element, Places, Stamp, Stamps, nodes},
+    nodes::{Element, PassesOn, Places, Stamp, Stamps, nodes},
     violation::Violation,
     worker::Worker,
 };
@@ -102,39 +99,11 @@ struct Lists {
 
 impl Torture for Lists {
     fn pass(&self, irql: &mut Irql<'_, Passive>, worker: &mut Worker<'_>) {
-        // The functions may be called at any IRQL.
-        let found = if worker.below(2) == 0 {
-            let state = worker.before();
-            self.work(irql, state, worker)
-        } else {
-            let state = worker.before().raised_to(Dispatch::IRQL);
-            irql.at_dispatch_level(|irql| self.work(irql, state, worker))
-        };
-        if !found {
-            worker.gave_up();
-            // Whoever has the nodes needs a processor to put them back.
-            yield_now(irql);
-        }
+        self.work_at_some_level(irql, worker);
     }
 }
 
-impl AtDpcLevel for Lists {
-    fn before(&self, _irql: &mut Irql<'_, Dispatch>) -> Result<(), Violation> {
-        let Some(mut node) = self.sent.pop_front() else {
-            return Ok(());
-        };
-        let result = node.passes_through(&self.places, || {});
-        self.spare.push_front(node);
-        result
-    }
-
-    fn at_dpc_level(&self, irql: &mut Irql<'_, Dispatch>, f: impl FnOnce(&mut Ledger)) {
-        f(&mut self.told.lock_at_dpc_level(irql));
-    }
-}
-
-impl Lists {
-    /// Passes a node on, if there is one.
+impl PassesOn for Lists {
     fn work<L: AtMost<Dispatch>>(
         &self,
         irql: &Irql<'_, L>,
@@ -160,7 +129,24 @@ impl Lists {
         });
         true
     }
+}
 
+impl AtDpcLevel for Lists {
+    fn before(&self, _irql: &mut Irql<'_, Dispatch>) -> Result<(), Violation> {
+        let Some(mut node) = self.sent.pop_front() else {
+            return Ok(());
+        };
+        let result = node.passes_through(&self.places, || {});
+        self.spare.push_front(node);
+        result
+    }
+
+    fn at_dpc_level(&self, irql: &mut Irql<'_, Dispatch>, f: impl FnOnce(&mut Ledger)) {
+        f(&mut self.told.lock_at_dpc_level(irql));
+    }
+}
+
+impl Lists {
     /// A consumer has seen what has this stamp.
     fn sees(&self, consumer: usize, Stamp { by, before }: Stamp) -> Result<(), Violation> {
         let row = consumer.saturating_sub(self.producers);

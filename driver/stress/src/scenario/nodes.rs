@@ -3,9 +3,10 @@
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use wdk_sync::{ListNode, Status};
+use wdk_sync::{AtMost, Dispatch, Irql, Level, ListNode, Passive, Status, yield_now};
 
-use super::{ledger::Ledger, violation::Violation};
+use super::{ledger::Ledger, violation::Violation, worker::Worker};
+use crate::thread_state::ThreadState;
 
 /// A node is in a list, or about to be.
 const IN_A_LIST: u32 = 0;
@@ -48,6 +49,33 @@ impl Element {
         let changed = self.ledger.change(halfway);
         places.given(self.number);
         taken.and(changed)
+    }
+}
+
+/// Lists between which nodes are passed on.
+pub trait PassesOn {
+    /// Passes a node on, or all that there are, if there is one.
+    fn work<L: AtMost<Dispatch>>(
+        &self,
+        irql: &Irql<'_, L>,
+        state: ThreadState,
+        worker: &mut Worker<'_>,
+    ) -> bool;
+
+    /// A pass of a worker, every other one at `DISPATCH_LEVEL`: the functions may be called at any IRQL.
+    fn work_at_some_level(&self, irql: &mut Irql<'_, Passive>, worker: &mut Worker<'_>) {
+        let found = if worker.below(2) == 0 {
+            let state = worker.before();
+            self.work(irql, state, worker)
+        } else {
+            let state = worker.before().raised_to(Dispatch::IRQL);
+            irql.at_dispatch_level(|irql| self.work(irql, state, worker))
+        };
+        if !found {
+            worker.gave_up();
+            // Whoever has the nodes needs a processor to put them back.
+            yield_now(irql);
+        }
     }
 }
 

@@ -4,17 +4,14 @@
 //! itself come in the opposite order. At the end every node is in one of the lists, once.
 
 use syncstress_protocol::{Primitive, Role};
-use wdk_sync::{
-    AtMost, Dispatch, Irql, Level, ListNode, NonPagedArc, Passive, SList, SpinLock, Status,
-    yield_now,
-};
+use wdk_sync::{AtMost, Dispatch, Irql, ListNode, NonPagedArc, Passive, SList, SpinLock, Status};
 
 use super::{
     Crew, Scenario, Stage,
     contenders::{AtDpcLevel, torture_with_dpcs},
     harness::Torture,
     ledger::Ledger,
-    nodes::{Element, Places, Stamps, nodes},
+    nodes::{Element, PassesOn, Places, Stamps, nodes},
     violation::Violation,
     worker::Worker,
 };
@@ -71,19 +68,27 @@ struct Lists {
 
 impl Torture for Lists {
     fn pass(&self, irql: &mut Irql<'_, Passive>, worker: &mut Worker<'_>) {
-        // The functions may be called at any IRQL.
-        let found = if worker.below(2) == 0 {
-            let state = worker.before();
-            self.work(irql, state, worker)
-        } else {
-            let state = worker.before().raised_to(Dispatch::IRQL);
-            irql.at_dispatch_level(|irql| self.work(irql, state, worker))
-        };
-        if !found {
-            worker.gave_up();
-            // Whoever has the nodes needs a processor to put them back.
-            yield_now(irql);
+        self.work_at_some_level(irql, worker);
+    }
+}
+
+impl PassesOn for Lists {
+    fn work<L: AtMost<Dispatch>>(
+        &self,
+        irql: &Irql<'_, L>,
+        state: ThreadState,
+        worker: &mut Worker<'_>,
+    ) -> bool {
+        let number = usize::from(worker.below(2) == 0);
+        let (from, to) = (self.list(number), usize::from(worker.below(2) == 0));
+        if worker.happens(ParameterId::Flush) {
+            return self.flush(irql, state, worker, from, to);
         }
+        let Some(node) = from.pop() else {
+            return false;
+        };
+        self.pass_on(irql, state, worker, node, to, true);
+        true
     }
 }
 
@@ -110,25 +115,6 @@ impl Lists {
         if number.is_multiple_of(2) { even } else { odd }
     }
 
-    /// Passes a node on, or all there are, if there is one.
-    fn work<L: AtMost<Dispatch>>(
-        &self,
-        irql: &Irql<'_, L>,
-        state: ThreadState,
-        worker: &mut Worker<'_>,
-    ) -> bool {
-        let number = usize::from(worker.below(2) == 0);
-        let (from, to) = (self.list(number), usize::from(worker.below(2) == 0));
-        if worker.happens(ParameterId::Flush) {
-            return self.flush(irql, state, worker, from, to);
-        }
-        let Some(node) = from.pop() else {
-            return false;
-        };
-        self.pass_on(irql, state, worker, node, to);
-        true
-    }
-
     /// Takes all there is, and puts it back one by one.
     fn flush<L: AtMost<Dispatch>>(
         &self,
@@ -152,16 +138,14 @@ impl Lists {
                 }
                 later = Some(stamp.before);
             }
-            if found {
-                self.pass_on_again(irql, state, worker, node, to);
-            } else {
-                self.pass_on(irql, state, worker, node, to);
-            }
+            self.pass_on(irql, state, worker, node, to, !found);
             found = true;
         }
         found
     }
 
+    /// Holds a node for a while, if it is the first of those that were taken at once: thousands of holds would
+    /// keep the processor at `DISPATCH_LEVEL` for seconds.
     fn pass_on<L: AtMost<Dispatch>>(
         &self,
         irql: &Irql<'_, L>,
@@ -169,30 +153,22 @@ impl Lists {
         worker: &mut Worker<'_>,
         mut node: ListNode<Element>,
         to: usize,
+        is_first: bool,
     ) {
         node.stamp = self.stamps.next(worker.index());
-        worker.owns(irql, state, |halfway| {
-            let result = node.passes_through(&self.places, halfway);
+        let use_data = |halfway: &dyn Fn()| {
+            let result = node.passes_through(&self.places, || {
+                if is_first {
+                    halfway();
+                }
+            });
             self.list(to).push(node);
             result
-        });
-    }
-
-    /// As [`pass_on`](Self::pass_on), for the others of those that were taken at once: it holds none of
-    /// them, since thousands of holds would keep the processor at `DISPATCH_LEVEL` for seconds.
-    fn pass_on_again<L: AtMost<Dispatch>>(
-        &self,
-        irql: &Irql<'_, L>,
-        state: ThreadState,
-        worker: &mut Worker<'_>,
-        mut node: ListNode<Element>,
-        to: usize,
-    ) {
-        node.stamp = self.stamps.next(worker.index());
-        worker.owns_again(irql, state, |_halfway| {
-            let result = node.passes_through(&self.places, || {});
-            self.list(to).push(node);
-            result
-        });
+        };
+        if is_first {
+            worker.owns(irql, state, use_data);
+        } else {
+            worker.owns_again(irql, state, use_data);
+        }
     }
 }
