@@ -419,6 +419,8 @@ pub mod _WORK_QUEUE_TYPE {
     pub type Type = i32;
     pub const CriticalWorkQueue: Type = 0;
     pub const DelayedWorkQueue: Type = 1;
+    pub const MaximumWorkQueue: Type = 7;
+    pub const CustomPriorityWorkQueue: Type = 32;
 }
 pub type WORK_QUEUE_TYPE = _WORK_QUEUE_TYPE::Type;
 

@@ -48,7 +48,7 @@ groups! {
     IO = 3, "io", "IRPs, what dispatch and completion routines leave behind, Plug and Play";
     IRQL = 4, "irql", "pageable memory touched, and functions called, above the IRQL that they allow";
     POOL = 5, "pool", "special pool: touching a block beyond its end or after it was freed";
-    LOCKS = 9, "locks", "locks initialised twice or never, taken or released by mistake, or freed";
+    LOCKS = 9, "locks", "locks, lookaside lists: initialised twice or never, taken or released by mistake, freed";
     STACK = 6, "stack", "waits in UserMode for an object on the stack";
     THREADS = 7, "threads", "threads that end and hold a lock";
     TIME = 8, "time", "code that stays at DISPATCH_LEVEL too long";

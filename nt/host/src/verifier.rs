@@ -10,7 +10,7 @@ use nt_abi::{
     bugcheck::{
         DRIVER_VERIFIER_DETECTED_VIOLATION, IRQL_NOT_LESS_OR_EQUAL, KERNEL_APC_PENDING_DURING_EXIT,
         MUTEX_ALREADY_OWNED, SPIN_LOCK_ALREADY_OWNED, SPIN_LOCK_NOT_OWNED, THREAD_NOT_MUTEX_OWNER,
-        TIMER_OR_DPC_INVALID,
+        TIMER_OR_DPC_INVALID, WORKER_INVALID,
     },
 };
 
@@ -253,6 +253,18 @@ fn check_objects_end(
     if let Some(resource) = resource {
         let sentence = "The memory holds an ERESOURCE that was not deleted.";
         violation(0xD2, [resource, start, size], function, sentence);
+    }
+    if let Some(list) = ex::lookaside::active::find_in(range) {
+        if checks(Rules::LOCKS) {
+            let sentence = "The memory holds a lookaside list that was not deleted.";
+            violation(0xCC, [list, start, size], function, sentence);
+        }
+        ex::lookaside::active::forget(range);
+    }
+    if let Some(item) = ex::work::queued_in(range) {
+        let sentence = "The memory holds a work item that is queued.";
+        let parameters = [0, item, range.start, range.end];
+        bugcheck::raise(WORKER_INVALID, parameters, function, sentence);
     }
     if let Some(dpc) = dpc::queued_in(range) {
         bugcheck::raise(

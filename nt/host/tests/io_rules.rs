@@ -272,6 +272,90 @@ fn a_work_item_that_stays_in_a_critical_region() {
     assert_address(report.parameters[0], routine as *const ());
 }
 
+unsafe extern "win64" fn waits_for_good(_device: PDEVICE_OBJECT, _context: PVOID) {
+    std::thread::sleep(std::time::Duration::from_mins(1));
+}
+
+/// A work item that waits for a worker thread, none of which ever becomes free.
+fn queued_item(device: PDEVICE_OBJECT) -> PVOID {
+    let mut item = ptr::null_mut();
+    for _ in 0..64 {
+        item = nt!(IoAllocateWorkItem(device));
+        nt!(IoQueueWorkItem(
+            item,
+            Some(waits_for_good),
+            1,
+            ptr::null_mut()
+        ));
+    }
+    item
+}
+
+unsafe extern "win64" fn frees_a_queued_item(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
+    nt!(IoFreeWorkItem(queued_item(device)));
+    complete(irp, STATUS_SUCCESS, 0)
+}
+
+unsafe extern "win64" fn queues_an_item_twice(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
+    let item = queued_item(device);
+    nt!(IoQueueWorkItem(
+        item,
+        Some(waits_for_good),
+        1,
+        ptr::null_mut()
+    ));
+    complete(irp, STATUS_SUCCESS, 0)
+}
+
+#[test]
+fn a_work_item_freed_or_queued_while_it_is_queued() {
+    let report = expect_bug_check(|| run_to_bug_check(frees_a_queued_item));
+    assert_eq!(
+        (report.code, report.parameters[0]),
+        (code::WORKER_INVALID, 2)
+    );
+    assert_address(report.parameters[2], waits_for_good as *const ());
+    let report = expect_bug_check(|| run_to_bug_check(queues_an_item_twice));
+    let found = (report.code, report.parameters[0], report.parameters[2]);
+    assert_eq!(found, (code::WORKER_INVALID, 1, 1));
+}
+
+unsafe extern "win64" fn allocates_for_an_irp(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
+    nt!(IoAllocateWorkItem(irp.cast()));
+    complete(irp, STATUS_SUCCESS, 0)
+}
+
+unsafe extern "win64" fn allocates_for_its_driver(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
+    // SAFETY: The device is the driver's own.
+    let driver = unsafe { (*device).DriverObject };
+    let item = nt!(IoAllocateWorkItem(driver.cast()));
+    let status = if item.is_null() {
+        STATUS_UNSUCCESSFUL
+    } else {
+        STATUS_SUCCESS
+    };
+    nt!(IoFreeWorkItem(item));
+    complete(irp, status, 0)
+}
+
+#[test]
+fn a_work_item_is_of_a_device_or_a_driver() {
+    let report = expect_bug_check(|| run_to_bug_check(allocates_for_an_irp));
+    assert_eq!(
+        (report.code, report.parameters[0]),
+        (code::WORKER_INVALID, 3)
+    );
+    let (driver, file) =
+        support::driver::load("owner", allocates_for_its_driver).expect("a driver");
+    assert_eq!(
+        file.ioctl(support::driver::code(METHOD_BUFFERED), b"", &mut [])
+            .expect("success"),
+        0
+    );
+    file.close().expect("a close");
+    driver.unload().expect("an unload");
+}
+
 handler!(frees_a_wrong_mdl, irp => {
     let mut mdl = MDL::default();
     nt!(IoFreeMdl(&raw mut mdl));

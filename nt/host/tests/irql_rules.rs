@@ -63,6 +63,10 @@ fn reference() {
     ));
 }
 
+fn raise_status() {
+    nt!(ExRaiseStatus(STATUS_UNSUCCESSFUL));
+}
+
 /// Calls of one kind: the functions and, behind the arrow, what they return if anything.
 macro_rules! cases {
     ($($irql:ident, $rule:literal: $($function:ident($($argument:expr),*)),+;)+) => {
@@ -121,11 +125,15 @@ const CALLS: &[Case] = cases! {
         ExInitializeLookasideListEx(memory(), None, None, 0, 0, 16, 1, 0),
         ExAllocateFromLookasideListEx(memory()), ExFreeToLookasideListEx(memory(), ptr::null_mut()),
         ExFlushLookasideListEx(memory()), ExDeleteLookasideListEx(memory()),
-        ExInitializeNPagedLookasideList(memory(), None, None, 0, 16, 1, 0), ExDeleteNPagedLookasideList(memory());
+        ExInitializeNPagedLookasideList(memory(), None, None, 0, 16, 1, 0), ExDeleteNPagedLookasideList(memory()),
+        ExAllocateFromNPagedLookasideList(memory()), ExFreeToNPagedLookasideList(memory(), ptr::null_mut()),
+        ExQueryDepthSList(memory());
+    DISPATCH, 0x20006: ExInitializePagedLookasideList(memory(), None, None, 0, 16, 1, 0),
+        ExDeletePagedLookasideList(memory()), ExAllocateFromPagedLookasideList(memory()),
+        ExFreeToPagedLookasideList(memory(), ptr::null_mut());
     DISPATCH, 0x6E74_0003: KeInitializeGuardedMutex(memory()), ExInitializeRundownProtection(memory()),
         ExReInitializeRundownProtection(memory()), ExRundownCompleted(memory()),
-        MmLockPagableDataSection(memory()), MmUnlockPagableImageSection(memory()),
-        ExInitializePagedLookasideList(memory(), None, None, 0, 16, 1, 0), ExDeletePagedLookasideList(memory());
+        MmLockPagableDataSection(memory()), MmUnlockPagableImageSection(memory());
     APC, 0x6E74_0003: KeSetPriorityThread(KeGetCurrentThread(), 9), KeQueryPriorityThread(KeGetCurrentThread());
     CLOCK, 0x20011: KeInitializeTimer(memory()), ExAllocateTimer(None, ptr::null_mut(), 0),
         ExSetTimer(memory(), 0, 0, ptr::null_mut()), ExCancelTimer(memory(), ptr::null_mut());
@@ -155,6 +163,7 @@ const CALLS: &[Case] = cases! {
 const OTHERS: &[Case] = &[
     ("KeDelayExecutionThread", DISPATCH, 0x2000F, delay),
     ("PsCreateSystemThread", APC, 0x2001C, start_thread),
+    ("ExRaiseStatus", DISPATCH, 0x20008, raise_status),
     ("ObReferenceObjectByHandle", APC, 0x2001B, reference),
 ];
 

@@ -6,7 +6,10 @@ mod support;
 use core::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use nthost::ntddk::{_POOL_TYPE::*, *};
+use nthost::{
+    ntddk::{_POOL_TYPE::*, *},
+    testing::expect_bug_check,
+};
 use support::*;
 
 const SIZE: SIZE_T = 0x40;
@@ -197,4 +200,113 @@ fn a_paged_list_is_of_paged_pool() {
     assert_eq!(list.read().L.Type, PagedPool);
     nt!(ExDeletePagedLookasideList(list.get()));
     assert_ne!(list.read().L.Free, ptr::null_mut());
+}
+
+#[test]
+fn the_functions_that_were_inline_once_do_what_those_did() {
+    let list: Object<NPAGED_LOOKASIDE_LIST> = aligned();
+    let (pool, flags) = (list.get(), 0x200);
+    nt!(ExInitializeNPagedLookasideList(
+        pool, None, None, flags, SIZE, TAG, 0
+    ));
+    let entries: Vec<_> = (0..6)
+        .map(|_| nt!(ExAllocateFromNPagedLookasideList(pool)))
+        .collect();
+    for entry in &entries {
+        nt!(ExFreeToNPagedLookasideList(pool, *entry));
+    }
+    let general = list.read().L;
+    assert_eq!((general.TotalAllocates, general.AllocateMisses), (6, 6));
+    let kept = u32::from(general.Depth);
+    assert_eq!((general.TotalFrees, general.FreeMisses), (6, 6 - kept));
+    let last_kept = entries[usize::from(general.Depth) - 1];
+    assert_eq!(nt!(ExAllocateFromNPagedLookasideList(pool)), last_kept);
+    nt!(ExFreeToNPagedLookasideList(pool, last_kept));
+    nt!(ExDeleteNPagedLookasideList(pool));
+
+    let list: Object<PAGED_LOOKASIDE_LIST> = aligned();
+    let pool = list.get();
+    nt!(ExInitializePagedLookasideList(
+        pool, None, None, 0, SIZE, TAG, 0
+    ));
+    let entry = nt!(ExAllocateFromPagedLookasideList(pool));
+    nt!(ExFreeToPagedLookasideList(pool, entry));
+    assert_eq!(nt!(ExAllocateFromPagedLookasideList(pool)), entry);
+    nt!(ExFreeToPagedLookasideList(pool, entry));
+    nt!(ExDeletePagedLookasideList(pool));
+}
+
+/// A list in pool, which must outlive it.
+fn in_pool(flags: POOL_FLAGS, size: SIZE_T) -> PLOOKASIDE_LIST_EX {
+    let list = nt!(ExAllocatePool2(flags, 0x60, TAG)).cast();
+    initialize(list, size);
+    list
+}
+
+fn initialize(list: PLOOKASIDE_LIST_EX, size: SIZE_T) {
+    let pool = PagedPool;
+    let status = nt!(ExInitializeLookasideListEx(
+        list, None, None, pool, 0, size, TAG, 0
+    ));
+    assert_eq!(status, STATUS_SUCCESS);
+}
+
+#[test]
+fn a_list_that_is_deleted_may_be_initialised_again_and_its_memory_be_freed() {
+    let list = in_pool(POOL_FLAG_NON_PAGED, SIZE);
+    nt!(ExDeleteLookasideListEx(list));
+    initialize(list, SIZE);
+    nt!(ExDeleteLookasideListEx(list));
+    nt!(ExFreePool(list.cast()));
+}
+
+#[test]
+fn initialising_one_twice() {
+    let report = expect_bug_check(|| initialize(in_pool(POOL_FLAG_NON_PAGED, SIZE), SIZE));
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0xCA));
+}
+
+#[test]
+fn deleting_what_is_no_list() {
+    let report = expect_bug_check(|| {
+        let list = in_pool(POOL_FLAG_NON_PAGED, SIZE);
+        nt!(ExDeleteLookasideListEx(list));
+        nt!(ExDeleteLookasideListEx(list));
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0xCB));
+    let report = expect_bug_check(|| {
+        let list: Object<NPAGED_LOOKASIDE_LIST> = aligned();
+        nt!(ExDeleteNPagedLookasideList(list.get()));
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0xCB));
+}
+
+#[test]
+fn freeing_the_memory_of_one() {
+    let report = expect_bug_check(|| {
+        let list = in_pool(POOL_FLAG_NON_PAGED, SIZE);
+        nt!(ExFreePool(list.cast()));
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0xCC));
+    assert_eq!(
+        report.parameters[1..],
+        [report.parameters[2], report.parameters[2], 0x60]
+    );
+}
+
+#[test]
+fn entries_without_room_for_a_link() {
+    let report = expect_bug_check(|| {
+        in_pool(POOL_FLAG_NON_PAGED, 4);
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0xCD));
+    assert_eq!(report.parameters[2..], [4, 8]);
+}
+
+#[test]
+fn a_list_in_pageable_memory() {
+    let report = expect_bug_check(|| {
+        in_pool(POOL_FLAG_PAGED, SIZE);
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0xE1));
 }

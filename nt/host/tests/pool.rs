@@ -45,6 +45,40 @@ fn small_blocks_lie_at_16_bytes_and_large_ones_at_a_page() {
 }
 
 #[test]
+fn a_block_of_a_page_or_less_lies_in_one_page() {
+    let sizes = (1..40).map(|number| 100 * number);
+    let blocks: Vec<_> = sizes
+        .cycle()
+        .take(400)
+        .map(|size| (allocate(POOL_FLAG_NON_PAGED, size), size))
+        .collect();
+    for (memory, size) in blocks {
+        let (first, last) = (memory as u64, memory as u64 + size - 1);
+        assert_eq!(first / 4096, last / 4096, "{size} bytes at {memory:p}");
+        free(memory);
+    }
+}
+
+#[test]
+fn flags_that_are_required_must_be_known_and_optional_ones_need_not_be() {
+    const UNKNOWN: POOL_FLAGS = 1 << 12;
+    const RESERVED: POOL_FLAGS = 0x10;
+    for flag in [UNKNOWN, RESERVED, POOL_FLAG_SESSION] {
+        let memory = allocate(POOL_FLAG_NON_PAGED | flag, 8);
+        assert!(memory.is_null(), "flag 0x{flag:X}");
+    }
+    let special = 1 << 32;
+    for flag in [POOL_FLAG_USE_QUOTA, special, special << 20] {
+        let memory = allocate(POOL_FLAG_PAGED | flag, 8);
+        assert!(!memory.is_null(), "flag 0x{flag:X}");
+        free(memory);
+    }
+    let memory = allocate(POOL_FLAG_NON_PAGED_EXECUTE | POOL_FLAG_CACHE_ALIGNED, 8);
+    assert_eq!(memory as usize % 64, 0);
+    free(memory);
+}
+
+#[test]
 fn blocks_are_on_record_until_they_are_freed() {
     let memory = allocate(POOL_FLAG_PAGED, 42);
     let find = || {

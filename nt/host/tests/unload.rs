@@ -55,6 +55,34 @@ fn a_timer_in_the_image_is_set() {
 }
 
 #[test]
+fn a_lookaside_list_in_the_image_is_not_deleted() {
+    let report = expect_bug_check(|| {
+        let file = driver().result(STATUS_SUCCESS).ret().build();
+        let driver = Kernel::get()
+            .load_image("hasty.sys", &file)
+            .expect("a driver");
+        let start = driver.image_range().expect("an image").start;
+        let routine = std::ptr::with_exposed_provenance::<()>(start + 0x1002);
+        // SAFETY: The routine is one instruction, `ret`, and is not called.
+        let routine = unsafe { std::mem::transmute::<*const (), PFREE_FUNCTION>(routine) };
+        let list = Object::new(NPAGED_LOOKASIDE_LIST::default());
+        nt!(ExInitializeNPagedLookasideList(
+            list.get(),
+            None,
+            routine,
+            0,
+            64,
+            1,
+            0
+        ));
+        assert!(driver.unload().is_err());
+        nt!(KeGetCurrentIrql());
+    });
+    let code = code::DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS;
+    assert_eq!(report.code, code, "{report}");
+}
+
+#[test]
 fn a_timer_is_set_whose_dpc_calls_the_image() {
     let report = expect_bug_check(|| {
         let file = driver().result(STATUS_SUCCESS).ret().build();

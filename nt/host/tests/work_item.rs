@@ -104,11 +104,74 @@ fn returning_above_passive_level() {
     );
 }
 
+/// An item in pool whose routine nobody runs, since the one before it does not return.
+fn queued_in_pool(flags: POOL_FLAGS) -> PWORK_QUEUE_ITEM {
+    let item: PWORK_QUEUE_ITEM = nt!(ExAllocatePool2(flags, 0x20, 1)).cast();
+    // SAFETY: The block is that large, and zeroed.
+    unsafe { (*item).WorkerRoutine = Some(wait_and_return) };
+    nt!(ExQueueWorkItem(item, _WORK_QUEUE_TYPE::DelayedWorkQueue));
+    item
+}
+
+/// Keeps every worker thread there can be from running another item.
+fn keep_workers() {
+    for _ in 0..64 {
+        Task::new(wait_and_return).queue();
+    }
+}
+
+#[test]
+fn freeing_one_that_is_queued() {
+    let report = expect_bug_check(|| {
+        keep_workers();
+        nt!(ExFreePool(queued_in_pool(POOL_FLAG_NON_PAGED).cast()));
+    });
+    let [code, item, start, end] = report.parameters;
+    assert_eq!((report.code, code), (bugcheck::WORKER_INVALID, 0));
+    assert_eq!((item, end), (start, start + 0x20));
+}
+
+#[test]
+fn queueing_one_twice() {
+    let report = expect_bug_check(|| {
+        keep_workers();
+        let item = queued_in_pool(POOL_FLAG_NON_PAGED);
+        nt!(ExQueueWorkItem(item, _WORK_QUEUE_TYPE::CriticalWorkQueue));
+    });
+    assert_eq!(
+        (report.code, report.parameters[0], report.parameters[2]),
+        (bugcheck::WORKER_INVALID, 1, 0)
+    );
+}
+
+#[test]
+fn one_in_pageable_memory() {
+    let report = expect_bug_check(|| {
+        queued_in_pool(POOL_FLAG_PAGED);
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x131));
+}
+
 #[test]
 fn queueing_one_that_is_none() {
     let report = expect_bug_check(|| {
         let item = Object::<WORK_QUEUE_ITEM>::default();
         nt!(ExQueueWorkItem(item.get(), 0));
     });
-    assert_eq!(report.code, bugcheck::WORKER_INVALID);
+    assert_eq!(
+        (report.code, report.parameters[0]),
+        (bugcheck::WORKER_INVALID, 7)
+    );
+}
+
+#[test]
+fn queueing_to_a_queue_that_there_is_not() {
+    let report = expect_bug_check(|| {
+        let task = Task::new(run_thrice);
+        nt!(ExQueueWorkItem(task.item.get(), 7));
+    });
+    assert_eq!(
+        (report.code, report.parameters[0], report.parameters[2]),
+        (bugcheck::WORKER_INVALID, 6, 7)
+    );
 }

@@ -3,7 +3,7 @@
 
 use nt_abi::{NTSTATUS, bugcheck::KMODE_EXCEPTION_NOT_HANDLED, status_name};
 
-use crate::{bugcheck, export::exports, thread};
+use crate::{bugcheck, export::exports, irql::APC, thread, verifier};
 
 exports!("ntoskrnl.exe"; ExRaiseStatus);
 
@@ -20,12 +20,16 @@ pub fn raise(status: NTSTATUS, function: &'static str) -> ! {
     )
 }
 
-/// `ExRaiseStatus`: raises an exception. Any IRQL up to `DISPATCH_LEVEL`.
+/// `ExRaiseStatus`: raises an exception. IRQL <= `APC_LEVEL`.
 ///
 /// # Safety
 ///
 /// None beyond that of every call into the kernel.
 pub unsafe extern "win64" fn ExRaiseStatus(Status: NTSTATUS) -> ! {
-    thread::current();
-    raise(Status, "ExRaiseStatus")
+    const NAME: &str = "ExRaiseStatus";
+    if thread::current().irql() > APC {
+        let sentence = "IrqlExPassive: ExRaiseStatus must be called at IRQL <= APC_LEVEL.";
+        verifier::rule(0x20008, NAME, sentence);
+    }
+    raise(Status, NAME)
 }

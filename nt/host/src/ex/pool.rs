@@ -13,7 +13,7 @@ use std::{
 use nt_abi::{
     _POOL_TYPE, PAGE_SIZE, POOL_FLAG_CACHE_ALIGNED, POOL_FLAG_NON_PAGED,
     POOL_FLAG_NON_PAGED_EXECUTE, POOL_FLAG_PAGED, POOL_FLAG_RAISE_ON_FAILURE,
-    POOL_FLAG_UNINITIALIZED, POOL_FLAGS, POOL_QUOTA_FAIL_INSTEAD_OF_RAISE,
+    POOL_FLAG_UNINITIALIZED, POOL_FLAG_USE_QUOTA, POOL_FLAGS, POOL_QUOTA_FAIL_INSTEAD_OF_RAISE,
     POOL_RAISE_IF_ALLOCATION_FAILURE, POOL_TYPE, PVOID, SIZE_T, STATUS_INSUFFICIENT_RESOURCES,
     STATUS_INVALID_PARAMETER, ULONG,
     bugcheck::{BAD_POOL_CALLER, SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION},
@@ -169,9 +169,11 @@ fn allocate(
         let memory = NonNull::new(special_pool::allocate(size, align, purpose)?)?;
         Some((memory, Home::Pages(purpose)))
     });
-    let (block, home) = match own {
-        Some(found) => found,
-        None => (allocate_from_heap(size, align, zero)?, Home::Heap(align)),
+    let (block, home) = if let Some(own) = own {
+        own
+    } else {
+        let (memory, align) = allocate_within_a_page(size, align, zero)?;
+        (memory, Home::Heap(align))
     };
     if !zero {
         // SAFETY: The block has that size.
@@ -187,6 +189,20 @@ fn allocate(
     };
     shard(address).lock().insert(address, record);
     Some(block)
+}
+
+/// Allocates a block of the host's heap, and says at a multiple of what: one of a page or less lies in one page.
+fn allocate_within_a_page(size: usize, align: usize, zero: bool) -> Option<(NonNull<u8>, usize)> {
+    let block = allocate_from_heap(size, align, zero)?;
+    let offset = block.addr().get() % PAGE_SIZE;
+    if size > PAGE_SIZE || offset + size <= PAGE_SIZE {
+        return Some((block, align));
+    }
+    let layout = layout_for(size, align)?;
+    // SAFETY: It was allocated with this layout, and nobody else knows it.
+    unsafe { dealloc(block.as_ptr(), layout) };
+    let align = size.next_power_of_two();
+    Some((allocate_from_heap(size, align, zero)?, align))
 }
 
 /// Allocates memory with a guard behind it.
@@ -210,8 +226,11 @@ fn allocate_from_heap(size: usize, align: usize, zero: bool) -> Option<NonNull<u
 /// `ExAllocatePool2`: allocates pool memory, zeroed unless `POOL_FLAG_UNINITIALIZED`. IRQL <=
 /// `DISPATCH_LEVEL`, <= `APC_LEVEL` for paged pool (bug check 0xC4 (0x01, 0x02)).
 ///
-/// Returns null if there is no memory, the tag is zero or the flags do not name one kind of pool, or, with
-/// `POOL_FLAG_RAISE_ON_FAILURE`, raises an exception. A size of zero is bug check 0xC4 (0x00).
+/// A block of a page or more begins at a page; one of a page or less lies in one page.
+///
+/// Returns null if there is no memory, the tag is zero, the flags do not name one kind of pool, or one of the lower
+/// 32, which are required ones, is not known; with `POOL_FLAG_RAISE_ON_FAILURE` it raises an exception instead. Of
+/// the upper 32 none is needed. A size of zero is bug check 0xC4 (0x00).
 ///
 /// # Safety
 ///
@@ -223,10 +242,18 @@ pub unsafe extern "win64" fn ExAllocatePool2(
 ) -> PVOID {
     const NAME: &str = "ExAllocatePool2";
     const KINDS: POOL_FLAGS = POOL_FLAG_NON_PAGED | POOL_FLAG_NON_PAGED_EXECUTE | POOL_FLAG_PAGED;
+    /// What must be satisfied, of which the others here are not known or reserved for the system.
+    const REQUIRED: POOL_FLAGS = 0xFFFF_FFFF;
+    const KNOWN: POOL_FLAGS = KINDS
+        | POOL_FLAG_USE_QUOTA
+        | POOL_FLAG_UNINITIALIZED
+        | POOL_FLAG_CACHE_ALIGNED
+        | POOL_FLAG_RAISE_ON_FAILURE;
     let thread = thread::current();
     let paged = Flags & KINDS == POOL_FLAG_PAGED;
     check_request(thread, NumberOfBytes, paged, NAME);
-    let status = if Tag == 0 || (Flags & KINDS).count_ones() != 1 {
+    let is_known = Flags & REQUIRED & !KNOWN == 0;
+    let status = if Tag == 0 || !is_known || (Flags & KINDS).count_ones() != 1 {
         STATUS_INVALID_PARAMETER
     } else {
         let size = to_usize(NumberOfBytes);

@@ -16,7 +16,7 @@ use nt_abi::{
 use parking_lot::{Mutex, MutexGuard};
 
 use super::exception;
-use crate::{export::exports, initialized, thread, verifier};
+use crate::{export::exports, initialized, irql::DISPATCH, thread, verifier};
 
 exports!("ntoskrnl.exe";
     ExQueryDepthSList, ExpInterlockedFlushSList, ExpInterlockedPopEntrySList,
@@ -178,13 +178,13 @@ pub unsafe extern "win64" fn ExpInterlockedFlushSList(ListHead: PSLIST_HEADER) -
         .cast()
 }
 
-/// `ExQueryDepthSList`: how many entries the list has, of which only 16 bits are kept. Any IRQL.
+/// `ExQueryDepthSList`: how many entries the list has, of which only 16 bits are kept. IRQL <= `DISPATCH_LEVEL`.
 ///
 /// # Safety
 ///
 /// `SListHead` must point to an initialised list.
 pub unsafe extern "win64" fn ExQueryDepthSList(SListHead: PSLIST_HEADER) -> USHORT {
-    thread::current();
+    verifier::thread_at_most(DISPATCH, "ExQueryDepthSList");
     // SAFETY: This function has the same contract.
     let depth = unsafe { List::at(SListHead, "ExQueryDepthSList") }.depth();
     #[expect(clippy::cast_possible_truncation, reason = "the mask leaves 16 bits")]

@@ -2,13 +2,22 @@
 
 use core::{
     mem::offset_of,
+    ops::Range,
     sync::atomic::{AtomicPtr, Ordering::Relaxed},
 };
+use std::collections::BTreeSet;
 
-use nt_abi::{PVOID, PWORK_QUEUE_ITEM, WORK_QUEUE_ITEM, WORK_QUEUE_TYPE, bugcheck::WORKER_INVALID};
+use nt_abi::{
+    _WORK_QUEUE_TYPE::{CriticalWorkQueue, CustomPriorityWorkQueue, MaximumWorkQueue},
+    PVOID, PWORK_QUEUE_ITEM, WORK_QUEUE_ITEM, WORK_QUEUE_TYPE,
+    bugcheck::WORKER_INVALID,
+};
+use parking_lot::Mutex;
 
 use super::worker;
-use crate::{address, bugcheck, export::exports, irql::DISPATCH, list::ListEntry, verifier};
+use crate::{
+    address, bugcheck, export::exports, irql::DISPATCH, list::ListEntry, mm::pageable, verifier,
+};
 
 exports!("ntoskrnl.exe"; ExQueueWorkItem);
 
@@ -38,9 +47,52 @@ impl Item {
     }
 }
 
+/// The items that are queued, by address.
+static QUEUED: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
+
+/// The first item in a range of memory that is queued.
+pub fn queued_in(range: &Range<u64>) -> Option<u64> {
+    QUEUED.lock().range(range.clone()).next().copied()
+}
+
+/// Whether a driver may name this queue: one of the documented ones, or one of a priority of its own.
+pub const fn is_queue(queue: WORK_QUEUE_TYPE) -> bool {
+    matches!(
+        queue,
+        CriticalWorkQueue..MaximumWorkQueue | CustomPriorityWorkQueue..=LAST_CUSTOM
+    )
+}
+
+/// The highest priority that a custom queue can have, 31, as a queue.
+const LAST_CUSTOM: WORK_QUEUE_TYPE = CustomPriorityWorkQueue + 31;
+
+/// Bug check 0xE4 for a work item.
+#[cold]
+pub fn invalid(position: u64, item: u64, third: u64, function: &'static str, sentence: &str) -> ! {
+    bugcheck::raise(
+        WORKER_INVALID,
+        [position, item, third, 0],
+        function,
+        sentence,
+    )
+}
+
+/// What a queue and a routine must be for an item to be queued: bug check 0xE4 (6, 7).
+pub fn check(item: u64, queue: WORK_QUEUE_TYPE, routine: usize, function: &'static str) {
+    let number = u64::from(queue.cast_unsigned());
+    if !is_queue(queue) {
+        invalid(6, item, number, function, "There is no such work queue.");
+    }
+    if routine == 0 {
+        invalid(7, item, number, function, "The work item has no routine.");
+    }
+}
+
 /// `ExQueueWorkItem`: has a worker thread run the routine of a work item. IRQL <= `DISPATCH_LEVEL`.
 ///
-/// An item that is queued, or has no routine, is bug check 0xE4. The routine may free the item.
+/// Bug check 0xE4 for an item that is queued already (1), a queue that there is not (6), and an item without a
+/// routine (7); 0xC4 (0x131) for one in pageable memory. The routine may free the item, and queue it again; until it
+/// runs, freeing the item's memory is bug check 0xE4 (0). Queues of all kinds are served by the same threads.
 ///
 /// # Safety
 ///
@@ -48,24 +100,29 @@ impl Item {
 /// runs.
 pub unsafe extern "win64" fn ExQueueWorkItem(
     WorkItem: PWORK_QUEUE_ITEM,
-    _QueueType: WORK_QUEUE_TYPE,
+    QueueType: WORK_QUEUE_TYPE,
 ) {
-    verifier::thread_at_most(DISPATCH, "ExQueueWorkItem");
+    const NAME: &str = "ExQueueWorkItem";
+    verifier::thread_at_most(DISPATCH, NAME);
+    let address = WorkItem as u64;
+    if pageable::is_unlocked(address::to_usize(address)) {
+        let sentence =
+            "The work item is in pageable memory, and the kernel uses it at DISPATCH_LEVEL.";
+        verifier::violation(0x131, [address, 0, 0], NAME, sentence);
+    }
     // SAFETY: This function has the same contract.
     let item = unsafe { Item::at(WorkItem) };
-    let routine = item.routine.load(Relaxed);
-    if !item.list.next().is_null() || routine.is_null() {
-        bugcheck::raise(
-            WORKER_INVALID,
-            [1, WorkItem as u64, 0, 0],
-            "ExQueueWorkItem",
-            "The work item is queued already, or is none.",
-        );
+    let routine = item.routine.load(Relaxed) as u64;
+    check(address, QueueType, address::to_usize(routine), NAME);
+    if !item.list.next().is_null() {
+        let queue = u64::from(QueueType.cast_unsigned());
+        invalid(1, address, queue, NAME, "The work item is queued already.");
     }
     item.list.initialize();
-    let (address, parameter) = (WorkItem as u64, item.parameter.load(Relaxed) as u64);
-    let routine = routine as u64;
+    QUEUED.lock().insert(address);
+    let parameter = item.parameter.load(Relaxed) as u64;
     worker::queue(address::to_usize(routine), move || {
+        QUEUED.lock().remove(&address);
         // SAFETY: The driver keeps the item until its routine runs.
         let item = unsafe { Item::at(address::pointer(address)) };
         item.list.unlink();

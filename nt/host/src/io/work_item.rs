@@ -2,25 +2,30 @@
 
 use core::{
     ptr,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use nt_abi::{
-    PDEVICE_OBJECT, PIO_WORKITEM_ROUTINE, PIO_WORKITEM_ROUTINE_EX, PVOID, WORK_QUEUE_TYPE,
-    bugcheck::WORKER_INVALID,
+    IO_TYPE_DEVICE, IO_TYPE_DRIVER, PDEVICE_OBJECT, PIO_WORKITEM_ROUTINE, PIO_WORKITEM_ROUTINE_EX,
+    PVOID, WORK_QUEUE_TYPE,
 };
 use parking_lot::Mutex;
 
 use super::{object::DeviceObject, rules::dispatch_level};
-use crate::{bugcheck, ex::worker, fault};
+use crate::{
+    ex::{work, worker},
+    fault,
+};
 
 /// A work item. Drivers have its address and know nothing of its content.
 #[derive(Debug)]
 struct WorkItem {
     device: Option<DeviceObject>,
     queued: AtomicBool,
+    /// The routine that it is, or was last, queued for.
+    routine: AtomicUsize,
 }
 
 static ITEMS: Mutex<BTreeMap<usize, Arc<WorkItem>>> = Mutex::new(BTreeMap::new());
@@ -33,21 +38,20 @@ pub fn allocated() -> Vec<usize> {
 fn find(item: PVOID, function: &'static str) -> Arc<WorkItem> {
     let found = ITEMS.lock().get(&item.addr()).cloned();
     let Some(found) = found else {
-        invalid(item, function, "The work item is none that is allocated.");
+        let sentence = "The work item is none that is allocated.";
+        work::invalid(0, item as u64, 0, function, sentence);
     };
     found
 }
 
-#[cold]
-fn invalid(item: PVOID, function: &'static str, sentence: &'static str) -> ! {
-    bugcheck::raise(WORKER_INVALID, [0, item as u64, 0, 0], function, sentence)
-}
-
-/// Allocates a work item for a device; null if there is no memory. `<= DISPATCH_LEVEL`. DDI: `IoAllocateWorkItem`.
+/// Allocates a work item for a device or a driver; null if there is no memory. `<= DISPATCH_LEVEL`.
+/// DDI: `IoAllocateWorkItem`.
+///
+/// Bug check 0xE4 (3) for any other object.
 ///
 /// # Safety
 ///
-/// It must be a device of the caller.
+/// It must be the caller's driver object, or one of its devices.
 pub unsafe extern "win64" fn IoAllocateWorkItem(DeviceObject: PDEVICE_OBJECT) -> PVOID {
     const NAME: &str = "IoAllocateWorkItem";
     dispatch_level(NAME);
@@ -59,15 +63,22 @@ pub unsafe extern "win64" fn IoAllocateWorkItem(DeviceObject: PDEVICE_OBJECT) ->
     let item = Arc::new(WorkItem {
         device,
         queued: AtomicBool::new(false),
+        routine: AtomicUsize::new(0),
     });
     let address = Arc::as_ptr(&item).expose_provenance();
+    let kind = device.map(DeviceObject::kind);
+    if !matches!(kind, Some(IO_TYPE_DEVICE | IO_TYPE_DRIVER)) {
+        let sentence = "The object is neither a device nor a driver.";
+        let object = DeviceObject as u64;
+        work::invalid(3, address as u64, object, NAME, sentence);
+    }
     ITEMS.lock().insert(address, item);
     ptr::with_exposed_provenance_mut(address)
 }
 
 /// Frees a work item. `<= DISPATCH_LEVEL`. DDI: `IoFreeWorkItem`.
 ///
-/// Bug check 0xE4 if it is queued, or none.
+/// Bug check 0xE4 if it is queued (2), or none.
 ///
 /// # Safety
 ///
@@ -75,23 +86,31 @@ pub unsafe extern "win64" fn IoAllocateWorkItem(DeviceObject: PDEVICE_OBJECT) ->
 pub unsafe extern "win64" fn IoFreeWorkItem(IoWorkItem: PVOID) {
     const NAME: &str = "IoFreeWorkItem";
     dispatch_level(NAME);
-    if find(IoWorkItem, NAME).queued.load(Ordering::Acquire) {
-        invalid(
-            IoWorkItem,
-            NAME,
-            "The work item is freed while it is queued.",
-        );
+    let item = find(IoWorkItem, NAME);
+    if item.queued.load(Ordering::Acquire) {
+        let routine = item.routine.load(Ordering::Relaxed) as u64;
+        let sentence = "The work item is freed while it is queued.";
+        work::invalid(2, IoWorkItem as u64, routine, NAME, sentence);
     }
     ITEMS.lock().remove(&IoWorkItem.addr());
 }
 
-/// Marks an item as queued; the device stays until the routine is done.
-fn enqueue(item: PVOID, function: &'static str) -> Arc<WorkItem> {
+/// Marks an item as queued for a routine; the device stays until the routine is done.
+fn enqueue(
+    item: PVOID,
+    queue: WORK_QUEUE_TYPE,
+    routine: usize,
+    function: &'static str,
+) -> Arc<WorkItem> {
     dispatch_level(function);
     let found = find(item, function);
+    work::check(item as u64, queue, routine, function);
     if found.queued.swap(true, Ordering::AcqRel) {
-        invalid(item, function, "The work item is queued already.");
+        let queue = u64::from(queue.cast_unsigned());
+        let sentence = "The work item is queued already.";
+        work::invalid(1, item as u64, queue, function, sentence);
     }
+    found.routine.store(routine, Ordering::Relaxed);
     if let Some(device) = found.device {
         device.reference();
     }
@@ -107,7 +126,7 @@ fn dequeue(item: &WorkItem) -> PDEVICE_OBJECT {
 /// Queues a work item: a system worker thread calls its routine at `PASSIVE_LEVEL`.
 /// `<= DISPATCH_LEVEL`. DDI: `IoQueueWorkItem`.
 ///
-/// Bug check 0xE4 if it is queued already, or none.
+/// Bug check 0xE4 if it is queued already (1), or none, and if the queue (6) or the routine (7) is none.
 ///
 /// # Safety
 ///
@@ -115,22 +134,20 @@ fn dequeue(item: &WorkItem) -> PDEVICE_OBJECT {
 pub unsafe extern "win64" fn IoQueueWorkItem(
     IoWorkItem: PVOID,
     WorkerRoutine: PIO_WORKITEM_ROUTINE,
-    _QueueType: WORK_QUEUE_TYPE,
+    QueueType: WORK_QUEUE_TYPE,
     Context: PVOID,
 ) {
-    let item = enqueue(IoWorkItem, "IoQueueWorkItem");
+    let routine = WorkerRoutine.map_or(0, |routine| routine as usize);
+    let item = enqueue(IoWorkItem, QueueType, routine, "IoQueueWorkItem");
     let context = Context.expose_provenance();
-    worker::queue(
-        WorkerRoutine.map_or(0, |routine| routine as usize),
-        move || {
-            let device = dequeue(&item);
-            if let Some(routine) = WorkerRoutine {
-                // SAFETY: The driver has queued the routine with this context.
-                unsafe { routine(device, ptr::with_exposed_provenance_mut(context)) };
-            }
-            done(&item);
-        },
-    );
+    worker::queue(routine, move || {
+        let device = dequeue(&item);
+        if let Some(routine) = WorkerRoutine {
+            // SAFETY: The driver has queued the routine with this context.
+            unsafe { routine(device, ptr::with_exposed_provenance_mut(context)) };
+        }
+        done(&item);
+    });
 }
 
 /// As [`IoQueueWorkItem`], for a routine that gets the work item too. DDI: `IoQueueWorkItemEx`.
@@ -141,24 +158,22 @@ pub unsafe extern "win64" fn IoQueueWorkItem(
 pub unsafe extern "win64" fn IoQueueWorkItemEx(
     IoWorkItem: PVOID,
     WorkerRoutine: PIO_WORKITEM_ROUTINE_EX,
-    _QueueType: WORK_QUEUE_TYPE,
+    QueueType: WORK_QUEUE_TYPE,
     Context: PVOID,
 ) {
-    let item = enqueue(IoWorkItem, "IoQueueWorkItemEx");
+    let routine = WorkerRoutine.map_or(0, |routine| routine as usize);
+    let item = enqueue(IoWorkItem, QueueType, routine, "IoQueueWorkItemEx");
     let (address, context) = (IoWorkItem.expose_provenance(), Context.expose_provenance());
-    worker::queue(
-        WorkerRoutine.map_or(0, |routine| routine as usize),
-        move || {
-            let device = dequeue(&item);
-            if let Some(routine) = WorkerRoutine {
-                let context = ptr::with_exposed_provenance_mut(context);
-                let item = ptr::with_exposed_provenance_mut(address);
-                // SAFETY: The driver has queued the routine with this context.
-                unsafe { routine(device.cast(), context, item) };
-            }
-            done(&item);
-        },
-    );
+    worker::queue(routine, move || {
+        let device = dequeue(&item);
+        if let Some(routine) = WorkerRoutine {
+            let context = ptr::with_exposed_provenance_mut(context);
+            let item = ptr::with_exposed_provenance_mut(address);
+            // SAFETY: The driver has queued the routine with this context.
+            unsafe { routine(device.cast(), context, item) };
+        }
+        done(&item);
+    });
 }
 
 fn done(item: &WorkItem) {

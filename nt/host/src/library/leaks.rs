@@ -39,6 +39,8 @@ pub enum LeakKind {
     Timer,
     /// An ERESOURCE that was not deleted.
     Resource,
+    /// A lookaside list that was not deleted.
+    Lookaside,
     /// An interrupt that is connected.
     Interrupt,
     /// A callback object that is permanent, or a routine that is registered with one.
@@ -58,6 +60,7 @@ impl fmt::Display for LeakKind {
             Self::WorkItem => "work item",
             Self::Timer => "timer",
             Self::Resource => "ERESOURCE",
+            Self::Lookaside => "lookaside",
             Self::Interrupt => "interrupt",
             Self::Callback => "callback",
         })
@@ -163,6 +166,9 @@ pub fn collect() -> Leaks {
         for address in addresses {
             add(kind, address as u64, String::new());
         }
+    }
+    for list in ex::lookaside::active::left() {
+        add(LeakKind::Lookaside, list, String::new());
     }
     for timer in ex::timer::allocated() {
         add(LeakKind::Timer, timer, "EX_TIMER, not deleted".to_owned());

@@ -2,7 +2,7 @@
 //! its code or is in it.
 //!
 //! Sources: the pages of the bug checks 0xC7 and 0xCE. Windows finds timers and DPCs in the memory as it
-//! frees it, and the calls when they come; here both are found at once.
+//! frees it, and the calls, or that it looks at a lookaside list, when they come; here all are found at once.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use nt_abi::bugcheck::{
 
 use crate::{
     bugcheck, dispatcher, dpc,
-    ex::{self, worker},
+    ex::{self, lookaside::active, worker},
     ke::dpc::ddk::KeFlushQueuedDpcs,
     lock_order,
     thread::{self, Thread},
@@ -46,6 +46,13 @@ pub fn check(thread: &'static Thread, range: &Range<usize>, routine: &'static st
     }
     if let Some(dpc) = dpc::queued_in(&range) {
         freed(1, dpc, &range, routine, "a DPC that is queued");
+    }
+    if let Some(list) = active::find_in(&range).or_else(|| active::find_calling(&range)) {
+        pending(
+            list,
+            routine,
+            "a lookaside list in it, or that calls it, is not deleted",
+        );
     }
     if let Some(address) = called {
         pending(address, routine, "a timer is set whose DPC calls it");
