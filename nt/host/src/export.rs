@@ -67,6 +67,7 @@ pub const fn all() -> &'static [&'static [Export]] {
         crate::io::cancel::EXPORTS,
         crate::io::complete::EXPORTS,
         crate::io::device::EXPORTS,
+        crate::io::device_state::EXPORTS,
         crate::io::driver::EXPORTS,
         crate::io::interface::EXPORTS,
         crate::io::interrupt::EXPORTS,

@@ -7,11 +7,12 @@ use std::{
     ptr,
     sync::{
         Mutex,
-        atomic::{AtomicPtr, Ordering},
+        atomic::{AtomicPtr, AtomicU32, Ordering},
     },
+    time::{Duration, Instant},
 };
 
-use nthost::{Driver, Kernel, RegistryData, Stop, ntddk::*, testing::expect_bug_check};
+use nthost::{Device, Driver, Kernel, RegistryData, Stop, ntddk::*, testing::expect_bug_check};
 use support::{
     driver::{Text, complete, forward, load_entry, object, stack, text},
     nt,
@@ -43,6 +44,9 @@ fn extension<'a>(device: PDEVICE_OBJECT) -> &'a mut Extension {
 
 /// The minor codes of the Plug and Play IRPs that arrived.
 static MINORS: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+/// The physical device, and what the driver says of the device's state.
+static PDO: AtomicPtr<DEVICE_OBJECT> = AtomicPtr::new(ptr::null_mut());
+static STATE: AtomicU32 = AtomicU32::new(0);
 
 unsafe extern "win64" fn add_device(driver: PDRIVER_OBJECT, pdo: PDEVICE_OBJECT) -> NTSTATUS {
     let mut device = ptr::null_mut();
@@ -61,6 +65,7 @@ unsafe extern "win64" fn add_device(driver: PDRIVER_OBJECT, pdo: PDEVICE_OBJECT)
     let extension = extension(device);
     extension.lower = nt!(IoAttachDeviceToDeviceStack(device, pdo));
     assert_eq!(extension.lower, pdo);
+    PDO.store(pdo, Ordering::Release);
     look_up(pdo);
     ask_for_relations(pdo);
     let status = nt!(IoRegisterDeviceInterface(
@@ -167,6 +172,10 @@ unsafe extern "win64" fn pnp(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
             assert_eq!(status, STATUS_SUCCESS);
         }
         IRP_MN_REMOVE_DEVICE => return remove(device, irp),
+        IRP_MN_QUERY_PNP_DEVICE_STATE => {
+            // SAFETY: The driver owns the IRP.
+            unsafe { (*irp).IoStatus.Information = STATE.load(Ordering::Acquire).into() };
+        }
         _ => {}
     }
     // SAFETY: The driver owns the IRP.
@@ -268,6 +277,7 @@ fn a_device_comes_and_goes() -> Result<(), Stop> {
     assert!(kernel.interfaces(CLASS).is_empty());
     let minors = [
         IRP_MN_START_DEVICE,
+        IRP_MN_QUERY_PNP_DEVICE_STATE,
         IRP_MN_QUERY_STOP_DEVICE,
         IRP_MN_STOP_DEVICE,
         IRP_MN_START_DEVICE,
@@ -307,6 +317,70 @@ fn a_device_that_is_gone_is_removed_when_its_last_file_is_closed() {
         nt!(KeBugCheckEx(0x600D, 0, 0, 0, 0));
     });
     assert_eq!(report.code, 0x600D);
+}
+
+/// Has the driver say that its device is in another state, and waits until that has come about: the state, or
+/// `None` once the device is gone.
+fn change(device: &Device, state: u32, expected: Option<u32>) {
+    STATE.store(state, Ordering::Release);
+    nt!(IoInvalidateDeviceState(PDO.load(Ordering::Acquire)));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while device.state().ok() != expected {
+        assert!(Instant::now() < deadline, "{:?}", device.state());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn last_minor() -> Option<u32> {
+    MINORS
+        .lock()
+        .expect("a lock")
+        .last()
+        .copied()
+        .map(u32::from)
+}
+
+#[test]
+fn a_device_that_has_failed_is_taken_away() {
+    let report = expect_bug_check(|| {
+        let kernel = Kernel::get();
+        let driver = load();
+        let device = driver.add_device().expect("a device");
+        assert_eq!(device.state().ok(), Some(0));
+        let disabled = PNP_DEVICE_NOT_DISABLEABLE | PNP_DEVICE_DISABLED;
+        change(&device, disabled, Some(disabled));
+        let vetoed = device.remove().err().and_then(|stop| stop.status());
+        assert_eq!(vetoed, Some(STATUS_PLUGPLAY_QUERY_VETOED));
+        let anew = PNP_DEVICE_FAILED | PNP_DEVICE_RESOURCE_REQUIREMENTS_CHANGED;
+        change(&device, anew, Some(anew));
+        let file = kernel.open(CLASS).expect("a device that is not disabled");
+        change(&device, PNP_DEVICE_FAILED, None);
+        assert_eq!(last_minor(), Some(IRP_MN_SURPRISE_REMOVAL));
+        let gone = device.remove().err().and_then(|stop| stop.status());
+        assert_eq!(gone, Some(STATUS_NO_SUCH_DEVICE));
+        drop(file);
+        assert_eq!(last_minor(), Some(IRP_MN_REMOVE_DEVICE));
+        STATE.store(PNP_DEVICE_REMOVED, Ordering::Release);
+        let device = driver.add_device().expect("it starts");
+        let gone = device.state().err().and_then(|stop| stop.status());
+        assert_eq!(gone, Some(STATUS_NO_SUCH_DEVICE), "and is asked at once");
+        driver.unload().expect("nothing is left");
+        assert!(kernel.leaks().is_empty(), "{}", kernel.leaks());
+        nt!(KeBugCheckEx(0x600D, 0, 0, 0, 0));
+    });
+    assert_eq!(report.code, 0x600D);
+}
+
+#[test]
+fn the_state_of_a_device_that_is_on_no_bus() {
+    let report = expect_bug_check(|| {
+        let _device = load().add_device().expect("a device");
+        // SAFETY: The device is started, and has this driver's device on it.
+        let upper = unsafe { (*PDO.load(Ordering::Acquire)).AttachedDevice };
+        nt!(IoInvalidateDeviceState(upper));
+    });
+    assert_eq!(report.code, bugcheck::PNP_DETECTED_FATAL_ERROR);
+    assert_eq!(report.parameters[0], 2);
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub mod call;
 pub mod cancel;
 pub mod complete;
 pub mod device;
+pub mod device_state;
 pub mod driver;
 mod fields;
 pub mod file;
@@ -37,6 +38,7 @@ pub mod property;
 pub mod remove_lock;
 mod request;
 mod rules;
+mod turn;
 mod violation;
 pub mod work_item;
 
@@ -46,8 +48,8 @@ pub use rules::{Rule, dispatch_level, passive_level};
 pub mod ddk {
     pub use super::{
         attach::ddk::*, build::ddk::*, call::ddk::*, cancel::ddk::*, complete::ddk::*,
-        device::ddk::*, driver::ddk::*, interface::ddk::*, interrupt::ddk::*, name::ddk::*,
-        namespace::ddk::*, open::ddk::*, packet::ddk::*, process::ddk::*, property::ddk::*,
-        remove_lock::ddk::*, work_item::ddk::*,
+        device::ddk::*, device_state::ddk::*, driver::ddk::*, interface::ddk::*, interrupt::ddk::*,
+        name::ddk::*, namespace::ddk::*, open::ddk::*, packet::ddk::*, process::ddk::*,
+        property::ddk::*, remove_lock::ddk::*, work_item::ddk::*,
     };
 }

@@ -15,23 +15,24 @@ use std::sync::{
 use nt_abi::{
     DEVICE_RELATIONS, DO_DEVICE_INITIALIZING, FILE_DEVICE_SECURE_OPEN, IRP_MJ_PNP, IRP_MJ_POWER,
     IRP_MJ_SYSTEM_CONTROL, IRP_MN_CANCEL_REMOVE_DEVICE, IRP_MN_CANCEL_STOP_DEVICE,
-    IRP_MN_QUERY_CAPABILITIES, IRP_MN_QUERY_DEVICE_RELATIONS, IRP_MN_QUERY_REMOVE_DEVICE,
-    IRP_MN_QUERY_STOP_DEVICE, IRP_MN_REMOVE_DEVICE, IRP_MN_START_DEVICE, IRP_MN_STOP_DEVICE,
-    IRP_MN_SURPRISE_REMOVAL, IoStackParameters, NT_SUCCESS, NTSTATUS, PDEVICE_OBJECT, PIRP,
+    IRP_MN_QUERY_CAPABILITIES, IRP_MN_QUERY_DEVICE_RELATIONS, IRP_MN_QUERY_PNP_DEVICE_STATE,
+    IRP_MN_QUERY_REMOVE_DEVICE, IRP_MN_QUERY_STOP_DEVICE, IRP_MN_REMOVE_DEVICE,
+    IRP_MN_START_DEVICE, IRP_MN_STOP_DEVICE, IRP_MN_SURPRISE_REMOVAL, IoStackParameters,
+    NT_SUCCESS, NTSTATUS, PDEVICE_OBJECT, PIRP, PNP_DEVICE_NOT_DISABLEABLE, PNP_DEVICE_STATE,
     POOL_FLAG_PAGED, STATUS_DEVICE_BUSY, STATUS_INSUFFICIENT_RESOURCES,
-    STATUS_INVALID_DEVICE_REQUEST, STATUS_NOT_SUPPORTED, STATUS_SUCCESS, TargetDeviceRelation,
-    ULONG,
+    STATUS_INVALID_DEVICE_REQUEST, STATUS_NO_SUCH_DEVICE, STATUS_NOT_SUPPORTED,
+    STATUS_PLUGPLAY_QUERY_VETOED, STATUS_SUCCESS, TargetDeviceRelation, ULONG,
 };
 use parking_lot::Mutex;
 
 use super::{
     complete::IofCompleteRequest,
     device::{self, NewDevice, finish_deletion},
-    driver, interface,
+    device_state, driver, interface,
     irp::{Irp, Stack},
     object::{DeviceObject, DriverObject},
-    request::{self, SystemBuffer},
-    violation,
+    request::{self, Outcome, SystemBuffer},
+    turn, violation,
 };
 use crate::{
     Rules, ex::pool::ddk::ExAllocatePool2, ob::ObfReferenceObject, thread::Thread, verifier,
@@ -45,7 +46,7 @@ const FILE_DEVICE_CONTROLLER: ULONG = 4;
 pub struct Node {
     /// The physical device object.
     pub pdo: DeviceObject,
-    /// `ROOT\DRIVER\0000`.
+    /// `ROOT\DRIVER\0000`, which no other device ever has.
     pub instance_path: String,
     /// The driver that it was found for, and those that filter it.
     drivers: Vec<DriverObject>,
@@ -53,6 +54,8 @@ pub struct Node {
     started: bool,
     /// Whether it is gone without having been asked, and its stack is still to be removed.
     surprised: bool,
+    /// What its drivers said last of its state.
+    state: PNP_DEVICE_STATE,
 }
 
 static NODES: Mutex<Vec<Node>> = Mutex::new(Vec::new());
@@ -85,6 +88,37 @@ fn set_started(pdo: DeviceObject, started: bool) {
     }
 }
 
+/// What is known now of a device that is not gone.
+fn present(device: &Node) -> Result<Node, NTSTATUS> {
+    NODES
+        .lock()
+        .iter()
+        .find(|node| node.instance_path == device.instance_path && !node.surprised)
+        .cloned()
+        .ok_or(STATUS_NO_SUCH_DEVICE)
+}
+
+/// Whether a device is there and started.
+pub fn is_started(device: &Node) -> bool {
+    present(device).is_ok_and(|node| node.started)
+}
+
+/// What the drivers of a device that is there said last of its state.
+///
+/// # Errors
+///
+/// `STATUS_NO_SUCH_DEVICE`.
+pub fn state(device: &Node) -> Result<PNP_DEVICE_STATE, NTSTATUS> {
+    present(device).map(|node| node.state)
+}
+
+/// Keeps what the drivers of a device say of its state.
+pub fn set_state(device: &Node, state: PNP_DEVICE_STATE) {
+    if let Some(node) = NODES.lock().iter_mut().find(|node| node.pdo == device.pdo) {
+        node.state = state;
+    }
+}
+
 static BUS: LazyLock<DriverObject> = LazyLock::new(|| {
     let bus = driver::create("PnpManager", None, 0, 0);
     let mut majors = bus.majors();
@@ -96,7 +130,7 @@ static BUS: LazyLock<DriverObject> = LazyLock::new(|| {
 });
 
 /// Finds a device for a driver: makes its PDO, lets the driver and then its upper filters, from the lowest
-/// on, add their own, and starts the stack.
+/// on, add their own, starts the stack and asks for its state, which may be the end of it.
 ///
 /// # Errors
 ///
@@ -105,8 +139,9 @@ pub fn add(
     thread: &Thread,
     driver: DriverObject,
     filters: &[DriverObject],
-) -> Result<DeviceObject, NTSTATUS> {
+) -> Result<Node, NTSTATUS> {
     static NEXT: AtomicU32 = AtomicU32::new(1);
+    let _turn = turn::take(thread);
     let drivers: Vec<_> = once(driver).chain(filters.iter().copied()).collect();
     if drivers
         .iter()
@@ -129,15 +164,17 @@ pub fn add(
         driver.kernel().name.to_uppercase(),
         number - 1
     );
-    NODES.lock().push(Node {
+    let node = Node {
         pdo,
         instance_path,
         drivers: drivers.clone(),
         started: false,
         surprised: false,
-    });
+        state: 0,
+    };
+    NODES.lock().push(node.clone());
     let added = drivers.iter().try_for_each(|driver| add_to(*driver, pdo));
-    if let Err(status) = added.and_then(|()| start(thread, pdo)) {
+    if let Err(status) = added.and_then(|()| start_stack(thread, pdo)) {
         if pdo.upper().is_some() {
             finish_removal(thread, pdo);
         } else {
@@ -145,7 +182,8 @@ pub fn add(
         }
         return Err(status);
     }
-    Ok(pdo)
+    device_state::query(thread, &node);
+    Ok(node)
 }
 
 /// Lets a driver add its device to a stack.
@@ -163,13 +201,19 @@ fn add_to(driver: DriverObject, pdo: DeviceObject) -> Result<(), NTSTATUS> {
     }
 }
 
-/// Starts a stack, for the first time or after [`stop`].
+/// Starts a device again after [`stop`].
 ///
 /// # Errors
 ///
-/// What the drivers said.
-pub fn start(thread: &Thread, pdo: DeviceObject) -> Result<(), NTSTATUS> {
-    let status = send(thread, pdo, IRP_MN_START_DEVICE);
+/// `STATUS_NO_SUCH_DEVICE` if it is gone; what the drivers said.
+pub fn start(thread: &Thread, device: &Node) -> Result<(), NTSTATUS> {
+    let _turn = turn::take(thread);
+    present(device)?;
+    start_stack(thread, device.pdo)
+}
+
+fn start_stack(thread: &Thread, pdo: DeviceObject) -> Result<(), NTSTATUS> {
+    let status = send(thread, pdo, IRP_MN_START_DEVICE).status;
     if NT_SUCCESS(status) {
         set_started(pdo, true);
         Ok(())
@@ -182,9 +226,11 @@ pub fn start(thread: &Thread, pdo: DeviceObject) -> Result<(), NTSTATUS> {
 ///
 /// # Errors
 ///
-/// What a driver said that does not want to.
-pub fn stop(thread: &Thread, pdo: DeviceObject) -> Result<(), NTSTATUS> {
-    let status = send(thread, pdo, IRP_MN_QUERY_STOP_DEVICE);
+/// `STATUS_NO_SUCH_DEVICE` if it is gone; what a driver said that does not want to.
+pub fn stop(thread: &Thread, device: &Node) -> Result<(), NTSTATUS> {
+    let _turn = turn::take(thread);
+    let pdo = present(device)?.pdo;
+    let status = send(thread, pdo, IRP_MN_QUERY_STOP_DEVICE).status;
     if NT_SUCCESS(status) {
         send(thread, pdo, IRP_MN_STOP_DEVICE);
         Ok(())
@@ -211,12 +257,18 @@ fn check_added(pdo: DeviceObject) {
 ///
 /// # Errors
 ///
-/// `STATUS_DEVICE_BUSY` while a file is open on the stack; what the driver said.
-pub fn remove(thread: &Thread, pdo: DeviceObject) -> Result<(), NTSTATUS> {
+/// `STATUS_NO_SUCH_DEVICE` if it is gone, `STATUS_PLUGPLAY_QUERY_VETOED` if its drivers said that it cannot
+/// be disabled, `STATUS_DEVICE_BUSY` while a file is open on the stack; what the driver said.
+pub fn remove(thread: &Thread, device: &Node) -> Result<(), NTSTATUS> {
+    let _turn = turn::take(thread);
+    let Node { pdo, state, .. } = present(device)?;
+    if state & PNP_DEVICE_NOT_DISABLEABLE != 0 {
+        return Err(STATUS_PLUGPLAY_QUERY_VETOED);
+    }
     let status = if is_open(pdo) {
         STATUS_DEVICE_BUSY
     } else {
-        send(thread, pdo, IRP_MN_QUERY_REMOVE_DEVICE)
+        send(thread, pdo, IRP_MN_QUERY_REMOVE_DEVICE).status
     };
     if NT_SUCCESS(status) {
         finish_removal(thread, pdo);
@@ -230,13 +282,20 @@ pub fn remove(thread: &Thread, pdo: DeviceObject) -> Result<(), NTSTATUS> {
 
 /// Tells the drivers that the device is gone. The remove IRP follows when no file is open on the
 /// stack: at once, or with the last [`closed`].
-pub fn surprise_remove(thread: &Thread, pdo: DeviceObject) {
+///
+/// # Errors
+///
+/// `STATUS_NO_SUCH_DEVICE` if it is gone already.
+pub fn surprise_remove(thread: &Thread, device: &Node) -> Result<(), NTSTATUS> {
+    let _turn = turn::take(thread);
+    let pdo = present(device)?.pdo;
     set_started(pdo, false);
     send(thread, pdo, IRP_MN_SURPRISE_REMOVAL);
     if let Some(node) = NODES.lock().iter_mut().find(|node| node.pdo == pdo) {
         node.surprised = true;
     }
     remove_surprised(thread, pdo);
+    Ok(())
 }
 
 /// A file on `device` was closed.
@@ -256,6 +315,7 @@ pub fn closed(thread: &Thread, device: DeviceObject) {
 
 /// Removes the stack of a device that is gone, if no file is open on it, once.
 fn remove_surprised(thread: &Thread, pdo: DeviceObject) {
+    let _turn = turn::take(thread);
     if is_open(pdo) {
         return;
     }
@@ -282,7 +342,7 @@ pub fn is_open(pdo: DeviceObject) -> bool {
 }
 
 /// Sends the remove IRP and sees that the stack is gone.
-pub fn finish_removal(thread: &Thread, pdo: DeviceObject) {
+fn finish_removal(thread: &Thread, pdo: DeviceObject) {
     set_started(pdo, false);
     send(thread, pdo, IRP_MN_REMOVE_DEVICE);
     if let Some(upper) = pdo.upper().filter(|_| verifier::checks(Rules::IO)) {
@@ -304,7 +364,7 @@ fn forget(pdo: DeviceObject) {
 }
 
 /// Sends a Plug and Play IRP to the top of a stack.
-fn send(thread: &Thread, pdo: DeviceObject, minor: u32) -> NTSTATUS {
+pub fn send(thread: &Thread, pdo: DeviceObject, minor: u32) -> Outcome {
     let (_, outcome) = request::send(
         thread,
         pdo,
@@ -319,7 +379,7 @@ fn send(thread: &Thread, pdo: DeviceObject, minor: u32) -> NTSTATUS {
             });
         },
     );
-    outcome.status
+    outcome
 }
 
 /// Completes an IRP of the bus, with a status or as it stands.
@@ -377,6 +437,7 @@ unsafe extern "win64" fn bus_pnp(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS 
             IRP_MN_QUERY_STOP_DEVICE,
             IRP_MN_CANCEL_STOP_DEVICE,
             IRP_MN_SURPRISE_REMOVAL,
+            IRP_MN_QUERY_PNP_DEVICE_STATE,
             IRP_MN_QUERY_CAPABILITIES,
         ];
         known

@@ -221,8 +221,8 @@ impl Driver {
     pub fn add_filtered_device(&self, filters: &[&Self]) -> Result<Device, Stop> {
         let object = self.object;
         let filters: Vec<_> = filters.iter().map(|filter| filter.object).collect();
-        let pdo = service::enter("AddDevice", |thread| pnp::add(thread, object, &filters))?;
-        Ok(Device::new(pdo.map_err(Stop::Status)?))
+        let node = service::enter("AddDevice", |thread| pnp::add(thread, object, &filters))?;
+        Ok(Device::new(node.map_err(Stop::Status)?))
     }
 
     /// Calls the driver's unload routine and unloads its image.

@@ -146,6 +146,13 @@ pub struct WDF_DEVICE_STATE {
     pub AssignedToGuest: i32,
 }
 layout!(WDF_DEVICE_STATE, 0x20);
+/// The size of the structure before `AssignedToGuest` was added.
+pub const WDF_DEVICE_STATE_SIZE_V1_27: usize =
+    core::mem::offset_of!(WDF_DEVICE_STATE, AssignedToGuest);
+
+/// `WDF_DEVICE_FAILED_ACTION`.
+pub const WdfDeviceFailedAttemptRestart: i32 = 1;
+pub const WdfDeviceFailedNoRestart: i32 = 2;
 
 pub type PFN_WDF_DEVICE_PROCESS_QUERY_INTERFACE_REQUEST = Option<
     unsafe extern "win64" fn(WDFDEVICE, *const GUID, *mut INTERFACE, *mut c_void) -> NTSTATUS,

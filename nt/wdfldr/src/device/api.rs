@@ -3,9 +3,9 @@
 use super::Device;
 use super::pnp::PnpState;
 use crate::abi::{
-    WDF_DEVICE_PNP_CAPABILITIES, WDF_DEVICE_STATE, WDF_DRIVER_GLOBALS, WDFDEVICE, WDFDRIVER,
-    WDFFILEOBJECT, WDFOBJECT, WDFQUEUE, WDFREQUEST, WdfDevStatePnpFailed, WdfDevStatePnpInit,
-    WdfDevStatePnpRemoved, WdfDevStatePnpStarted, WdfDevStatePnpSurpriseRemove, WdfUseDefault,
+    WDF_DEVICE_PNP_CAPABILITIES, WDF_DRIVER_GLOBALS, WDFDEVICE, WDFDRIVER, WDFFILEOBJECT,
+    WDFOBJECT, WDFQUEUE, WDFREQUEST, WdfDevStatePnpFailed, WdfDevStatePnpInit,
+    WdfDevStatePnpRemoved, WdfDevStatePnpStarted, WdfDevStatePnpSurpriseRemove,
 };
 use crate::kernel::status_of;
 use crate::object::lookup;
@@ -158,30 +158,6 @@ pub unsafe extern "win64" fn WdfDeviceGetDevicePnpState(_: Globals, Device: WDFD
         PnpState::Failed => WdfDevStatePnpFailed,
         PnpState::Removed => WdfDevStatePnpRemoved,
     }
-}
-
-/// `WdfDeviceGetDeviceState`: nothing was set, so everything is the bus driver's to say.
-/// IRQL <= `DISPATCH_LEVEL`.
-pub unsafe extern "win64" fn WdfDeviceGetDeviceState(
-    _: Globals,
-    Device: WDFDEVICE,
-    DeviceState: *mut WDF_DEVICE_STATE,
-) {
-    lookup::<self::Device>(Device);
-    // SAFETY: The client passes a structure to be filled.
-    let Some(state) = (unsafe { DeviceState.as_mut() }) else {
-        violation::null_parameter(c"WdfDeviceGetDeviceState")
-    };
-    *state = WDF_DEVICE_STATE {
-        Size: state.Size,
-        Disabled: WdfUseDefault,
-        DontDisplayInUI: WdfUseDefault,
-        Failed: WdfUseDefault,
-        NotDisableable: WdfUseDefault,
-        Removed: WdfUseDefault,
-        ResourcesChanged: WdfUseDefault,
-        AssignedToGuest: WdfUseDefault,
-    };
 }
 
 /// `WdfDeviceSetPnpCapabilities`: what the PnP manager would show to users; no host here asks.

@@ -3,6 +3,7 @@
 use super::init::DeviceInit;
 use super::interface::Names;
 use super::pnp::PnpState;
+use super::pnp_state::Declared;
 use super::query_interface::Exports;
 use super::{Device, Extension, MAJORS, security};
 use crate::abi::{
@@ -204,6 +205,7 @@ fn describe(
         io_target: AtomicUsize::new(WDFOBJECT::NULL.0),
         queues: SpinLock::new(Vec::new()),
         state: SpinLock::new(PnpState::Created),
+        declared: SpinLock::new(Declared::NOTHING),
         names: SpinLock::new(Names::new(init.name.take())),
         exports: Exports::new(),
     }

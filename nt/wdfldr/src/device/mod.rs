@@ -7,6 +7,7 @@ mod create;
 mod init;
 mod interface;
 mod pnp;
+mod pnp_state;
 mod preprocess;
 mod property;
 mod query_interface;
@@ -17,6 +18,7 @@ pub use control::*;
 pub use create::*;
 pub use init::*;
 pub use interface::*;
+pub use pnp_state::{WdfDeviceGetDeviceState, WdfDeviceSetDeviceState, WdfDeviceSetFailed};
 pub use preprocess::{
     Preprocess, WdfDeviceInitAssignWdmIrpPreprocessCallback, WdfDeviceWdmDispatchPreprocessedIrp,
 };
@@ -50,6 +52,7 @@ use nt_abi::{
     STATUS_NO_SUCH_DEVICE, STATUS_PENDING, STATUS_SUCCESS,
 };
 use pnp::PnpState;
+use pnp_state::Declared;
 use query_interface::Exports;
 
 /// The number of major functions.
@@ -85,6 +88,8 @@ pub struct Device {
     io_target: AtomicUsize,
     queues: SpinLock<Vec<ObjectRef>>,
     state: SpinLock<PnpState>,
+    /// What the client says is the matter with it.
+    declared: SpinLock<Declared>,
     names: SpinLock<Names>,
     /// The driver-defined interfaces that it answers queries for.
     exports: Exports,

@@ -3,7 +3,7 @@
 //! The order of events is that of "PnP and Power Management Scenarios in WDF Drivers": hardware, D0,
 //! power-managed queues, self-managed I/O, interfaces; and backwards on the way down.
 
-use super::{Device, query_interface};
+use super::{Device, pnp_state, query_interface};
 use crate::abi::{
     DeviceEvent, DeviceQuery, WDFCMRESLIST, WDFOBJECT, WdfPowerDeviceD3Final,
     WdfRequestStopActionPurge,
@@ -14,9 +14,9 @@ use crate::resources;
 use core::sync::atomic::Ordering;
 use nt_abi::{
     IO_STACK_LOCATION, IRP_MN_CANCEL_REMOVE_DEVICE, IRP_MN_CANCEL_STOP_DEVICE,
-    IRP_MN_QUERY_INTERFACE, IRP_MN_QUERY_REMOVE_DEVICE, IRP_MN_QUERY_STOP_DEVICE,
-    IRP_MN_REMOVE_DEVICE, IRP_MN_START_DEVICE, IRP_MN_STOP_DEVICE, IRP_MN_SURPRISE_REMOVAL,
-    NTSTATUS, STATUS_INVALID_DEVICE_STATE, STATUS_SUCCESS,
+    IRP_MN_QUERY_INTERFACE, IRP_MN_QUERY_PNP_DEVICE_STATE, IRP_MN_QUERY_REMOVE_DEVICE,
+    IRP_MN_QUERY_STOP_DEVICE, IRP_MN_REMOVE_DEVICE, IRP_MN_START_DEVICE, IRP_MN_STOP_DEVICE,
+    IRP_MN_SURPRISE_REMOVAL, NTSTATUS, STATUS_INVALID_DEVICE_STATE, STATUS_SUCCESS,
 };
 
 /// Where a functional device is in its life.
@@ -60,6 +60,7 @@ pub fn dispatch(device: &Typed<Device>, irp: Irp, location: &IO_STACK_LOCATION) 
             pass_success(device, irp)
         }
         IRP_MN_REMOVE_DEVICE => remove(device, irp),
+        IRP_MN_QUERY_PNP_DEVICE_STATE => pnp_state::query(device, irp),
         IRP_MN_QUERY_INTERFACE => query_interface::answer(device, irp, location),
         // SAFETY: The dispatch routine owns the IRP, and `lower` is attached below.
         _ => unsafe { irp.forward(lower) },

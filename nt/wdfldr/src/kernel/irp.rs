@@ -71,6 +71,15 @@ impl Irp {
         unsafe { (*self.0).IoStatus.Information = information };
     }
 
+    /// `IoStatus.Information`.
+    ///
+    /// # Safety
+    /// As [`stack`](Self::stack).
+    pub unsafe fn information(self) -> u64 {
+        // SAFETY: By contract the IRP is alive and owned.
+        unsafe { (*self.0).IoStatus.Information }
+    }
+
     /// `IoMarkIrpPending`.
     ///
     /// # Safety
@@ -88,9 +97,18 @@ impl Irp {
     /// As [`stack`](Self::stack); the IRP is gone afterwards.
     pub unsafe fn complete(self, status: NTSTATUS) -> NTSTATUS {
         // SAFETY: Ownership passes through.
+        unsafe { self.complete_with(status, 0) }
+    }
+
+    /// Completes the IRP with a status and information; returns the status.
+    ///
+    /// # Safety
+    /// As [`complete`](Self::complete).
+    pub unsafe fn complete_with(self, status: NTSTATUS, information: u64) -> NTSTATUS {
+        // SAFETY: Ownership passes through.
         unsafe { self.set_status(status) };
         // SAFETY: As above.
-        unsafe { self.set_information(0) };
+        unsafe { self.set_information(information) };
         // SAFETY: The IRP is owned and given up here.
         unsafe { IofCompleteRequest(self.0, IO_NO_INCREMENT) };
         status

@@ -10,12 +10,12 @@ pub use nthost::ntddk::{
     IoAttachDeviceToDeviceStack, IoCancelIrp, IoCreateDevice, IoCreateSymbolicLink, IoDeleteDevice,
     IoDeleteSymbolicLink, IoDetachDevice, IoFreeIrp, IoFreeMdl, IoFreeWorkItem,
     IoGetAttachedDeviceReference, IoGetDeviceProperty, IoGetRelatedDeviceObject,
-    IoOpenDeviceRegistryKey, IoQueueWorkItem, IoRegisterDeviceInterface, IoReleaseCancelSpinLock,
-    IoReuseIrp, IoSetDeviceInterfaceState, IofCallDriver, IofCompleteRequest,
-    KeAcquireSpinLockRaiseToDpc, KeBugCheckEx, KeCancelTimer, KeDelayExecutionThread,
-    KeEnterCriticalRegion, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeEvent,
-    KeInitializeTimerEx, KeInsertQueueDpc, KeLeaveCriticalRegion, KeReleaseSpinLock,
-    KeRemoveQueueDpc, KeSetEvent, KeSetTimerEx, KeWaitForSingleObject,
+    IoInvalidateDeviceState, IoOpenDeviceRegistryKey, IoQueueWorkItem, IoRegisterDeviceInterface,
+    IoReleaseCancelSpinLock, IoReuseIrp, IoSetDeviceInterfaceState, IofCallDriver,
+    IofCompleteRequest, KeAcquireSpinLockRaiseToDpc, KeBugCheckEx, KeCancelTimer,
+    KeDelayExecutionThread, KeEnterCriticalRegion, KeFlushQueuedDpcs, KeInitializeDpc,
+    KeInitializeEvent, KeInitializeTimerEx, KeInsertQueueDpc, KeLeaveCriticalRegion,
+    KeReleaseSpinLock, KeRemoveQueueDpc, KeSetEvent, KeSetTimerEx, KeWaitForSingleObject,
     MmMapLockedPagesSpecifyCache, MmProbeAndLockPages, MmUnlockPages, ObReferenceObjectByHandle,
     ObfDereferenceObject, ObfReferenceObject, PoCallDriver, PoStartNextPowerIrp,
     PsGetCurrentThread, RtlFreeUnicodeString, ZwClose, ZwCreateFile, ZwCreateKey, ZwDeleteKey,
@@ -84,6 +84,7 @@ unsafe extern "win64" {
         ResultLength: PULONG,
     ) -> NTSTATUS;
     pub fn IoGetRelatedDeviceObject(FileObject: *mut nt_abi::FILE_OBJECT) -> PDEVICE_OBJECT;
+    pub fn IoInvalidateDeviceState(PhysicalDeviceObject: PDEVICE_OBJECT);
     pub fn IoOpenDeviceRegistryKey(
         DeviceObject: PDEVICE_OBJECT,
         DevInstKeyType: ULONG,

@@ -3,6 +3,7 @@
 //! What is asserted is what the reference pages of the functions and events say.
 
 mod callbacks;
+mod device_state;
 mod harness;
 mod interfaces;
 mod life;
