@@ -23,6 +23,7 @@ mod device;
 mod handles;
 mod io;
 mod object;
+mod power;
 mod support;
 
 pub use bind::*;
@@ -30,4 +31,5 @@ pub use device::*;
 pub use handles::*;
 pub use io::*;
 pub use object::*;
+pub use power::*;
 pub use support::*;

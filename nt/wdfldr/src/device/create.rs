@@ -1,5 +1,6 @@
 //! Making a device from its initialisation structure.
 
+use super::idle::Idle;
 use super::init::DeviceInit;
 use super::interface::Names;
 use super::pnp::PnpState;
@@ -95,12 +96,19 @@ fn create(init: &mut DeviceInit, attributes: &Attributes) -> Outcome<Typed<Devic
         unsafe { IoDeleteDevice(wdm) };
         status
     };
+    let idle = Idle::new(wdm).map_err(undo)?;
     let lower = attach(init, wdm).map_err(undo)?;
     if init.filter {
         inherit(init, lower);
     }
     // From here on the framework's device owns the WDM device: dropping the one deletes the other.
-    let device = try_box(describe(init, wdm, lower, constraints, callback_lock))?;
+    let device = try_box(describe(
+        init,
+        (wdm, lower),
+        constraints,
+        callback_lock,
+        idle,
+    ))?;
     let object = object::create(
         init.client,
         Body::Device(device),
@@ -177,10 +185,10 @@ fn inherit(init: &mut DeviceInit, lower: Ptr<DEVICE_OBJECT>) {
 
 fn describe(
     init: &mut DeviceInit,
-    wdm: *mut DEVICE_OBJECT,
-    lower: Ptr<DEVICE_OBJECT>,
+    (wdm, lower): (*mut DEVICE_OBJECT, Ptr<DEVICE_OBJECT>),
     constraints: Constraints,
     callback_lock: CallbackLock,
+    idle: Idle,
 ) -> Device {
     Device {
         constraints,
@@ -206,6 +214,8 @@ fn describe(
         queues: SpinLock::new(Vec::new()),
         state: SpinLock::new(PnpState::Created),
         declared: SpinLock::new(Declared::NOTHING),
+        idle,
+        power_policy_owner: init.owns_power_policy(),
         names: SpinLock::new(Names::new(init.name.take())),
         exports: Exports::new(),
     }
@@ -213,6 +223,7 @@ fn describe(
 
 /// Makes the WDM device point to its framework device, and sets the flags that the I/O manager reads.
 fn connect(init: &DeviceInit, device: &Typed<Device>) {
+    device.idle.init(device.handle());
     // SAFETY: The device was created above; until it is open to others nobody else touches it.
     let wdm = unsafe { &mut *device.wdm() };
     // For the client's completion routine, between its stack location and the framework's.

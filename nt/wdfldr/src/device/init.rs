@@ -34,6 +34,8 @@ pub struct DeviceInit {
     pub exclusive: bool,
     pub io_type: i32,
     pub filter: bool,
+    /// Whether the client said who decides on the device's power.
+    pub power_policy_owner: Option<bool>,
     pub power_pageable: bool,
     pub pnp_events: WDF_PNPPOWER_EVENT_CALLBACKS,
     pub files: FileSetup,
@@ -57,6 +59,7 @@ impl DeviceInit {
             exclusive: false,
             io_type: WdfDeviceIoBuffered,
             filter: false,
+            power_policy_owner: None,
             power_pageable: true,
             pnp_events: WDF_PNPPOWER_EVENT_CALLBACKS::default(),
             files: FileSetup::NONE,
@@ -82,6 +85,12 @@ impl DeviceInit {
     /// `STATUS_INSUFFICIENT_RESOURCES`.
     pub fn for_control(client: &'static Client) -> Outcome<Box<Self>> {
         Self::new(client, Ptr::NULL)
+    }
+
+    /// Whether the client decides on the device's power: the function driver does unless somebody says
+    /// otherwise.
+    pub fn owns_power_policy(&self) -> bool {
+        !self.pdo.is_null() && self.power_policy_owner.unwrap_or(!self.filter)
     }
 
     /// The pointer that the client sees.
@@ -287,9 +296,10 @@ setters! {
     /// string is not. IRQL <= `DISPATCH_LEVEL`.
     WdfDeviceInitSetDeviceClass(init, _DeviceClassGuid: *const GUID) { let _ = init; }
 
-    /// `WdfDeviceInitSetPowerPolicyOwnership`: power IRPs pass through whoever owns the policy.
-    /// IRQL <= `DISPATCH_LEVEL`.
-    WdfDeviceInitSetPowerPolicyOwnership(init, _IsPowerPolicyOwner: BOOLEAN) { let _ = init; }
+    /// `WdfDeviceInitSetPowerPolicyOwnership`. IRQL <= `DISPATCH_LEVEL`.
+    WdfDeviceInitSetPowerPolicyOwnership(init, IsPowerPolicyOwner: BOOLEAN) {
+        init.power_policy_owner = Some(IsPowerPolicyOwner != 0);
+    }
 }
 
 /// `WdfDeviceInitSetCharacteristics`. IRQL <= `DISPATCH_LEVEL`.

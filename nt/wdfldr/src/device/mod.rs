@@ -4,10 +4,13 @@
 mod api;
 mod control;
 mod create;
+mod idle;
 mod init;
 mod interface;
 mod pnp;
 mod pnp_state;
+mod power;
+mod power_policy;
 mod preprocess;
 mod property;
 mod query_interface;
@@ -19,6 +22,7 @@ pub use create::*;
 pub use init::*;
 pub use interface::*;
 pub use pnp_state::{WdfDeviceGetDeviceState, WdfDeviceSetDeviceState, WdfDeviceSetFailed};
+pub use power_policy::*;
 pub use preprocess::{
     Preprocess, WdfDeviceInitAssignWdmIrpPreprocessCallback, WdfDeviceWdmDispatchPreprocessedIrp,
 };
@@ -43,6 +47,7 @@ use crate::queue::{self, Queue};
 use crate::request;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use idle::Idle;
 use interface::Names;
 use nt_abi::{
     DEVICE_OBJECT, DO_DEVICE_INITIALIZING, FILE_OBJECT, IO_STACK_LOCATION, IRP, IRP_MJ_CLEANUP,
@@ -90,6 +95,9 @@ pub struct Device {
     state: SpinLock<PnpState>,
     /// What the client says is the matter with it.
     declared: SpinLock<Declared>,
+    idle: Idle,
+    /// Whether the client decides on the device's power.
+    power_policy_owner: bool,
     names: SpinLock<Names>,
     /// The driver-defined interfaces that it answers queries for.
     exports: Exports,
@@ -275,7 +283,14 @@ impl Device {
 
     /// Whether power-managed queues dispatch.
     pub fn is_powered(&self) -> bool {
-        self.is_control() || self.state.with(|state| *state == PnpState::Started)
+        self.is_control()
+            || self.state.with(|state| *state == PnpState::Started) && self.idle.is_in_d0()
+    }
+
+    /// Keeps the device in D0 while a power-managed queue of its has requests.
+    /// IRQL <= `DISPATCH_LEVEL`.
+    pub fn queue_is_busy(this: &Typed<Self>, busy: bool) {
+        this.idle.queue_is_busy(this.object(), busy);
     }
 
     /// Whether it is gone or going, so that new queues get nothing any more.
@@ -287,6 +302,7 @@ impl Device {
     /// Before the cleanup event: nobody finds or reaches the device any more.
     pub fn quiesce(&self) {
         self.withdraw_names();
+        self.idle.stop();
         self.each_queue(Typed::purge_and_wait);
         let queues = self.queues.with(core::mem::take);
         drop(queues);

@@ -3,7 +3,7 @@
 //! The order of events is that of "PnP and Power Management Scenarios in WDF Drivers": hardware, D0,
 //! power-managed queues, self-managed I/O, interfaces; and backwards on the way down.
 
-use super::{Device, pnp_state, query_interface};
+use super::{Device, pnp_state, power, query_interface};
 use crate::abi::{
     DeviceEvent, DeviceQuery, WDFCMRESLIST, WDFOBJECT, WdfPowerDeviceD3Final,
     WdfRequestStopActionPurge,
@@ -31,9 +31,6 @@ pub enum PnpState {
     Removed,
 }
 
-/// `WdfRequestStopActionSuspend`.
-const SUSPEND: u32 = 1;
-
 /// `IRP_MJ_PNP`. IRQL `PASSIVE_LEVEL`.
 pub fn dispatch(device: &Typed<Device>, irp: Irp, location: &IO_STACK_LOCATION) -> NTSTATUS {
     let lower = device.lower();
@@ -53,7 +50,10 @@ pub fn dispatch(device: &Typed<Device>, irp: Irp, location: &IO_STACK_LOCATION) 
             release_hardware(device);
             pass_success(device, irp)
         }
-        IRP_MN_CANCEL_REMOVE_DEVICE | IRP_MN_CANCEL_STOP_DEVICE => pass_success(device, irp),
+        IRP_MN_CANCEL_REMOVE_DEVICE | IRP_MN_CANCEL_STOP_DEVICE => {
+            device.idle.ask(device.object(), false);
+            pass_success(device, irp)
+        }
         IRP_MN_SURPRISE_REMOVAL => {
             notify(device, device.pnp_events.EvtDeviceSurpriseRemoval);
             withdraw(device, PnpState::SurpriseRemoved);
@@ -75,8 +75,9 @@ fn pass_success(device: &Device, irp: Irp) -> NTSTATUS {
     unsafe { irp.forward(device.lower()) }
 }
 
-/// Asks the client, and lets the lower drivers decide too if it agrees.
+/// Asks the client, whose device is in D0 then, and lets the lower drivers decide too if it agrees.
 fn query(device: &Typed<Device>, irp: Irp, event: DeviceQuery) -> NTSTATUS {
+    device.idle.ask(device.object(), true);
     let answer = if device.stoppable.load(Ordering::Relaxed) {
         ask(device, event)
     } else {
@@ -89,7 +90,11 @@ fn query(device: &Typed<Device>, irp: Irp, event: DeviceQuery) -> NTSTATUS {
     }
 }
 
-fn ask(device: &Typed<Device>, event: DeviceQuery) -> Outcome {
+/// Calls an event that may refuse.
+///
+/// # Errors
+/// What the client said.
+pub fn ask(device: &Typed<Device>, event: DeviceQuery) -> Outcome {
     event.map_or(Ok(()), |event| {
         // SAFETY: The client registered the event for its device; PnP runs at `PASSIVE_LEVEL`.
         check(unsafe { event(device.handle()) })
@@ -121,6 +126,7 @@ fn start(device: &Typed<Device>, location: &IO_STACK_LOCATION) -> Outcome {
         release_hardware(device);
         return Err(status);
     }
+    device.idle.settled();
     Ok(())
 }
 
@@ -155,45 +161,27 @@ fn release_hardware(device: &Typed<Device>) {
 /// Into D0: the device, its queues, its self-managed I/O.
 fn power_up(device: &Typed<Device>, first: bool) -> Outcome {
     let events = &device.pnp_events;
-    for event in [
-        events.EvtDeviceD0Entry,
-        events.EvtDeviceD0EntryPostInterruptsEnabled,
-    ]
-    .into_iter()
-    .flatten()
-    {
-        // SAFETY: The client registered the event for its device; PnP runs at `PASSIVE_LEVEL`.
-        check(unsafe { event(device.handle(), WdfPowerDeviceD3Final) })?;
+    device.idle.start();
+    if let Err(status) = power::enter_d0(device, WdfPowerDeviceD3Final) {
+        device.idle.stop();
+        return Err(status);
     }
     device.state.with(|state| *state = PnpState::Started);
-    device.each_queue(Typed::power_on);
     let self_managed = if first {
         events.EvtDeviceSelfManagedIoInit
     } else {
         events.EvtDeviceSelfManagedIoRestart
     };
-    ask(device, self_managed).inspect_err(|_| power_down(device, PnpState::Failed))
+    power::resume(device, self_managed).inspect_err(|_| power_down(device, PnpState::Failed))
 }
 
 /// Out of D0, if the device is in it.
 fn power_down(device: &Typed<Device>, next: PnpState) {
+    let in_d0 = device.idle.stop();
     let was_up = device.state.with(|state| core::mem::replace(state, next)) == PnpState::Started;
-    if !was_up {
-        return;
-    }
-    let events = &device.pnp_events;
-    // A failure to suspend or to leave D0 stops nobody: the device goes down either way.
-    let _ = ask(device, events.EvtDeviceSelfManagedIoSuspend);
-    device.each_queue(|queue| queue.hold(SUSPEND));
-    for event in [
-        events.EvtDeviceD0ExitPreInterruptsDisabled,
-        events.EvtDeviceD0Exit,
-    ]
-    .into_iter()
-    .flatten()
-    {
-        // SAFETY: The client registered the event for its device; PnP runs at `PASSIVE_LEVEL`.
-        let _ = unsafe { event(device.handle(), WdfPowerDeviceD3Final) };
+    if was_up && in_d0 {
+        // A failure to suspend or to leave D0 stops nobody: the device goes down either way.
+        let _ = power::leave_d0(device, WdfPowerDeviceD3Final);
     }
 }
 

@@ -110,6 +110,12 @@ pub fn query(device: &Device, irp: Irp) -> NTSTATUS {
     unsafe { irp.complete_with(status, state.into()) }
 }
 
+/// Gives the device up: the PnP manager removes it. IRQL <= `DISPATCH_LEVEL`.
+pub fn fail(device: &Device) {
+    device.declared.with(|declared| declared.failed = true);
+    invalidate(device);
+}
+
 /// Has the PnP manager ask for the state, if it knows the device. IRQL <= `DISPATCH_LEVEL`.
 fn invalidate(device: &Device) {
     if !device.is_control() {
@@ -164,7 +170,6 @@ pub unsafe extern "win64" fn WdfDeviceSetDeviceState(
 pub unsafe extern "win64" fn WdfDeviceSetFailed(_: Globals, Device: WDFDEVICE, FailedAction: i32) {
     let device = lookup::<self::Device>(Device);
     if (WdfDeviceFailedAttemptRestart..=WdfDeviceFailedNoRestart).contains(&FailedAction) {
-        device.declared.with(|declared| declared.failed = true);
-        invalidate(&device);
+        fail(&device);
     }
 }

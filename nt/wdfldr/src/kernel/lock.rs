@@ -7,7 +7,7 @@ use nt_abi::{KIRQL, KSPIN_LOCK};
 /// A `KSPIN_LOCK` and its data, usable as a static: a zeroed lock is an initialised one.
 ///
 /// The framework's own locks are leaves: nothing of the client runs under one, and where two are
-/// held, the object tree's is the inner one.
+/// held, the object tree's is the inner one, and a queue's the outer one of its device's idle machine.
 pub struct SpinLock<T> {
     lock: UnsafeCell<KSPIN_LOCK>,
     data: UnsafeCell<T>,

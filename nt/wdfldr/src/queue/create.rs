@@ -1,5 +1,6 @@
 //! Making queues, and deciding which requests they get.
 
+use super::guarded::Guarded;
 use super::{Mode, Queue, QueueState};
 use crate::abi::{
     STATUS_WDF_NO_CALLBACK, WDF_DRIVER_GLOBALS, WDF_IO_QUEUE_CONFIG, WDF_OBJECT_ATTRIBUTES,
@@ -8,7 +9,7 @@ use crate::abi::{
 };
 use crate::callback_lock::{CallbackLock, Scope};
 use crate::device::Device;
-use crate::kernel::{Outcome, SpinLock, status_of, try_box};
+use crate::kernel::{Outcome, status_of, try_box};
 use crate::object::{self, Attributes, Body, ParentRule, Rules, Typed, lookup};
 use crate::violation;
 use crate::work_item::SystemWorkItem;
@@ -101,11 +102,10 @@ fn create(
     let queue = try_box(Queue {
         device: device.clone(),
         events: *config,
-        power_managed,
         constraints,
         callback_lock: CallbackLock::new(constraints.passive)?,
         worker,
-        state: SpinLock::new(state),
+        state: Guarded::new(state, power_managed.then(|| device.clone())),
     })?;
     let parent = if attributes.parent() == WDFOBJECT::NULL {
         device.object().clone()

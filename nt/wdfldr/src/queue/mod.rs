@@ -3,6 +3,7 @@
 mod api;
 mod callbacks;
 mod create;
+mod guarded;
 mod power;
 mod state;
 
@@ -13,11 +14,12 @@ pub use state::{Cancellation, Mode, QueueState};
 use crate::abi::{PFN_WDF_IO_QUEUE_STATE, WDF_IO_QUEUE_CONFIG, WDFCONTEXT, bugcheck};
 use crate::callback_lock::{CallbackLock, Constraints, Scope};
 use crate::device::Device;
-use crate::kernel::{Outcome, Ptr, SpinLock, this_thread};
+use crate::kernel::{Outcome, Ptr, this_thread};
 use crate::object::Typed;
 use crate::request::{self, Request};
 use crate::violation;
 use crate::work_item::SystemWorkItem;
+use guarded::Guarded;
 use nt_abi::{
     KIRQL, NTSTATUS, PASSIVE_LEVEL, STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_DEVICE_STATE,
     STATUS_PENDING, STATUS_SUCCESS,
@@ -49,14 +51,13 @@ type State = QueueState<Typed<Request>, StateEvent>;
 pub struct Queue {
     device: Typed<Device>,
     events: WDF_IO_QUEUE_CONFIG,
-    power_managed: bool,
     constraints: Constraints,
     /// The queue's own; the device's takes its place where the scope is the device.
     callback_lock: CallbackLock,
     /// Calls back in place of a thread that must not: above `PASSIVE_LEVEL` where callbacks are
     /// passive, or holding the callback lock already.
     worker: Option<SystemWorkItem>,
-    state: SpinLock<State>,
+    state: Guarded,
 }
 
 /// Whether a waiting request can be had: whoever clears its cancel routine has it.

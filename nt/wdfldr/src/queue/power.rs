@@ -28,7 +28,7 @@ impl Queue {
 impl Typed<Queue> {
     /// The device has power: the queue dispatches, and what it holds goes on.
     pub fn power_on(&self) {
-        if self.power_managed {
+        if self.state.is_power_managed() {
             self.state.with(|state| state.powered = true);
             self.resume_owned();
             self.dispatch(self);
@@ -51,7 +51,7 @@ impl Typed<Queue> {
     /// The device loses power: a power-managed queue stops, tells the client of each request that it
     /// has, and waits until it gave them up or acknowledged. IRQL `PASSIVE_LEVEL`.
     pub fn hold(&self, action: u32) {
-        if self.power_managed {
+        if self.state.is_power_managed() {
             self.state.with(|state| state.powered = false);
             self.tell_stop(action);
             self.wait(false);
@@ -60,7 +60,7 @@ impl Typed<Queue> {
 
     /// The device is going: a power-managed queue loses its requests for good. IRQL `PASSIVE_LEVEL`.
     pub fn purge_power_managed(&self, action: u32) {
-        if self.power_managed {
+        if self.state.is_power_managed() {
             self.state.with(QueueState::shut_down);
             self.purge();
             self.tell_stop(action);

@@ -55,6 +55,8 @@ pub struct QueueState<R, C> {
     empty: Vec<C>,
     ready: Option<C>,
     became_ready: bool,
+    /// Whether there was a request when that was asked last.
+    busy: bool,
 }
 
 /// What the dispatcher does next.
@@ -89,6 +91,7 @@ impl<R: Clone, C: Clone> QueueState<R, C> {
             empty: Vec::new(),
             ready: None,
             became_ready: false,
+            busy: false,
         };
         // Waiters are added where a refusal has no way to be told.
         state.idle.try_reserve(4).map_err(|_| NoMemory)?;
@@ -198,6 +201,13 @@ impl<R: Clone, C: Clone> QueueState<R, C> {
     /// The numbers of waiting and of driver-owned requests.
     pub fn counts(&self) -> (usize, usize) {
         (self.pending.len(), self.owned.len())
+    }
+
+    /// Whether there are requests, waiting or with the driver, if that is not as it was when asked last.
+    pub fn became_busy(&mut self) -> Option<bool> {
+        let busy = !self.pending.is_empty() || !self.owned.is_empty();
+        let before = core::mem::replace(&mut self.busy, busy);
+        (before != busy).then_some(busy)
     }
 
     /// Takes the oldest waiting request that `claim` can get away from cancellation. Those that it

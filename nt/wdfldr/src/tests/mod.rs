@@ -5,6 +5,7 @@
 mod callbacks;
 mod device_state;
 mod harness;
+mod idle;
 mod interfaces;
 mod life;
 mod objects;
