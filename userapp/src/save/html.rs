@@ -343,7 +343,8 @@ fn overheads(report: &Report) -> Markup {
         @if !report.overheads.is_empty() {
             h2 { "What measuring costs" }
             p { "Medians of passes with and without measurement, in turns, in one run with one \
-                thread." }
+                thread. The overhead is the median difference of those that followed one another, over \
+                the quickest quarter." }
             div.wide { table {
                 thead { tr {
                     @for name in ["scenario", "bare pass", "measured pass", "overhead", "bound"] {

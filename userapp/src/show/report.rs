@@ -83,7 +83,8 @@ pub struct Overhead {
     pub bare_ns: f64,
     /// The median time of one that is.
     pub measured_ns: f64,
-    /// The difference.
+    /// What measuring costs: the median difference of passes that followed one another, some with it and some
+    /// without, over the quickest quarter of them.
     pub difference_ns: f64,
     /// What it may be at most.
     pub bound_ns: f64,

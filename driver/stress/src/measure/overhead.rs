@@ -6,24 +6,38 @@ use wdk_sync::Status;
 
 use super::Ticks;
 
-/// Passes in a batch; between two batches measuring is turned on or off.
+/// Passes in a batch, all of which are measured or none is.
 const BATCH: u32 = 64;
 
-/// Batches that are kept of each sort; later ones take the place of the first.
+/// One pair in so many tells of the cost: the quickest ones, in which nothing else was going on.
+const QUIET: usize = 4;
+
+/// Pairs of batches that are kept; later ones take the place of the first.
 const KEPT: usize = 4096;
 
-/// The times of batches of one worker.
+/// The times of batches of one worker, in pairs: one batch that is measured and one that is not, the one
+/// after the other. What a machine does meanwhile slows both, so it is the difference within a pair that
+/// tells of the cost. Every other pair begins with the bare one: what only grows is in none.
 pub struct Overhead {
-    measured: PassTimes,
-    bare: PassTimes,
+    pairs: Vec<Pair>,
+    next: usize,
+    /// The first batch of a pair, when that is over.
+    first: Option<u64>,
     left: u32,
     since: Ticks,
 }
 
-/// Times of batches of passes, in ticks.
-pub struct PassTimes {
-    batches: Vec<u64>,
-    next: usize,
+/// What two batches took, in ticks.
+#[derive(Clone, Copy)]
+struct Pair {
+    measured: u64,
+    bare: u64,
+}
+
+impl Pair {
+    const fn of(measured: u64, bare: u64) -> Self {
+        Self { measured, bare }
+    }
 }
 
 impl Overhead {
@@ -33,9 +47,14 @@ impl Overhead {
     ///
     /// [`Status::INSUFFICIENT_RESOURCES`].
     pub fn new() -> Result<Self, Status> {
+        let mut pairs = Vec::new();
+        pairs
+            .try_reserve_exact(KEPT)
+            .map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
         Ok(Self {
-            measured: PassTimes::new()?,
-            bare: PassTimes::new()?,
+            pairs,
+            next: 0,
+            first: None,
             left: BATCH,
             since: Ticks::now(),
         })
@@ -48,83 +67,136 @@ impl Overhead {
             return;
         }
         let took = Ticks::now().since(self.since);
-        let times = if *measures {
-            &mut self.measured
-        } else {
-            &mut self.bare
-        };
-        times.put(took);
-        *measures = !*measures;
+        self.batch_took(took, measures);
         self.left = BATCH;
         self.since = Ticks::now();
     }
 
-    /// The times of passes that were measured, and of those that were not.
-    pub fn into_times(self) -> (PassTimes, PassTimes) {
-        (self.measured, self.bare)
-    }
-}
-
-impl PassTimes {
-    fn new() -> Result<Self, Status> {
-        let mut batches = Vec::new();
-        batches
-            .try_reserve_exact(KEPT)
-            .map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
-        Ok(Self { batches, next: 0 })
+    fn batch_took(&mut self, ticks: u64, measures: &mut bool) {
+        let Some(first) = self.first.take() else {
+            self.first = Some(ticks);
+            *measures = !*measures;
+            return;
+        };
+        self.put(if *measures {
+            Pair::of(ticks, first)
+        } else {
+            Pair::of(first, ticks)
+        });
     }
 
-    fn put(&mut self, ticks: u64) {
-        if self.batches.len() < KEPT {
-            self.batches.push(ticks);
-        } else if let Some(oldest) = self.batches.get_mut(self.next) {
-            *oldest = ticks;
+    fn put(&mut self, pair: Pair) {
+        if self.pairs.len() < KEPT {
+            self.pairs.push(pair);
+        } else if let Some(oldest) = self.pairs.get_mut(self.next) {
+            *oldest = pair;
             self.next = (self.next + 1) % KEPT;
         }
     }
 
-    /// The time of a pass in thousandths of a tick, in the batch that `percent` of all do not exceed;
-    /// 0 if there is none.
-    pub fn percentile_milli(&mut self, percent: usize) -> u64 {
-        self.batches.sort_unstable();
-        let rank = self.batches.len().saturating_mul(percent) / 100;
-        let batch = self.batches.get(rank).copied().unwrap_or(0);
-        batch.saturating_mul(1000) / u64::from(BATCH)
+    /// The time of a pass that was measured, in thousandths of a tick, in the batch that `percent` of all
+    /// do not exceed.
+    pub fn measured_milli(&mut self, percent: usize) -> i64 {
+        percentile_milli(&mut self.pairs, percent, |pair| signed(pair.measured))
     }
+
+    /// The same of a pass that was not.
+    pub fn bare_milli(&mut self, percent: usize) -> i64 {
+        percentile_milli(&mut self.pairs, percent, |pair| signed(pair.bare))
+    }
+
+    /// By how much longer the first took than the second, in the pair that `percent` of the quickest pairs do
+    /// not exceed. Quick are those whose two batches together are: that favours neither.
+    pub fn cost_milli(&mut self, percent: usize) -> i64 {
+        self.pairs
+            .sort_unstable_by_key(|pair| pair.measured.saturating_add(pair.bare));
+        let quick = self.pairs.len().div_ceil(QUIET);
+        let quickest = self.pairs.get_mut(..quick).unwrap_or_default();
+        percentile_milli(quickest, percent, |pair| {
+            signed(pair.measured).saturating_sub(signed(pair.bare))
+        })
+    }
+}
+
+/// What `of` gives for the pair that `percent` of them do not exceed, for a pass, in thousandths; 0 if there
+/// is none.
+fn percentile_milli(pairs: &mut [Pair], percent: usize, of: fn(&Pair) -> i64) -> i64 {
+    pairs.sort_unstable_by_key(of);
+    let rank = pairs.len().saturating_mul(percent) / 100;
+    let batch = pairs.get(rank).map_or(0, of);
+    batch.saturating_mul(1000) / i64::from(BATCH)
+}
+
+fn signed(ticks: u64) -> i64 {
+    i64::try_from(ticks).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The cost that is seen of batches of which each takes so long: by its number, and when measured.
+    fn seen(pairs: u64, ticks: impl Fn(u64, bool) -> u64) -> Overhead {
+        let mut overhead = Overhead::new().unwrap();
+        let mut measures = true;
+        for number in 0..2 * pairs {
+            let took = ticks(number, measures) * u64::from(BATCH);
+            overhead.batch_took(took, &mut measures);
+        }
+        overhead
+    }
+
     #[test]
     fn batches_take_turns() {
         let mut overhead = Overhead::new().unwrap();
-        let mut measures = true;
-        let mut turns = 0;
+        let (mut measures, mut turns) = (true, [0; 2]);
         for _ in 0..10 * BATCH {
-            let before = measures;
+            turns[usize::from(measures)] += 1;
             overhead.passed(&mut measures);
-            turns += u32::from(measures != before);
         }
-        assert_eq!(turns, 10);
-        let times = overhead.into_times();
-        assert_eq!((times.0.batches.len(), times.1.batches.len()), (5, 5));
+        assert_eq!(turns, [5 * BATCH; 2]);
+        assert_eq!(overhead.pairs.len(), 5);
+    }
+
+    #[test]
+    fn a_machine_that_is_slow_at_times_costs_nothing() {
+        // For half of the time all takes three times as long, and measuring, too; a third of the batches is
+        // interrupted.
+        let busy = |number: u64| {
+            if (number / 100).is_multiple_of(2) {
+                200
+            } else {
+                600
+            }
+        };
+        let interrupted = |number: u64| if number.is_multiple_of(3) { 5_000 } else { 0 };
+        let mut overhead = seen(2_000, |number, measures| {
+            busy(number) / 200 * (200 + 7 * u64::from(measures)) + interrupted(number)
+        });
+        assert_eq!(overhead.cost_milli(50), 7_000);
+    }
+
+    #[test]
+    fn what_only_grows_costs_nothing() {
+        let mut overhead = seen(2_000, |number, _measures| 200 + number);
+        // A tick, one way and the other.
+        assert_eq!(
+            (overhead.cost_milli(49), overhead.cost_milli(51)),
+            (-1_000, 1_000)
+        );
     }
 
     #[test]
     fn only_so_many_are_kept() {
-        let mut times = PassTimes::new().unwrap();
-        for ticks in 0..2 * KEPT as u64 {
-            times.put(ticks * u64::from(BATCH));
-        }
-        assert_eq!(times.batches.len(), KEPT);
-        assert_eq!(times.percentile_milli(0), KEPT as u64 * 1000);
-        assert_eq!(times.percentile_milli(50), (KEPT as u64 * 3 / 2) * 1000);
+        let kept = KEPT as u64;
+        let mut overhead = seen(2 * kept, |number, _measures| number / 2);
+        assert_eq!(overhead.pairs.len(), KEPT);
+        assert_eq!(overhead.bare_milli(0), signed(kept) * 1000);
+        assert_eq!(overhead.measured_milli(50), signed(kept * 3 / 2) * 1000);
     }
 
     #[test]
     fn no_batch_no_time() {
-        assert_eq!(PassTimes::new().unwrap().percentile_milli(50), 0);
+        assert_eq!(Overhead::new().unwrap().cost_milli(50), 0);
     }
 }

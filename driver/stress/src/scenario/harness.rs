@@ -99,21 +99,35 @@ fn report(stage: &mut Stage<'_>, index: usize, end: Option<End>) {
     }
 }
 
-/// Tells how long passes took that were measured, and those that were not.
-fn tell_overhead(stage: &mut Stage<'_>, overhead: Overhead) {
-    const MEASURED: [&str; 3] = [
-        "measured pass, p10",
-        "measured pass, p50",
-        "measured pass, p90",
+/// Tells how long passes took that were measured, and those that were not, and by how much they differ.
+fn tell_overhead(stage: &mut Stage<'_>, mut overhead: Overhead) {
+    type Percentile = fn(&mut Overhead, usize) -> i64;
+    const FIGURES: [([&str; 3], Percentile); 3] = [
+        (
+            [
+                "measured pass, p10",
+                "measured pass, p50",
+                "measured pass, p90",
+            ],
+            Overhead::measured_milli,
+        ),
+        (
+            ["bare pass, p10", "bare pass, p50", "bare pass, p90"],
+            Overhead::bare_milli,
+        ),
+        (
+            ["measuring, p10", "measuring, p50", "measuring, p90"],
+            Overhead::cost_milli,
+        ),
     ];
-    const BARE: [&str; 3] = ["bare pass, p10", "bare pass, p50", "bare pass, p90"];
     let scale = stage.run.clock().scale();
-    let (measured, bare) = overhead.into_times();
-    for (names, mut times) in [(MEASURED, measured), (BARE, bare)] {
+    for (names, percentile) in FIGURES {
         for (name, percent) in names.into_iter().zip([10, 50, 90]) {
-            let milli = scale.nanos(times.percentile_milli(percent));
-            let milli = i64::try_from(milli).unwrap_or(i64::MAX);
-            stage.metrics.put(name, Unit::Nanoseconds, milli);
+            let ticks = percentile(&mut overhead, percent);
+            let nanos = i64::try_from(scale.nanos(ticks.unsigned_abs())).unwrap_or(i64::MAX);
+            stage
+                .metrics
+                .put(name, Unit::Nanoseconds, nanos * ticks.signum());
         }
     }
 }

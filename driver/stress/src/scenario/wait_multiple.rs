@@ -78,8 +78,15 @@ impl Table {
         [&self.first, &self.second, &self.third, &self.fourth]
     }
 
-    /// What its owner does with a fork: the lock of the ledger is free, since nobody else has it.
-    fn use_fork(&self, irql: &mut Irql<'_, Passive>, worker: &mut Worker<'_>, index: usize) {
+    /// What its owner does with a fork: the lock of the ledger is free, since nobody else has it. The second
+    /// one of a pair came with the same wait as the first.
+    fn use_fork(
+        &self,
+        irql: &mut Irql<'_, Passive>,
+        worker: &mut Worker<'_>,
+        index: usize,
+        is_second: bool,
+    ) {
         let (Some(ledger), Some(fork)) =
             (self.ledgers.get(index), self.forks().get(index).copied())
         else {
@@ -90,10 +97,15 @@ impl Table {
             ledger.map_or(Err(Violation::TwoWriters), |mut it| it.change(|| {}))
         });
         let expected = worker.before();
-        worker.owns(irql, expected, |halfway| {
+        let use_it = |halfway: &dyn Fn()| {
             halfway();
             changed
-        });
+        };
+        if is_second {
+            worker.owns_again(irql, expected, use_it);
+        } else {
+            worker.owns(irql, expected, use_it);
+        }
         if fork.release(irql, 1).is_err() {
             worker.found(Violation::Count {
                 what: "the count of a semaphore that was given back",
@@ -117,8 +129,8 @@ impl Torture for Table {
             let pair = [*one as &dyn wdk_sync::Waitable, *other];
             if wait_all(irql, pair, END_IS_SEEN_WITHIN) == WaitStatus::Acquired {
                 worker.waited_untried(since);
-                self.use_fork(irql, worker, left);
-                self.use_fork(irql, worker, right);
+                self.use_fork(irql, worker, left, false);
+                self.use_fork(irql, worker, right, true);
             } else {
                 worker.gave_up();
             }
@@ -126,7 +138,7 @@ impl Torture for Table {
             match wait_any(irql, forks.map(|it| it as _), END_IS_SEEN_WITHIN) {
                 WaitAny::Satisfied(index) => {
                     worker.waited_untried(since);
-                    self.use_fork(irql, worker, index);
+                    self.use_fork(irql, worker, index, false);
                 }
                 _ => worker.gave_up(),
             }
