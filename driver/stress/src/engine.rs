@@ -35,6 +35,12 @@ impl Engine {
         Ok(Self { shared, registry })
     }
 
+    /// The place of a run that no session has.
+    #[cfg(test)]
+    pub(crate) fn place(&self) -> Result<Share, Status> {
+        Share::of_runs(&self.shared)
+    }
+
     /// A session, for a file handle of `device`.
     ///
     /// IRQL: `<= DISPATCH_LEVEL`.
