@@ -296,7 +296,7 @@ fn workers_that_are_shuffled_and_boosted_work_on() {
 }
 
 /// Every negative control, with what its log has to say.
-const CONTROLS: [(&str, &str); 7] = [
+const CONTROLS: [(&str, &str); 8] = [
     ("busted", "the record was torn"),
     ("busted-reader", "a writer was at work while a reader read"),
     ("busted-wake-up", "a wake-up was lost"),
@@ -307,6 +307,7 @@ const CONTROLS: [(&str, &str); 7] = [
         "was taken out of a list while somebody had it",
     ),
     ("busted-work-item", "it was queued to run"),
+    ("busted-thread", "threads were started and waited for, and"),
 ];
 
 #[test]

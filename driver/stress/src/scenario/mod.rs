@@ -101,6 +101,7 @@ pub static TABLE: &[&Scenario] = &[
     &busted::REGION,
     &busted_list::SCENARIO,
     &work_item::BUSTED,
+    &thread::BUSTED,
     #[cfg(feature = "lockdep")]
     &deadly_embrace::SCENARIO,
 ];

@@ -54,6 +54,13 @@ pub enum Violation {
         /// How often it ran.
         runs: u64,
     },
+    /// A wait for a thread was satisfied, and not every thread that was waited for had run, or one twice.
+    Threads {
+        /// How many were started, each of which was waited for.
+        started: u64,
+        /// How often one ran.
+        ran: u64,
+    },
     /// A node of a list was given to somebody while somebody else had it.
     ElementTwice {
         /// Which one.
@@ -126,6 +133,10 @@ impl fmt::Display for Violation {
             Self::Runs { due, runs } => {
                 write!(f, "it was queued to run {due} times, and ran {runs} times")
             }
+            Self::Threads { started, ran } => write!(
+                f,
+                "{started} threads were started and waited for, and {ran} had run"
+            ),
             Self::ElementTwice { number } => {
                 write!(
                     f,
