@@ -19,7 +19,7 @@ use wdk_sync::{
 use super::{
     Scenario, Stage,
     dpcs::Dpcs,
-    timer_storm::{StormTimer, crew, storm},
+    timer_storm::{StormTimer, crew, parameters_of_timers, storm},
     violation::Violation,
     worker::Worker,
 };
@@ -31,20 +31,12 @@ pub static SCENARIO: Scenario = Scenario {
     primitive: Primitive::ExTimer,
     flags: 0,
     summary: "Threads set, cancel and delete EX_TIMERs. kind: 0 default, 1 high resolution, 2 no-wake.",
-    parameters: &[
-        Parameter::threads(1, 4),
-        Parameter::new(ParameterId::Timers, 1, 1_024, 8),
-        Parameter::new(ParameterId::Kind, 0, 2, 0),
-        Parameter::seconds(),
-        Parameter::milliseconds(),
-        Parameter::hold(),
-        Parameter::think(10),
-        Parameter::measure(),
-        Parameter::sample(),
-        Parameter::new(ParameterId::Due, 0, 1_000_000, 500),
-        Parameter::new(ParameterId::Period, 0, 1_000, 0),
-        Parameter::tolerance(),
-    ],
+    parameters: parameters_of_timers!(
+        [
+            Parameter::new(ParameterId::Timers, 1, 1_024, 8),
+            Parameter::new(ParameterId::Kind, 0, 2, 0)
+        ][Parameter::tolerance()]
+    ),
     crew,
     run,
 };

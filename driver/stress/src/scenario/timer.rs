@@ -11,7 +11,7 @@ use wdk_sync::{
 use super::{
     Scenario,
     dpcs::Dpcs,
-    timer_storm::{StormTimer, crew, storm},
+    timer_storm::{StormTimer, crew, parameters_of_timers, storm},
     worker::Worker,
 };
 use crate::settings::{Parameter, ParameterId};
@@ -22,18 +22,10 @@ pub static SCENARIO: Scenario = Scenario {
     primitive: Primitive::Timer,
     flags: 0,
     summary: "Threads set and cancel KTIMERs whose DPCs contend for a spin lock.",
-    parameters: &[
-        Parameter::threads(1, 4),
-        Parameter::new(ParameterId::Timers, 1, 4_096, 8),
-        Parameter::seconds(),
-        Parameter::milliseconds(),
-        Parameter::hold(),
-        Parameter::think(10),
-        Parameter::measure(),
-        Parameter::sample(),
-        Parameter::new(ParameterId::Due, 0, 1_000_000, 500),
-        Parameter::new(ParameterId::Period, 0, 1_000, 0),
-    ],
+    parameters: parameters_of_timers!(
+        [Parameter::new(ParameterId::Timers, 1, 4_096, 8)]
+        []
+    ),
     crew,
     run: |stage, irql| storm(stage, irql, timer),
 };

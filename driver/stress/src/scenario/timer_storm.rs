@@ -32,6 +32,31 @@ pub trait StormTimer: Send + Sync + 'static {
     fn live(_irql: &mut Irql<'_, Passive>, _worker: &mut Worker<'_>) {}
 }
 
+/// The parameters of a storm: after the threads which timers there are, and at the end what else is told
+/// of how they are set.
+macro_rules! parameters_of_timers {
+    ([$($which:expr),*] [$($set:expr),*]) => {
+        &[
+            $crate::settings::Parameter::threads(1, 4),
+            $($which,)*
+            $crate::settings::Parameter::seconds(),
+            $crate::settings::Parameter::milliseconds(),
+            $crate::settings::Parameter::hold(),
+            $crate::settings::Parameter::think(10),
+            $crate::settings::Parameter::measure(),
+            $crate::settings::Parameter::sample(),
+            $crate::settings::Parameter::new(
+                $crate::settings::ParameterId::Due, 0, 1_000_000, 500,
+            ),
+            $crate::settings::Parameter::new(
+                $crate::settings::ParameterId::Period, 0, 1_000, 0,
+            ),
+            $($set,)*
+        ]
+    };
+}
+pub(super) use parameters_of_timers;
+
 /// How long a DPC has the lock: with more timers a part of what was asked for, so that thousands of
 /// them keep the processors no longer from everything else than a few do.
 fn hold(settings: &Settings) -> Duration {
