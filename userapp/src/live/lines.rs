@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::model::Model;
 use crate::{
     record::RunRecord,
-    show::units::{count, percent, rate, seconds},
+    show::units::{percent, plural, rate, seconds},
 };
 
 /// A run that goes on gets a line each time that so much of it is over.
@@ -33,15 +33,15 @@ impl Lines {
         }
         self.told = run.elapsed;
         Some(format!(
-            "  {:18} {:>9} of {:<9} {} workers, {}/s, {} contended, {} acquisitions, {} failures",
+            "  {:18} {:>9} of {:<9} {}, {}/s, {} contended, {}, {}",
             run.name,
             seconds(run.elapsed.as_secs_f64()),
             seconds(run.planned.as_secs_f64()),
-            run.alive,
+            plural(run.alive, "worker"),
             rate(run.per_second),
             percent(run.contention),
-            count(run.acquisitions),
-            count(run.failures),
+            plural(run.acquisitions, "acquisition"),
+            plural(run.failures, "failure"),
         ))
     }
 }
@@ -49,14 +49,14 @@ impl Lines {
 /// The line of a run that has ended.
 pub fn ended(run: &RunRecord) -> String {
     format!(
-        "  {:18} {:>9} in {:<9} {} workers, {}/s, {} contended, {} acquisitions, {} failures",
+        "  {:18} {:>9} in {:<9} {}, {}/s, {} contended, {}, {}",
         run.name,
         run.outcome.word(),
         seconds(run.elapsed_seconds),
-        run.totals.worker_count,
+        plural(run.totals.worker_count, "worker"),
         rate(run.acquisitions_per_second),
         percent(run.totals.contention),
-        count(run.totals.acquisitions),
-        count(run.failures),
+        plural(run.totals.acquisitions, "acquisition"),
+        plural(run.failures, "failure"),
     )
 }

@@ -8,7 +8,7 @@ use super::Plan;
 use crate::{
     fairness::{contention, ratio},
     record::{RunRecord, units_of_100ns},
-    show::units::{count, rate, seconds},
+    show::units::{plural, rate, seconds},
     wire::{self, Word},
 };
 
@@ -120,7 +120,7 @@ impl Model {
         let failures = counts.failures.saturating_sub(run.failures);
         let starving = run.sees(counts, workers);
         if failures > 0 {
-            let text = format!("{}: {failures} more checks failed", run.name);
+            let text = format!("{}: {} failed", run.name, plural(failures, "more check"));
             self.event(at, text, true);
         }
         for worker in starving {
@@ -132,12 +132,12 @@ impl Model {
     /// A run has ended.
     pub fn ended(&mut self, at: Duration, run: &RunRecord) {
         let text = format!(
-            "{} {}: {} acquisitions, {}/s, {} failures",
+            "{} {}: {}, {}/s, {}",
             run.name,
             run.outcome.word(),
-            count(run.totals.acquisitions),
+            plural(run.totals.acquisitions, "acquisition"),
             rate(run.acquisitions_per_second),
-            count(run.failures),
+            plural(run.failures, "failure"),
         );
         self.event(at, text, run.speaks_against());
     }

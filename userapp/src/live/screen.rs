@@ -12,7 +12,7 @@ use ratatui::{
 };
 
 use super::model::{Event, Model, RunView, WorkerView};
-use crate::show::units::{count, percent, rate};
+use crate::show::units::{count, percent, plural, rate};
 
 /// Lines that the sparkline has, with its title.
 const RATE_LINES: u16 = 4;
@@ -96,7 +96,7 @@ fn draw_time(frame: &mut Frame<'_>, area: Rect, run: &RunView) {
 }
 
 fn summary(run: &RunView) -> Line<'static> {
-    let failures = format!("{} failures", count(run.failures));
+    let failures = plural(run.failures, "failure");
     let failures = if run.failures == 0 {
         Span::from(failures)
     } else {
@@ -105,10 +105,10 @@ fn summary(run: &RunView) -> Line<'static> {
     Line::from(vec![
         format!("{}/s", rate(run.per_second)).bold(),
         format!(
-            "   {} contended   {} acquired   {} workers   ",
+            "   {} contended   {} acquired   {}   ",
             percent(run.contention),
             count(run.acquisitions),
-            run.alive
+            plural(run.alive, "worker")
         )
         .into(),
         failures,

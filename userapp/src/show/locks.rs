@@ -6,7 +6,7 @@ use super::{
     report::Report,
     screen::{BOLD, DIM, GREEN, RED, Screen, YELLOW},
     table::STYLE,
-    units::{count, nanoseconds, percent},
+    units::{count, nanoseconds, percent, plural},
 };
 use crate::locks::{
     Class, ClassStat, Finding, FullTable, HINT, HeldLock, LockStat, Lockdep, Order,
@@ -92,14 +92,14 @@ impl Screen {
         ));
         for run in &report.watched {
             self.line(format_args!(
-                "  run {:<4} {:18} {:24} {} workers, {} acquisitions, {} contended, {} failures",
+                "  run {:<4} {:18} {:24} {}, {}, {} contended, {}",
                 run.run,
                 run.name,
                 run.primitive,
-                run.workers,
-                count(run.acquisitions),
+                plural(run.workers, "worker"),
+                plural(run.acquisitions, "acquisition"),
                 percent(run.contention.unwrap_or_default()),
-                count(run.failures),
+                plural(run.failures, "failure"),
             ));
         }
         match &report.held_locks {

@@ -11,6 +11,13 @@ pub fn count(value: u64) -> String {
     )
 }
 
+/// So many of something: `0 failures`, `1 failure`, `12.3k failures`.
+pub fn plural(value: impl TryInto<u64>, one: &str) -> String {
+    let value = value.try_into().unwrap_or(u64::MAX);
+    let more = if value == 1 { "" } else { "s" };
+    format!("{} {one}{more}", count(value))
+}
+
 /// A time: `850 ns`, `12.3 us`, `4.56 ms`, `1.20 s`.
 pub fn nanoseconds(value: u64) -> String {
     if value < 1_000 {
@@ -72,6 +79,13 @@ mod tests {
         assert_eq!(count(4_567_890), "4.56M");
         assert_eq!(count(987_654_321), "987M");
         assert_eq!(count(u64::MAX), "18446744073G");
+    }
+
+    #[test]
+    fn one_is_not_several() {
+        assert_eq!(plural(0_u32, "failure"), "0 failures");
+        assert_eq!(plural(1_u64, "failure"), "1 failure");
+        assert_eq!(plural(12_345_u64, "failure"), "12.3k failures");
     }
 
     #[test]
