@@ -47,7 +47,7 @@ fn find(item: PVOID, function: &'static str) -> Arc<WorkItem> {
 /// Allocates a work item for a device or a driver; null if there is no memory. `<= DISPATCH_LEVEL`.
 /// DDI: `IoAllocateWorkItem`.
 ///
-/// Bug check 0xE4 (3) for any other object.
+/// Bug check 0xE4 (3) for any other object. Code that is linked to nthost and no driver has none, and gives null.
 ///
 /// # Safety
 ///
@@ -66,8 +66,8 @@ pub unsafe extern "win64" fn IoAllocateWorkItem(DeviceObject: PDEVICE_OBJECT) ->
         routine: AtomicUsize::new(0),
     });
     let address = Arc::as_ptr(&item).expose_provenance();
-    let kind = device.map(DeviceObject::kind);
-    if !matches!(kind, Some(IO_TYPE_DEVICE | IO_TYPE_DRIVER)) {
+    let is_another = |it: DeviceObject| !matches!(it.kind(), IO_TYPE_DEVICE | IO_TYPE_DRIVER);
+    if device.is_some_and(is_another) {
         let sentence = "The object is neither a device nor a driver.";
         let object = DeviceObject as u64;
         work::invalid(3, address as u64, object, NAME, sentence);
