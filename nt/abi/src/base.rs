@@ -102,6 +102,9 @@ pub struct OBJECT_ATTRIBUTES {
 pub type POBJECT_ATTRIBUTES = *mut OBJECT_ATTRIBUTES;
 layout!(OBJECT_ATTRIBUTES, 0x30, RootDirectory: 8, ObjectName: 0x10, Attributes: 0x18);
 
+pub const OBJ_INHERIT: ULONG = 0x2;
 pub const OBJ_PERMANENT: ULONG = 0x10;
+pub const OBJ_EXCLUSIVE: ULONG = 0x20;
+pub const OBJ_VALID_ATTRIBUTES: ULONG = 0x1FF2;
 pub const OBJ_CASE_INSENSITIVE: ULONG = 0x40;
 pub const OBJ_KERNEL_HANDLE: ULONG = 0x200;

@@ -17,7 +17,9 @@ use nt_abi::{
 use crate::{
     Rules,
     address::to_usize,
-    apc, bugcheck, dispatcher, dpc, ex, irql, kernel,
+    apc, bugcheck, dispatcher, dpc, ex,
+    io::remove_tags,
+    irql, kernel,
     mm::pageable,
     thread::{self, Thread},
 };
@@ -28,8 +30,8 @@ pub const SYSTEM_CALLBACK: u64 = 0x6E74_0001;
 /// Memory freed with an APC that is queued, for which Driver Verifier has no number.
 pub const FREED_APC: u64 = 0x6E74_0002;
 
-/// A function above the IRQL that its page allows, where no rule of DDI compliance has the function.
-pub const IRQL_TOO_HIGH: u64 = 0x6E74_0003;
+/// A function at an IRQL that its page does not allow, where no rule of DDI compliance has the function.
+pub const WRONG_IRQL: u64 = 0x6E74_0003;
 
 /// A wait in `UserMode` for a mutex, for which Driver Verifier has no number.
 pub const MUTEX_IN_USER_MODE: u64 = 0x6E74_0004;
@@ -85,7 +87,7 @@ fn without(
         | 0x120..=0x122
         | 0xE5
         | 0x20003..=0x2001F
-        | IRQL_TOO_HIGH
+        | WRONG_IRQL
             if !checks(Rules::IRQL) =>
         {
             Some((IRQL_NOT_LESS_OR_EQUAL, [0, thread.irql().into(), 0, 0]))
@@ -123,7 +125,7 @@ pub fn thread_at_most(highest: KIRQL, function: &'static str) -> &'static Thread
     let thread = thread::current();
     if thread.irql() > highest {
         rule(
-            IRQL_TOO_HIGH,
+            WRONG_IRQL,
             function,
             format!("IRQL must be {highest} or below."),
         );
@@ -261,6 +263,7 @@ fn check_objects_end(
         }
         ex::lookaside::active::forget(range);
     }
+    remove_tags::forget(range);
     if let Some(item) = ex::work::queued_in(range) {
         let sentence = "The memory holds a work item that is queued.";
         let parameters = [0, item, range.start, range.end];

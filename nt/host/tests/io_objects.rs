@@ -53,7 +53,18 @@ unsafe extern "win64" fn handle(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
     complete(irp, STATUS_SUCCESS, 0)
 }
 
-unsafe extern "win64" fn count(_: PDEVICE_OBJECT, _: PIRP, context: PVOID) -> NTSTATUS {
+unsafe extern "win64" fn count(_: PDEVICE_OBJECT, irp: PIRP, context: PVOID) -> NTSTATUS {
+    // SAFETY: The completion routine has the IRP, and the location of the driver below it.
+    let current = unsafe { (*irp).CurrentStackLocation };
+    // SAFETY: As above.
+    let below = unsafe { current.wrapping_sub(1).read() };
+    // SAFETY: Control requests have these parameters.
+    let parameters = unsafe { below.Parameters.DeviceIoControl };
+    assert_eq!((below.MajorFunction, below.Control), (0, 0), "it is zeroed");
+    assert_eq!(
+        (parameters.IoControlCode, below.Context),
+        (0, ptr::null_mut())
+    );
     // SAFETY: The context is a counter of the test, which waits for this.
     unsafe { (*context.cast::<AtomicU32>()).fetch_add(1, Ordering::AcqRel) };
     STATUS_MORE_PROCESSING_REQUIRED
@@ -93,6 +104,8 @@ fn an_irp_is_cancelled_and_reused() -> Result<(), Stop> {
     Kernel::get().run(|| {
         let completions = AtomicU32::new(0);
         let irp = nt!(IoAllocateIrp(1, FALSE));
+        let of_no_thread = nt!(IoGetRequestorProcessId(irp));
+        assert_eq!(of_no_thread, 0);
         assert_eq!(send(irp, 2, &completions), STATUS_PENDING);
         assert_eq!(completions.load(Ordering::Acquire), 0, "it is kept");
         assert_eq!(nt!(IoCancelIrp(irp)), TRUE);
@@ -222,6 +235,43 @@ fn devices_are_stacked_and_the_top_is_found() -> Result<(), Stop> {
         nt!(IoDetachDevice(lower));
         assert_eq!(nt!(IoGetAttachedDevice(lower)), lower);
         nt!(IoDeleteDevice(upper));
+    })?;
+    file.close()?;
+    driver.unload()
+}
+
+#[test]
+fn a_device_that_is_deleted_stays_until_what_is_attached_to_it_is_detached() -> Result<(), Stop> {
+    let _turn = turn();
+    let (driver, file) = load("kept", handle)?;
+    file.ioctl(code(METHOD_BUFFERED), b"", &mut [])?;
+    let named = device().expose_provenance();
+    Kernel::get().run(|| {
+        let named: PDEVICE_OBJECT = ptr::with_exposed_provenance_mut(named);
+        // SAFETY: The device is the driver's.
+        let driver = unsafe { (*named).DriverObject };
+        let create = || {
+            let (mut made, none) = (ptr::null_mut(), ptr::null_mut());
+            let kind = FILE_DEVICE_UNKNOWN;
+            let place = &raw mut made;
+            nt!(IoCreateDevice(driver, 0, none, kind, 0, FALSE, place));
+            made
+        };
+        let (lower, upper, late) = (create(), create(), create());
+        // SAFETY: Devices of the test are alive; they are initialised.
+        unsafe { (*lower).Flags &= !DO_DEVICE_INITIALIZING };
+        assert_eq!(nt!(IoAttachDeviceToDeviceStack(upper, lower)), lower);
+        nt!(IoDeleteDevice(lower));
+        // SAFETY: The devices of the driver are linked, the last that was made first.
+        let next = || unsafe { (*upper).NextDevice };
+        assert_eq!(next(), lower, "it is deleted later");
+        nt!(IoDetachDevice(lower));
+        assert_eq!(next(), named);
+        nt!(IoDeleteDevice(upper));
+        let attached = nt!(IoAttachDeviceToDeviceStack(late, named));
+        assert_eq!(attached, named);
+        nt!(IoDetachDevice(named));
+        nt!(IoDeleteDevice(late));
     })?;
     file.close()?;
     driver.unload()

@@ -133,7 +133,12 @@ const CALLS: &[Case] = cases! {
         ExFreeToPagedLookasideList(memory(), ptr::null_mut());
     DISPATCH, 0x6E74_0003: KeInitializeGuardedMutex(memory()), ExInitializeRundownProtection(memory()),
         ExReInitializeRundownProtection(memory()), ExRundownCompleted(memory()),
-        MmLockPagableDataSection(memory()), MmUnlockPagableImageSection(memory());
+        ObOpenObjectByPointer(memory(), 0, ptr::null_mut(), 0, ptr::null_mut(), 0, memory());
+    DISPATCH, 0x20019: MmLockPagableDataSection(memory()), MmUnlockPagableImageSection(memory());
+    APC, 0x2001C: PsGetVersion(memory(), memory(), memory(), ptr::null_mut());
+    CLOCK, 0x6E74_0003: KeIsExecutingDpc(), ObfReferenceObject(memory()), ObfDereferenceObject(memory()),
+        ObReferenceObjectByPointer(memory(), 0, ptr::null_mut(), 0);
+    APC, 0x6E74_0003: KeIsExecutingDpc();
     APC, 0x6E74_0003: KeSetPriorityThread(KeGetCurrentThread(), 9), KeQueryPriorityThread(KeGetCurrentThread());
     CLOCK, 0x20011: KeInitializeTimer(memory()), ExAllocateTimer(None, ptr::null_mut(), 0),
         ExSetTimer(memory(), 0, 0, ptr::null_mut()), ExCancelTimer(memory(), ptr::null_mut());

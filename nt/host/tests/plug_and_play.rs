@@ -101,6 +101,11 @@ fn look_up(pdo: PDEVICE_OBJECT) {
     let mut key = ptr::null_mut();
     let open = |kind, place| nt!(IoOpenDeviceRegistryKey(pdo, kind, 0, place));
     assert_eq!(open(9, &raw mut key), STATUS_INVALID_PARAMETER);
+    let none = ptr::null_mut();
+    let of_no_pdo = nt!(IoOpenDeviceRegistryKey(none, HARDWARE_KEY, 0, &raw mut key));
+    assert_eq!(of_no_pdo, STATUS_INVALID_PARAMETER);
+    assert_eq!(open(HARDWARE_KEY | 4, &raw mut key), STATUS_SUCCESS);
+    assert_eq!(nt!(ZwClose(key)), STATUS_SUCCESS, "of the hardware profile");
     assert_eq!(open(HARDWARE_KEY, &raw mut key), STATUS_SUCCESS);
     let (value, mut data) = (Text::new("Depth"), 7_u32);
     let set = nt!(ZwSetValueKey(

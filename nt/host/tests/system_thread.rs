@@ -134,6 +134,17 @@ fn ending_above_passive_level() {
 }
 
 #[test]
+fn asking_for_the_end_above_passive_level() {
+    let report = expect_bug_check(|| {
+        on_system_thread(|| {
+            raise(APC);
+            nt!(PsTerminateSystemThread(STATUS_SUCCESS));
+        });
+    });
+    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0x2001C));
+}
+
+#[test]
 fn a_handle_that_is_not_open() {
     let report = expect_bug_check(|| {
         let handle = start_system_thread(|| ());

@@ -45,7 +45,9 @@ fn it_runs_at_passive_level_on_a_thread_of_its_processor() {
         let thread = nt!(KeGetCurrentThread());
         let now = nt!(KeQueryPriorityThread(thread));
         priority.store(now.unsigned_abs(), Relaxed);
+        let old = raise(DISPATCH);
         assert_eq!(nt!(KeIsExecutingDpc()), 0);
+        lower(old);
     };
     let dpc = dpc(&body);
     let mut third = PROCESSOR_NUMBER {

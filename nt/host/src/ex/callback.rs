@@ -326,7 +326,7 @@ pub unsafe extern "win64" fn ExNotifyCallback(
     Argument2: PVOID,
 ) {
     const NAME: &str = "ExNotifyCallback";
-    let thread = check_irql(DISPATCH, verifier::IRQL_TOO_HIGH, NAME);
+    let thread = check_irql(DISPATCH, verifier::WRONG_IRQL, NAME);
     // SAFETY: This function has the same contract.
     let callback = unsafe { view(CallbackObject.cast(), NAME) };
     if callback.of_the_system {

@@ -30,6 +30,7 @@ use crate::{
     bugcheck,
     export::exports,
     fault,
+    io::packet,
     irql::{APC, DISPATCH},
     lock_order,
     mm::pageable,
@@ -370,7 +371,7 @@ fn check_request(thread: &Thread, size: SIZE_T, paged: bool, function: &'static 
 
 /// `ExFreePool`: frees a block. IRQL as for its allocation.
 ///
-/// What is not allocated is bug check 0xC2 (0x46), a write past the end 0xC4 (0x52), and a block that holds
+/// What is not allocated is bug check 0xC2 (0x46), an IRP 0xC4 (0x105), a write past the end 0xC4 (0x52), and a block that holds
 /// a lock or timer in use what that object's page says.
 ///
 /// # Safety
@@ -408,6 +409,10 @@ fn free(address: PVOID, tag: Option<u32>, function: &'static str) {
     let thread = thread::current();
     let found = shard(address as u64).lock().get(&(address as u64)).copied();
     let Some(block) = found else {
+        if packet::is_allocated(address.addr()) && verifier::checks(Rules::IO) {
+            let sentence = "The memory is an IRP, which IoFreeIrp frees.";
+            verifier::violation(0x105, [address as u64, 0, 0], function, sentence);
+        }
         bugcheck::raise(
             BAD_POOL_CALLER,
             [0x46, address as u64, 0, 0],

@@ -15,19 +15,24 @@ use super::{
 };
 
 /// Attaches `source` to the top of the stack of `target`, and returns what it is attached to; none if
-/// that device is being initialised or deleted.
-fn attach(source: DeviceObject, target: DeviceObject) -> Option<DeviceObject> {
+/// that device is being initialised or deleted. `tell` is called before anybody finds `source` in the stack.
+fn attach(
+    source: DeviceObject,
+    target: DeviceObject,
+    tell: impl FnOnce(DeviceObject),
+) -> Option<DeviceObject> {
     let _topology = TOPOLOGY.lock();
     let top = target.top();
     let deleted = top.kernel().state.lock().deleted;
     if top.flags() & DO_DEVICE_INITIALIZING != 0 || deleted {
         return None;
     }
-    top.set_upper(source.as_ptr());
+    tell(top);
     source.set_stack_size(top.stack_size().saturating_add(1));
     source.set_alignment(top.alignment());
     source.set_sector_size(top.sector_size());
     source.kernel().state.lock().lower = Some(top);
+    top.set_upper(source.as_ptr());
     Some(top)
 }
 
@@ -48,13 +53,13 @@ pub unsafe extern "win64" fn IoAttachDeviceToDeviceStack(
     let target = unsafe { DeviceObject::new(TargetDevice) };
     let lower = source
         .zip(target)
-        .and_then(|(source, target)| attach(source, target));
+        .and_then(|(source, target)| attach(source, target, |_| ()));
     lower.map_or(ptr::null_mut(), DeviceObject::as_ptr)
 }
 
 /// As [`IoAttachDeviceToDeviceStack`], with a place for the device below.
 ///
-/// It is stored before the first IRP can arrive. `STATUS_NO_SUCH_DEVICE` if there is none. DDI:
+/// It is stored before the first IRP can arrive. `STATUS_NO_SUCH_DEVICE`, and nothing is stored, if there is none. DDI:
 /// `IoAttachDeviceToDeviceStackSafe` (ntddk).
 ///
 /// # Safety
@@ -65,15 +70,17 @@ pub unsafe extern "win64" fn IoAttachDeviceToDeviceStackSafe(
     TargetDevice: PDEVICE_OBJECT,
     AttachedToDeviceObject: *mut PDEVICE_OBJECT,
 ) -> NTSTATUS {
-    // SAFETY: The contract is the same.
-    let lower = unsafe { IoAttachDeviceToDeviceStack(SourceDevice, TargetDevice) };
-    // SAFETY: Valid for a write by the contract of this function.
-    unsafe { AttachedToDeviceObject.write(lower) };
-    if lower.is_null() {
-        STATUS_NO_SUCH_DEVICE
-    } else {
-        STATUS_SUCCESS
-    }
+    dispatch_level("IoAttachDeviceToDeviceStackSafe");
+    // SAFETY: Valid by the contract of this function.
+    let source = unsafe { DeviceObject::new(SourceDevice) };
+    // SAFETY: As above.
+    let target = unsafe { DeviceObject::new(TargetDevice) };
+    // SAFETY: As above: valid for a write.
+    let tell = |lower: DeviceObject| unsafe { AttachedToDeviceObject.write(lower.as_ptr()) };
+    let lower = source
+        .zip(target)
+        .and_then(|(source, target)| attach(source, target, tell));
+    lower.map_or(STATUS_NO_SUCH_DEVICE, |_| STATUS_SUCCESS)
 }
 
 /// Detaches the device above a lower one. `PASSIVE_LEVEL`. DDI: `IoDetachDevice`.

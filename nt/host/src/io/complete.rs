@@ -3,8 +3,9 @@
 use core::ptr;
 
 use nt_abi::{
-    CCHAR, NT_SUCCESS, NTSTATUS, PDEVICE_OBJECT, PIRP, SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR,
-    SL_INVOKE_ON_SUCCESS, SL_PENDING_RETURNED, STATUS_MORE_PROCESSING_REQUIRED, STATUS_PENDING,
+    CCHAR, NT_SUCCESS, NTSTATUS, PDEVICE_OBJECT, PIO_COMPLETION_ROUTINE, PIRP, PVOID,
+    SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS, SL_PENDING_RETURNED,
+    STATUS_MORE_PROCESSING_REQUIRED, STATUS_PENDING,
     bugcheck::{IRQL_UNEXPECTED_VALUE, MULTIPLE_IRP_COMPLETE_REQUESTS},
 };
 
@@ -70,19 +71,21 @@ fn check(thread: &Thread, irp: Irp) {
 fn complete(thread: &Thread, irp: Irp) {
     while let Some(stack) = irp.stack() {
         let control = stack.control();
+        let completion = (stack.completion_routine(), stack.context());
+        // A completion routine finds the locations of the drivers below filled with zeros.
+        stack.clear();
         irp.set_pending_returned(control & SL_PENDING_RETURNED);
         irp.move_stack(1);
         // The driver above has the location that is the current one now; the sender has none.
         let upper = irp.stack();
         if is_wanted(control, irp) {
             let device = upper.map_or(ptr::null_mut(), Stack::device);
-            if invoke(thread, stack, device, irp) == STATUS_MORE_PROCESSING_REQUIRED {
+            if invoke(thread, completion, device, irp) == STATUS_MORE_PROCESSING_REQUIRED {
                 return;
             }
         } else if let Some(upper) = upper.filter(|_| control & SL_PENDING_RETURNED != 0) {
             upper.set_control(upper.control() | SL_PENDING_RETURNED);
         }
-        stack.clear();
     }
     finish(irp);
 }
@@ -97,8 +100,12 @@ fn is_wanted(control: u8, irp: Irp) -> bool {
     control & outcome != 0 || (control & SL_INVOKE_ON_CANCEL != 0 && irp.is_cancelled())
 }
 
-fn invoke(thread: &Thread, stack: Stack, device: PDEVICE_OBJECT, irp: Irp) -> NTSTATUS {
-    let (context, routine) = (stack.context(), stack.completion_routine());
+fn invoke(
+    thread: &Thread,
+    (routine, context): (PIO_COMPLETION_ROUTINE, PVOID),
+    device: PDEVICE_OBJECT,
+    irp: Irp,
+) -> NTSTATUS {
     let Some(routine) = routine else {
         let sentence = "The completion routine is null, and the location says to call it.";
         violation::raise(0x212, Some(irp), None, NAME, sentence);

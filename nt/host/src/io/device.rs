@@ -107,7 +107,7 @@ pub fn create(driver: DriverObject, new: &NewDevice) -> Result<DeviceObject, NTS
 /// Removes a device that was deleted and that nothing is open on or attached to any more.
 pub fn finish_deletion(device: DeviceObject) {
     let state = device.kernel().state.lock();
-    let gone = state.deleted && state.opens == 0;
+    let gone = state.deleted && state.opens == 0 && device.upper_pointer().is_null();
     drop(state);
     if !gone {
         return;
@@ -203,7 +203,7 @@ pub unsafe extern "win64" fn IoCreateDevice(
     status
 }
 
-/// Deletes a device object, as soon as nothing is open on it. `<= APC_LEVEL`. DDI: `IoDeleteDevice`.
+/// Deletes a device object, as soon as nothing is open on it or attached to it. `<= APC_LEVEL`. DDI: `IoDeleteDevice`.
 ///
 /// Bug check 0xC9 (0x240) if it was deleted before, (0x201) if it is still attached to another.
 ///

@@ -34,6 +34,7 @@ fields! {
         pending_returned: BOOLEAN = PendingReturned;
         allocation_flags: UCHAR = AllocationFlags;
         mdl: PMDL = MdlAddress;
+        thread: PETHREAD = Thread;
     }
     set {
         set_kind: CSHORT = Type;
@@ -165,7 +166,6 @@ fields! {
     set {
         set_major: UCHAR = MajorFunction;
         set_minor: UCHAR = MinorFunction;
-        set_flags: UCHAR = Flags;
         set_control: UCHAR = Control;
         set_device: PDEVICE_OBJECT = DeviceObject;
         set_file: PFILE_OBJECT = FileObject;
@@ -178,13 +178,9 @@ impl Stack {
         self.0.as_ptr()
     }
 
-    /// Clears what a driver has set in it, once that driver is done with the IRP.
-    pub fn clear(self) {
-        self.set_minor(0);
-        self.set_flags(0);
-        self.set_control(0);
-        self.set_parameters(IoStackParameters {
-            Others: [ptr::null_mut(); 4],
-        });
+    /// Fills it with zeros, once its driver is done with the IRP.
+    pub const fn clear(self) {
+        // SAFETY: The location is alive, and its driver has given the IRP up.
+        unsafe { self.as_ptr().write_bytes(0, 1) };
     }
 }

@@ -36,6 +36,7 @@ pub mod pnp;
 pub mod process;
 pub mod property;
 pub mod remove_lock;
+pub mod remove_tags;
 mod request;
 mod rules;
 mod turn;

@@ -1,34 +1,12 @@
 //! The names of the I/O manager's objects (`ObQueryNameString`).
 
-use core::ptr;
-
 use nt_abi::{
     NTSTATUS, OBJECT_NAME_INFORMATION, PDEVICE_OBJECT, PULONG, PVOID, STATUS_INFO_LENGTH_MISMATCH,
     STATUS_SUCCESS, ULONG, UNICODE_STRING, USHORT,
 };
 
 use super::object::{DEVICE_TYPE, DRIVER_TYPE, DeviceObject, DriverObject, FILE_TYPE, FileObject};
-use crate::{
-    irql::PASSIVE,
-    ob::{self, ObReferenceObjectByPointer, ObjectType},
-    rtl,
-};
-
-/// Whether an object is of a type.
-///
-/// # Safety
-///
-/// It must be an object of this kernel that is alive.
-unsafe fn is(object: PVOID, kind: &'static ObjectType) -> bool {
-    let kind = ptr::from_ref(kind).cast_mut();
-    // SAFETY: Alive by the contract of this function.
-    let found = unsafe { ObReferenceObjectByPointer(object, 0, kind, 0) } == STATUS_SUCCESS;
-    if found {
-        // SAFETY: The reference was taken just now.
-        unsafe { ob::dereference(object, "ObQueryNameString") };
-    }
-    found
-}
+use crate::{irql::APC, ob, rtl};
 
 fn device_name(device: PDEVICE_OBJECT) -> String {
     // SAFETY: The callers pass a device that is alive.
@@ -44,17 +22,17 @@ fn device_name(device: PDEVICE_OBJECT) -> String {
 /// It must be an object of this kernel that is alive.
 unsafe fn name(object: PVOID) -> String {
     // SAFETY: Alive by the contract of this function.
-    if unsafe { is(object, &DEVICE_TYPE) } {
+    if unsafe { ob::is_of(object, &DEVICE_TYPE) } {
         return device_name(object.cast());
     }
     // SAFETY: As above.
-    if unsafe { is(object, &DRIVER_TYPE) } {
+    if unsafe { ob::is_of(object, &DRIVER_TYPE) } {
         // SAFETY: It is a driver object.
         let driver = unsafe { DriverObject::new(object.cast()) };
         return driver.map_or_else(String::new, |d| format!(r"\Driver\{}", d.kernel().name));
     }
     // SAFETY: As above.
-    if unsafe { is(object, &FILE_TYPE) } {
+    if unsafe { ob::is_of(object, &FILE_TYPE) } {
         // SAFETY: It is a file object.
         let file = unsafe { FileObject::new(object.cast()) };
         return file.map_or_else(String::new, |file| {
@@ -68,7 +46,7 @@ unsafe fn name(object: PVOID) -> String {
     String::new()
 }
 
-/// Tells the name of an object. `PASSIVE_LEVEL`. DDI: `ObQueryNameString` (ntifs).
+/// Tells the name of an object. `<= APC_LEVEL`. DDI: `ObQueryNameString` (ntifs).
 ///
 /// `STATUS_INFO_LENGTH_MISMATCH`, with the length that is needed, if there is no room.
 ///
@@ -82,7 +60,7 @@ pub unsafe extern "win64" fn ObQueryNameString(
     Length: ULONG,
     ReturnLength: PULONG,
 ) -> NTSTATUS {
-    rtl::pageable!(PASSIVE, ObQueryNameString);
+    rtl::pageable!(APC, ObQueryNameString);
     // SAFETY: Alive by the contract of this function.
     let name = unsafe { name(Object) };
     let text: Vec<u16> = name.encode_utf16().chain([0]).collect();

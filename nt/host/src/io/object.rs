@@ -15,7 +15,7 @@ use nt_abi::{
 };
 use parking_lot::Mutex;
 
-use super::{fields::fields, irp::Irp};
+use super::{fields::fields, irp::Irp, remove_tags};
 use crate::ob::{self, ObjectType};
 
 /// `IoDriverObjectType`.
@@ -66,6 +66,13 @@ pub struct Extension(Box<[UnsafeCell<u128>]>);
 unsafe impl Send for Extension {}
 // SAFETY: As above.
 unsafe impl Sync for Extension {}
+
+impl Drop for Extension {
+    fn drop(&mut self) {
+        let start = self.address() as u64;
+        remove_tags::forget(&(start..start + size_of_val(&*self.0) as u64));
+    }
+}
 
 impl Extension {
     pub fn new(size: ULONG) -> Self {

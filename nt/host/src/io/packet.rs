@@ -18,12 +18,12 @@ use std::{
 
 use nt_abi::{
     BOOLEAN, CHAR, IO_STACK_LOCATION, IO_STATUS_BLOCK, IO_TYPE_IRP, IRP, LIST_ENTRY, NTSTATUS,
-    PIRP, USHORT, bugcheck::DRIVER_VERIFIER_IOMANAGER_VIOLATION,
+    PIRP, USHORT,
 };
 use parking_lot::Mutex;
 
-use super::{irp::Irp, request::Request, rules};
-use crate::{bugcheck, fault};
+use super::{irp::Irp, request::Request, rules, violation};
+use crate::{Rules, fault, verifier};
 
 /// Who gets an IRP back when its last driver has completed it.
 pub enum Origin {
@@ -74,6 +74,11 @@ static DRIVER_IRPS: LazyLock<Mutex<HashSet<usize>>> = LazyLock::new(Mutex::defau
 /// The addresses of the IRPs that drivers have allocated and not freed.
 pub fn allocated_by_drivers() -> Vec<usize> {
     DRIVER_IRPS.lock().iter().copied().collect()
+}
+
+/// Whether a driver has allocated the IRP at an address, and not freed it.
+pub fn is_allocated(address: usize) -> bool {
+    DRIVER_IRPS.lock().contains(&address)
 }
 
 fn layout(stack_size: CHAR) -> Layout {
@@ -216,59 +221,66 @@ pub unsafe extern "win64" fn IoAllocateIrp(StackSize: CHAR, _ChargeQuota: BOOLEA
 ///
 /// The IRP must belong to the caller, who does not use it any more.
 pub unsafe extern "win64" fn IoFreeIrp(Irp: PIRP) {
-    rules::dispatch_level("IoFreeIrp");
+    const NAME: &str = "IoFreeIrp";
+    rules::dispatch_level(NAME);
     // SAFETY: Alive by the contract of this function.
     let irp = unsafe { super::irp::Irp::new(Irp) };
     let Some(irp) = irp.filter(|irp| irp.is_valid() && irp.allocation_flags() & IN_BLOCK != 0)
     else {
-        violation(0x01, Irp, "The memory is no IRP that is allocated.");
+        let sentence = "The memory is no IRP that is allocated.";
+        violation::io(0x01, [Irp as u64, 0, 0], NAME, sentence);
     };
     if request(irp).is_some() {
-        violation(
-            0x02,
-            Irp,
-            "The IRP belongs to a request of a thread; it is completed, not freed.",
-        );
+        let sentence = "The IRP belongs to a request of a thread; it is completed, not freed.";
+        violation::io(0x02, [Irp as u64, 0, 0], NAME, sentence);
     }
     release(irp);
 }
 
-fn violation(rule: u64, irp: PIRP, sentence: &'static str) -> ! {
-    bugcheck::raise(
-        DRIVER_VERIFIER_IOMANAGER_VIOLATION,
-        [rule, irp as u64, 0, 0],
-        "IoFreeIrp",
-        sentence,
-    )
-}
-
 /// Initialises an IRP in memory of the driver's own. `<= DISPATCH_LEVEL`. DDI: `IoInitializeIrp`.
+///
+/// Bug check 0xC9 (0x238) for one that `IoAllocateIrp` has allocated, and so initialised. With that rule off it is
+/// initialised, and still one that `IoFreeIrp` frees.
 ///
 /// # Safety
 ///
 /// `Irp` must have room for `PacketSize` bytes, enough for the stack locations.
 pub unsafe extern "win64" fn IoInitializeIrp(Irp: PIRP, PacketSize: USHORT, StackSize: CHAR) {
-    rules::dispatch_level("IoInitializeIrp");
+    const NAME: &str = "IoInitializeIrp";
+    rules::dispatch_level(NAME);
+    let is_allocated = is_allocated(Irp.addr());
+    if is_allocated && verifier::checks(Rules::IO) {
+        let sentence = "IoAllocateIrp has initialised the IRP; IoReuseIrp makes it anew.";
+        violation::io(0x238, [0, Irp as u64, 0], NAME, sentence);
+    }
     // SAFETY: `PacketSize` bytes are there, by the contract of this function.
     unsafe { Irp.cast::<u8>().write_bytes(0, PacketSize.into()) };
     // SAFETY: As above.
     if let Some(irp) = unsafe { super::irp::Irp::new(Irp) } {
         initialize(irp, StackSize);
+        irp.set_allocation_flags(if is_allocated { IN_BLOCK } else { 0 });
     }
 }
 
 /// Makes an IRP as it was when it was allocated, with a status. `<= DISPATCH_LEVEL`. DDI:
 /// `IoReuseIrp`.
 ///
+/// Bug check 0xC9 (0x311) for one that `IoBuildDeviceIoControlRequest` built, or that belongs to a request.
+///
 /// # Safety
 ///
 /// The IRP must belong to the caller, and come from `IoAllocateIrp` or `IoInitializeIrp`.
 pub unsafe extern "win64" fn IoReuseIrp(Irp: PIRP, Iostatus: NTSTATUS) {
-    rules::dispatch_level("IoReuseIrp");
+    const NAME: &str = "IoReuseIrp";
+    rules::dispatch_level(NAME);
     // SAFETY: Alive by the contract of this function.
     let Some(irp) = (unsafe { super::irp::Irp::new(Irp) }) else {
         return;
     };
+    if request(irp).is_some() && verifier::checks(Rules::IO) {
+        let sentence = "The IRP is one that the I/O manager frees when it is completed.";
+        violation::io(0x311, [0, irp.address(), 0], NAME, sentence);
+    }
     let (flags, stack_size) = (irp.allocation_flags(), irp.stack_count());
     let locations = usize::try_from(stack_size).unwrap_or(0);
     let size = size_of::<IRP>() + locations * size_of::<IO_STACK_LOCATION>();

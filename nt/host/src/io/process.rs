@@ -2,7 +2,7 @@
 
 use core::cell::UnsafeCell;
 
-use nt_abi::{PVOID, ULONG};
+use nt_abi::{PIRP, PVOID, ULONG};
 
 use super::rules::dispatch_level;
 
@@ -35,15 +35,19 @@ pub const unsafe extern "win64" fn PsGetCurrentProcess() -> PVOID {
     unsafe { IoGetCurrentProcess() }
 }
 
-/// The identifier of the process that sent a request: 4, that of System. `<= DISPATCH_LEVEL`. DDI:
-/// `IoGetRequestorProcessId` (ntifs).
+/// The identifier of the process that sent a request: 4, that of System, or 0 if no thread belongs to the IRP.
+/// `<= DISPATCH_LEVEL`. DDI: `IoGetRequestorProcessId` (ntifs).
 ///
 /// # Safety
 ///
-/// None needed.
-pub unsafe extern "win64" fn IoGetRequestorProcessId(_Irp: nt_abi::PIRP) -> ULONG {
+/// The IRP must be alive.
+pub unsafe extern "win64" fn IoGetRequestorProcessId(Irp: PIRP) -> ULONG {
+    const SYSTEM: ULONG = 4;
     dispatch_level("IoGetRequestorProcessId");
-    4
+    // SAFETY: Alive by the contract of this function.
+    let irp = unsafe { super::irp::Irp::new(Irp) };
+    let is_of_thread = irp.is_some_and(|irp| !irp.thread().is_null());
+    if is_of_thread { SYSTEM } else { 0 }
 }
 
 crate::export::exports! {

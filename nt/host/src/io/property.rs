@@ -14,6 +14,7 @@ use crate::{cm, fault, irql::PASSIVE, rtl};
 const CURRENT: &str = r"\Registry\Machine\System\CurrentControlSet";
 const PLUGPLAY_REGKEY_DEVICE: ULONG = 1;
 const PLUGPLAY_REGKEY_DRIVER: ULONG = 2;
+const PLUGPLAY_REGKEY_CURRENT_HWPROFILE: ULONG = 4;
 
 fn text(text: &str) -> Vec<u8> {
     text.encode_utf16()
@@ -85,7 +86,8 @@ pub unsafe extern "win64" fn IoGetDeviceProperty(
 /// `IoOpenDeviceRegistryKey`.
 ///
 /// A device of the root bus has no setup class: its software key is under its driver's name in place of one.
-/// `STATUS_INVALID_DEVICE_REQUEST` if it is no PDO, `STATUS_INVALID_PARAMETER` for another kind of key.
+/// `STATUS_INVALID_PARAMETER` if it is no PDO, or for another kind of key. `PLUGPLAY_REGKEY_CURRENT_HWPROFILE` beside
+/// the kind asks for the key of the current hardware profile.
 ///
 /// # Safety
 ///
@@ -101,12 +103,17 @@ pub unsafe extern "win64" fn IoOpenDeviceRegistryKey(
     // SAFETY: Valid by the contract of this function.
     let device = unsafe { super::object::DeviceObject::new(DeviceObject) };
     let Some(node) = device.and_then(pnp::node) else {
-        return STATUS_INVALID_DEVICE_REQUEST;
+        return STATUS_INVALID_PARAMETER;
     };
     let instance = &node.instance_path;
-    let path = match DevInstKeyType {
-        PLUGPLAY_REGKEY_DEVICE => format!(r"{CURRENT}\Enum\{instance}\Device Parameters"),
-        PLUGPLAY_REGKEY_DRIVER => format!(r"{CURRENT}\Control\Class\{instance}"),
+    let root = if DevInstKeyType & PLUGPLAY_REGKEY_CURRENT_HWPROFILE == 0 {
+        CURRENT.to_owned()
+    } else {
+        format!(r"{CURRENT}\Hardware Profiles\Current\System\CurrentControlSet")
+    };
+    let path = match DevInstKeyType & !PLUGPLAY_REGKEY_CURRENT_HWPROFILE {
+        PLUGPLAY_REGKEY_DEVICE => format!(r"{root}\Enum\{instance}\Device Parameters"),
+        PLUGPLAY_REGKEY_DRIVER => format!(r"{root}\Control\Class\{instance}"),
         _ => return STATUS_INVALID_PARAMETER,
     };
     if fault::denies_allocation(NAME) {

@@ -10,7 +10,7 @@ use nt_abi::{
     IO_REMOVE_LOCK, NTSTATUS, PVOID, STATUS_DELETE_PENDING, STATUS_SUCCESS, TRUE, ULONG,
 };
 
-use super::rules::dispatch_level;
+use super::{remove_tags, rules::dispatch_level};
 use crate::{
     irql::PASSIVE,
     ke::{
@@ -46,6 +46,9 @@ const unsafe fn removed<'a>(lock: *mut IO_REMOVE_LOCK) -> &'a AtomicU8 {
 
 /// Initialises a remove lock. `PASSIVE_LEVEL`. DDI: `IoInitializeRemoveLock`.
 ///
+/// A lock is initialised once: bug check 0xC4 (0xD7) if it is again, also after it was waited for. How long and how
+/// often it may be acquired is not looked at.
+///
 /// # Safety
 ///
 /// `Lock` must be valid for a write of `RemlockSize` bytes.
@@ -57,6 +60,11 @@ pub unsafe extern "win64" fn IoInitializeRemoveLockEx(
     _RemlockSize: ULONG,
 ) {
     rtl::pageable!(PASSIVE, IoInitializeRemoveLockEx);
+    // SAFETY: The memory is there, by the contract of this function.
+    let is_counted = unsafe { count(Lock) }.load(Ordering::Relaxed) != 0;
+    // SAFETY: As above.
+    let was_initialized = is_counted || unsafe { removed(Lock) }.load(Ordering::Relaxed) != FALSE;
+    remove_tags::initialize(Lock as u64, was_initialized, "IoInitializeRemoveLockEx");
     // SAFETY: Valid for a write by the contract of this function.
     unsafe { Lock.write(IO_REMOVE_LOCK::default()) };
     // SAFETY: The lock was written just now.
@@ -78,53 +86,72 @@ pub unsafe extern "win64" fn IoAcquireRemoveLockEx(
     Tag: PVOID,
     _File: *const CHAR,
     _Line: ULONG,
-    RemlockSize: ULONG,
+    _RemlockSize: ULONG,
 ) -> NTSTATUS {
     dispatch_level("IoAcquireRemoveLockEx");
     // SAFETY: The lock is alive, by the contract of this function.
     unsafe { count(RemoveLock) }.fetch_add(1, Ordering::AcqRel);
     // SAFETY: As above.
     if unsafe { removed(RemoveLock) }.load(Ordering::Acquire) == FALSE {
+        remove_tags::acquire(RemoveLock as u64, Tag as u64);
         return STATUS_SUCCESS;
     }
-    // SAFETY: It was acquired just now.
-    unsafe { IoReleaseRemoveLockEx(RemoveLock, Tag, RemlockSize) };
+    // SAFETY: It was counted just now.
+    unsafe { uncount(RemoveLock) };
     STATUS_DELETE_PENDING
 }
 
+/// Takes one acquisition off the count of a lock; who takes the last wakes the one who waits to remove it.
+///
+/// # Safety
+///
+/// The lock must be alive and counted.
+unsafe fn uncount(lock: *mut IO_REMOVE_LOCK) {
+    // SAFETY: The lock is alive, by the contract of this function.
+    if unsafe { count(lock) }.fetch_sub(1, Ordering::AcqRel) != 1 {
+        return;
+    }
+    // SAFETY: As above; the count is zero only when removal waits for it.
+    let event = unsafe { &raw mut (*lock).Common.RemoveEvent };
+    // SAFETY: The event was initialised with the lock.
+    unsafe { KeSetEvent(event, 0, FALSE) };
+}
+
 /// Releases a remove lock. `<= DISPATCH_LEVEL`. DDI: `IoReleaseRemoveLock`.
+///
+/// A tag that it is not acquired with is bug check 0xC4 (0xD5).
 ///
 /// # Safety
 ///
 /// The lock must be acquired.
 pub unsafe extern "win64" fn IoReleaseRemoveLockEx(
     RemoveLock: *mut IO_REMOVE_LOCK,
-    _Tag: PVOID,
+    Tag: PVOID,
     _RemlockSize: ULONG,
 ) {
-    dispatch_level("IoReleaseRemoveLockEx");
-    // SAFETY: The lock is alive, by the contract of this function.
-    if unsafe { count(RemoveLock) }.fetch_sub(1, Ordering::AcqRel) != 1 {
-        return;
-    }
-    // SAFETY: As above; the count is zero only when removal waits for it.
-    let event = unsafe { &raw mut (*RemoveLock).Common.RemoveEvent };
-    // SAFETY: The event was initialised with the lock.
-    unsafe { KeSetEvent(event, 0, FALSE) };
+    const NAME: &str = "IoReleaseRemoveLockEx";
+    dispatch_level(NAME);
+    remove_tags::release(RemoveLock as u64, Tag as u64, NAME);
+    // SAFETY: The lock is alive and acquired, by the contract of this function.
+    unsafe { uncount(RemoveLock) };
 }
 
 /// Releases a remove lock for the last time and waits until everybody has. `PASSIVE_LEVEL`. DDI:
 /// `IoReleaseRemoveLockAndWait`.
+///
+/// A tag that it is not acquired with is bug check 0xC4 (0xD6).
 ///
 /// # Safety
 ///
 /// The lock must be acquired.
 pub unsafe extern "win64" fn IoReleaseRemoveLockAndWaitEx(
     RemoveLock: *mut IO_REMOVE_LOCK,
-    _Tag: PVOID,
+    Tag: PVOID,
     _RemlockSize: ULONG,
 ) {
+    const NAME: &str = "IoReleaseRemoveLockAndWaitEx";
     rtl::pageable!(PASSIVE, IoReleaseRemoveLockAndWaitEx);
+    remove_tags::release_last(RemoveLock as u64, Tag as u64, NAME);
     // SAFETY: The lock is alive, by the contract of this function.
     unsafe { removed(RemoveLock) }.store(TRUE, Ordering::Release);
     // The caller's acquisition and the lock's own.

@@ -145,13 +145,19 @@ pub unsafe extern "win64" fn KeGetProcessorIndexFromNumber(ProcNumber: PPROCESSO
     }
 }
 
-/// `KeIsExecutingDpc`: not 0 if a DPC runs on the caller's processor. Any IRQL.
+/// `KeIsExecutingDpc`: not 0 if a DPC runs on the caller's processor. IRQL = `DISPATCH_LEVEL`: below it the caller
+/// may be on another processor by the time it looks at the answer.
 ///
 /// # Safety
 ///
 /// None beyond that of every call into the kernel.
 pub unsafe extern "win64" fn KeIsExecutingDpc() -> ULONG {
-    ULONG::from(!thread::current().dpc().is_null())
+    const NAME: &str = "KeIsExecutingDpc";
+    let thread = thread::current();
+    if thread.irql() != DISPATCH {
+        verifier::rule(verifier::WRONG_IRQL, NAME, "IRQL must be DISPATCH_LEVEL.");
+    }
+    ULONG::from(!thread.dpc().is_null())
 }
 
 /// `KeSetSystemAffinityThreadEx`: says on which processors the calling thread runs, and returns what was said

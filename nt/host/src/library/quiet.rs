@@ -13,6 +13,7 @@ use nt_abi::bugcheck::{
 use crate::{
     bugcheck, dispatcher, dpc,
     ex::{self, lookaside::active, worker},
+    io::remove_tags,
     ke::dpc::ddk::KeFlushQueuedDpcs,
     lock_order,
     thread::{self, Thread},
@@ -85,6 +86,7 @@ pub fn check(thread: &'static Thread, range: &Range<usize>, routine: &'static st
         pending(address, routine, "a system thread runs in it");
     }
     lock_order::forget(&range);
+    remove_tags::forget(&range);
 }
 
 /// An object that the kernel uses lies in memory that is freed.

@@ -3,7 +3,7 @@
 use nt_abi::{BOOLEAN, PVOID};
 
 use super::pageable;
-use crate::{irql::APC, verifier};
+use crate::{irql::APC, thread, verifier};
 
 /// Whether the whole range may be accessed in this way.
 pub fn is_accessible(start: *const u8, length: usize, write: bool) -> bool {
@@ -31,13 +31,21 @@ pub unsafe extern "win64" fn MmIsAddressValid(VirtualAddress: PVOID) -> BOOLEAN 
     is_accessible(VirtualAddress.cast(), 1, false).into()
 }
 
+/// Stops the kernel if `function` is called above `APC_LEVEL`.
+fn apc_level(function: &'static str) {
+    if thread::current().irql() > APC {
+        let sentence = "IrqlMmApcLte: IRQL must be APC_LEVEL or below.";
+        verifier::rule(0x20019, function, sentence);
+    }
+}
+
 /// Locks a pageable section of an image in memory. DDI: `MmLockPagableDataSection`.
 ///
 /// # Safety
 ///
 /// None needed.
 pub unsafe extern "win64" fn MmLockPagableDataSection(AddressWithinSection: PVOID) -> PVOID {
-    verifier::thread_at_most(APC, "MmLockPagableDataSection");
+    apc_level("MmLockPagableDataSection");
     let address = AddressWithinSection.addr();
     pageable::lock(&(address..address + 1));
     AddressWithinSection
@@ -49,7 +57,7 @@ pub unsafe extern "win64" fn MmLockPagableDataSection(AddressWithinSection: PVOI
 ///
 /// The handle must be one that was returned by it.
 pub unsafe extern "win64" fn MmUnlockPagableImageSection(ImageSectionHandle: PVOID) {
-    verifier::thread_at_most(APC, "MmUnlockPagableImageSection");
+    apc_level("MmUnlockPagableImageSection");
     let address = ImageSectionHandle.addr();
     pageable::unlock(&(address..address + 1));
 }

@@ -3,14 +3,17 @@
 use core::{ptr, sync::atomic::Ordering};
 
 use nt_abi::{
-    ACCESS_MASK, HANDLE, KPROCESSOR_MODE, NTSTATUS, PASSIVE_LEVEL, PVOID,
-    STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_HANDLE, STATUS_OBJECT_TYPE_MISMATCH,
-    STATUS_SUCCESS, ULONG, bugcheck::INVALID_KERNEL_HANDLE,
+    _MODE::KernelMode, ACCESS_MASK, HANDLE, KPROCESSOR_MODE, NTSTATUS, OBJ_EXCLUSIVE, OBJ_INHERIT,
+    OBJ_VALID_ATTRIBUTES, PASSIVE_LEVEL, PVOID, STATUS_INSUFFICIENT_RESOURCES,
+    STATUS_INVALID_HANDLE, STATUS_INVALID_PARAMETER, STATUS_OBJECT_TYPE_MISMATCH, STATUS_SUCCESS,
+    ULONG, bugcheck::INVALID_KERNEL_HANDLE,
 };
 use parking_lot::Mutex;
 
 use super::{ObjectType, dereference, header, reference};
-use crate::{Rules, address::to_usize, bugcheck, fault, thread, verifier};
+use crate::{
+    Rules, address::to_usize, bugcheck, fault, io::object::FILE_TYPE, irql::APC, thread, verifier,
+};
 
 /// The body of an object that a handle refers to.
 struct Slot(PVOID);
@@ -114,7 +117,8 @@ fn reference_by_handle(handle: HANDLE) -> Option<PVOID> {
 ///
 /// Returns `STATUS_OBJECT_TYPE_MISMATCH` if the object is not of the type asked for, and
 /// `STATUS_INVALID_HANDLE` with Driver Verifier off; with it on, a handle that is none is bug check 0xC4
-/// (0x3C), and a null handle 0xC4 (0xF5). Access rights are not checked: the caller is the kernel.
+/// (0x3C), a null handle 0xC4 (0xF5), and one that is asked for in `UserMode`, which has no kernel handles, 0xC4
+/// (0xF7). Access rights are not checked: the caller is the kernel.
 ///
 /// # Safety
 ///
@@ -124,7 +128,7 @@ pub unsafe extern "win64" fn ObReferenceObjectByHandle(
     Handle: HANDLE,
     _DesiredAccess: ACCESS_MASK,
     ObjectType: *mut ObjectType,
-    _AccessMode: KPROCESSOR_MODE,
+    AccessMode: KPROCESSOR_MODE,
     Object: *mut PVOID,
     _HandleInformation: PVOID,
 ) -> NTSTATUS {
@@ -136,6 +140,17 @@ pub unsafe extern "win64" fn ObReferenceObjectByHandle(
     let Some(body) = reference_by_handle(Handle) else {
         return refuse(Handle, ObjectType, NAME);
     };
+    if i32::from(AccessMode) != KernelMode && Handle as u64 != CURRENT_THREAD {
+        // SAFETY: The object was referenced just now.
+        unsafe { dereference(body, NAME) };
+        if verifier::checks(Rules::HANDLES) {
+            let mode = AccessMode.cast_unsigned().into();
+            let parameters = [Handle as u64, ObjectType as u64, mode];
+            let sentence = "The handle is the kernel's, and is asked for in UserMode.";
+            verifier::violation(0xF7, parameters, NAME, sentence);
+        }
+        return STATUS_INVALID_HANDLE;
+    }
     // SAFETY: The object was referenced just now.
     let kind = unsafe { header(body) }.kind;
     if !ObjectType.is_null() && !ptr::eq(kind, ObjectType) {
@@ -162,8 +177,8 @@ fn refuse(handle: HANDLE, kind: *mut ObjectType, function: &'static str) -> NTST
 
 /// `ObOpenObjectByPointer`: opens a handle to an object, if it is of the type asked for. IRQL <= `APC_LEVEL`.
 ///
-/// Returns `STATUS_OBJECT_TYPE_MISMATCH` if it is of another one. Access rights are not checked: the caller is the
-/// kernel.
+/// Returns `STATUS_OBJECT_TYPE_MISMATCH` if it is of another one, and `STATUS_INVALID_PARAMETER` for attributes that
+/// there are not or that exclude each other. Access rights are not checked: the caller is the kernel.
 ///
 /// # Safety
 ///
@@ -172,20 +187,26 @@ fn refuse(handle: HANDLE, kind: *mut ObjectType, function: &'static str) -> NTST
 #[allow(non_snake_case, reason = "NT's names")]
 pub unsafe extern "win64" fn ObOpenObjectByPointer(
     Object: PVOID,
-    _HandleAttributes: ULONG,
+    HandleAttributes: ULONG,
     _PassedAccessState: PVOID,
     _DesiredAccess: ACCESS_MASK,
     ObjectType: *mut ObjectType,
     _AccessMode: KPROCESSOR_MODE,
     Handle: *mut HANDLE,
 ) -> NTSTATUS {
-    thread::current();
+    const NAME: &str = "ObOpenObjectByPointer";
+    verifier::thread_at_most(APC, NAME);
     // SAFETY: This function has the same contract.
     let kind = unsafe { header(Object) }.kind;
+    let not_exclusive = HandleAttributes & OBJ_INHERIT != 0 || ptr::eq(kind, &raw const FILE_TYPE);
+    let exclusive = HandleAttributes & OBJ_EXCLUSIVE != 0;
+    if HandleAttributes & !OBJ_VALID_ATTRIBUTES != 0 || exclusive && not_exclusive {
+        return STATUS_INVALID_PARAMETER;
+    }
     if !ObjectType.is_null() && !ptr::eq(kind, ObjectType) {
         return STATUS_OBJECT_TYPE_MISMATCH;
     }
-    if fault::denies_allocation("ObOpenObjectByPointer") {
+    if fault::denies_allocation(NAME) {
         return STATUS_INSUFFICIENT_RESOURCES;
     }
     // SAFETY: As above.

@@ -13,14 +13,15 @@ use core::{
 };
 
 use nt_abi::{
-    KPROCESSOR_MODE, LONG_PTR, NTSTATUS, PVOID, STATUS_OBJECT_TYPE_MISMATCH, STATUS_SUCCESS, ULONG,
+    _MODE::KernelMode, KPROCESSOR_MODE, LONG_PTR, NTSTATUS, PVOID, STATUS_OBJECT_TYPE_MISMATCH,
+    STATUS_SUCCESS, ULONG,
 };
 
 pub use self::handle::{
     ObOpenObjectByPointer, ObReferenceObjectByHandle, OpenHandle, ZwClose, ZwMakeTemporaryObject,
     insert, open_handles,
 };
-use crate::{export::exports, thread, verifier};
+use crate::{export::exports, irql::DISPATCH, verifier};
 
 exports!("ntoskrnl.exe";
     ObOpenObjectByPointer, ObReferenceObjectByHandle, ObReferenceObjectByPointer,
@@ -112,6 +113,16 @@ unsafe fn header<'a>(body: PVOID) -> &'a ObjectHeader {
             .wrapping_byte_sub(size_of::<ObjectHeader>())
             .cast::<ObjectHeader>()
     }
+}
+
+/// Whether an object is of a type.
+///
+/// # Safety
+///
+/// `body` must be the body of an object that is alive.
+pub unsafe fn is_of(body: PVOID, kind: &'static ObjectType) -> bool {
+    // SAFETY: This function has the same contract.
+    ptr::eq(unsafe { header(body) }.kind, kind)
 }
 
 /// Takes a reference to an object.
@@ -228,7 +239,7 @@ pub fn dereference_typed<T: Sync>(body: &'static T) {
 /// `Object` must be an object of this kernel that is alive.
 #[allow(non_snake_case, reason = "NT's name")]
 pub unsafe extern "win64" fn ObfReferenceObject(Object: PVOID) -> LONG_PTR {
-    thread::current();
+    verifier::thread_at_most(DISPATCH, "ObfReferenceObject");
     // SAFETY: This function has the same contract.
     unsafe { reference(Object, "ObfReferenceObject") }
 }
@@ -241,13 +252,14 @@ pub unsafe extern "win64" fn ObfReferenceObject(Object: PVOID) -> LONG_PTR {
 /// The caller must own a reference to `Object`.
 #[allow(non_snake_case, reason = "NT's name")]
 pub unsafe extern "win64" fn ObfDereferenceObject(Object: PVOID) -> LONG_PTR {
-    thread::current();
+    verifier::thread_at_most(DISPATCH, "ObfDereferenceObject");
     // SAFETY: This function has the same contract.
     unsafe { dereference(Object, "ObfDereferenceObject") }
 }
 
-/// `ObReferenceObjectByPointer`: takes a reference to an object, if it is of the type asked for.
-/// IRQL <= `DISPATCH_LEVEL`.
+/// `ObReferenceObjectByPointer`: takes a reference to an object. IRQL <= `DISPATCH_LEVEL`.
+///
+/// For `UserMode` alone it must be of the type asked for, `STATUS_OBJECT_TYPE_MISMATCH` otherwise.
 ///
 /// # Safety
 ///
@@ -257,12 +269,12 @@ pub unsafe extern "win64" fn ObReferenceObjectByPointer(
     Object: PVOID,
     _DesiredAccess: ULONG,
     ObjectType: *mut ObjectType,
-    _AccessMode: KPROCESSOR_MODE,
+    AccessMode: KPROCESSOR_MODE,
 ) -> NTSTATUS {
-    thread::current();
+    verifier::thread_at_most(DISPATCH, "ObReferenceObjectByPointer");
     // SAFETY: This function has the same contract.
     let kind = unsafe { header(Object) }.kind;
-    if !ObjectType.is_null() && !ptr::eq(kind, ObjectType) {
+    if i32::from(AccessMode) != KernelMode && !ptr::eq(kind, ObjectType) {
         return STATUS_OBJECT_TYPE_MISMATCH;
     }
     // SAFETY: As above.

@@ -7,6 +7,7 @@ use nt_abi::{
 };
 
 use crate::{
+    Rules,
     export::{Export, exports},
     fault, ob, recovery,
     thread::{self, Origin, Thread},
@@ -137,7 +138,8 @@ fn run(thread: &Thread, routine: impl FnOnce()) {
 
 /// `PsTerminateSystemThread`: ends the calling system thread; does not return. IRQL = `PASSIVE_LEVEL`.
 ///
-/// A thread that holds a lock is bug check 0xC4 (0x100A), one above `PASSIVE_LEVEL` or with APCs off 0x20.
+/// A call above `PASSIVE_LEVEL` is bug check 0xC4 (0x2001C), a thread that holds a lock 0xC4 (0x100A), one with APCs
+/// off, or that returns from its routine above `PASSIVE_LEVEL`, 0x20.
 /// Returns `STATUS_INVALID_PARAMETER` if this is no system thread.
 ///
 /// # Safety
@@ -148,6 +150,10 @@ pub unsafe extern "win64" fn PsTerminateSystemThread(_ExitStatus: NTSTATUS) -> N
     let exit = thread.exit();
     if thread.origin() != Origin::System || exit.is_null() {
         return STATUS_INVALID_PARAMETER;
+    }
+    if u32::from(thread.irql()) > PASSIVE_LEVEL && verifier::checks(Rules::IRQL) {
+        let sentence = "IrqlPsPassive: IRQL must be PASSIVE_LEVEL.";
+        verifier::rule(0x2001C, "PsTerminateSystemThread", sentence);
     }
     verifier::check_thread_end(thread);
     // SAFETY: The exit is that of the `run` in which the thread's routine runs; no lock of the kernel

@@ -6,7 +6,7 @@ use nt_abi::{
 };
 
 use super::pageable;
-use crate::irql::PASSIVE;
+use crate::{irql::PASSIVE, thread, verifier};
 
 pub const MAJOR: ULONG = 10;
 pub const MINOR: ULONG = 0;
@@ -54,7 +54,10 @@ pub unsafe extern "win64" fn PsGetVersion(
     BuildNumber: PULONG,
     _CSDVersion: nt_abi::PUNICODE_STRING,
 ) -> BOOLEAN {
-    pageable!(PASSIVE, PsGetVersion);
+    if thread::current().irql() > PASSIVE {
+        let sentence = "IrqlPsPassive: IRQL must be PASSIVE_LEVEL.";
+        verifier::rule(0x2001C, "PsGetVersion", sentence);
+    }
     for (place, value) in [
         (MajorVersion, MAJOR),
         (MinorVersion, MINOR),
