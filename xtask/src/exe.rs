@@ -25,7 +25,7 @@ pub const fn target(arch: Arch) -> &'static str {
 pub fn build(arch: Arch, release: bool) -> Result<PathBuf> {
     let rust = find(arch)?;
     let mut command = command(&rust, arch, "build", release)?;
-    command.args(["--bin", "syncstress"]);
+    command.args(packages()).args(["--bin", "syncstress"]);
     process::run("building syncstress.exe", &mut command)?;
     let program = rust
         .artefacts(Workspace::Main, release)
@@ -39,7 +39,18 @@ pub fn build(arch: Arch, release: bool) -> Result<PathBuf> {
 pub fn clippy() -> Result<()> {
     let rust = find(Arch::X64)?;
     let mut command = command(&rust, Arch::X64, "clippy", true)?;
-    for package in [
+    command.args(packages());
+    if rust.is_complete() {
+        command.arg("--all-targets");
+    }
+    command.args(["--", "-Dwarnings"]);
+    process::run("clippy for Windows", &mut command)
+}
+
+/// What needs no WDK on Windows. Building the program names all of it too: which packages a command names
+/// decides with which features cargo compiles what they depend on.
+fn packages() -> impl Iterator<Item = &'static str> {
+    [
         "nt-abi",
         "nthost",
         "syncstress-app",
@@ -47,14 +58,9 @@ pub fn clippy() -> Result<()> {
         "syncstress-tests",
         "wdfldr",
         "xtask",
-    ] {
-        command.args(["--package", package]);
-    }
-    if rust.is_complete() {
-        command.arg("--all-targets");
-    }
-    command.args(["--", "-Dwarnings"]);
-    process::run("clippy for Windows", &mut command)
+    ]
+    .into_iter()
+    .flat_map(|name| ["--package", name])
 }
 
 fn find(arch: Arch) -> Result<Rust> {
@@ -69,7 +75,7 @@ fn what_is_missing(arch: Arch) -> String {
 }
 
 fn command(rust: &Rust, arch: Arch, subcommand: &str, release: bool) -> Result<Command> {
-    let mut command = rust.cargo(Workspace::Main, subcommand, "std,panic_abort", release);
+    let mut command = rust.cargo(Workspace::Main, subcommand, "std,panic_abort", release)?;
     // The program waits for the driver, so it is made small rather than fast, and no debugger of
     // Windows reads DWARF.
     command

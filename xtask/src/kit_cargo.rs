@@ -48,7 +48,7 @@ impl KitCargo {
     ) -> Result<Command> {
         let mut command = self
             .rust
-            .cargo(workspace, subcommand, "core,alloc", release);
+            .cargo(workspace, subcommand, "core,alloc", release)?;
         let wrapper = env::current_exe().context("cannot find this program's own file")?;
         command
             .env("RUSTC_WRAPPER", wrapper)

@@ -1,12 +1,19 @@
 //! The Rust toolchain that compiles for the Windows targets.
 
+#[cfg(unix)]
+use std::os::unix::fs::symlink;
 use std::{
     env,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use crate::{process, workspace::Workspace};
+use anyhow::{Context as _, Result};
+
+use crate::{
+    process,
+    workspace::{Workspace, create_folder},
+};
 
 /// Where Debian's packages rustc-web and cargo-web put their programs.
 const DEBIAN: &str = "/usr/bin";
@@ -90,7 +97,9 @@ impl Rust {
         subcommand: &str,
         library: &str,
         release: bool,
-    ) -> Command {
+    ) -> Result<Command> {
+        let folder = Self::folder(workspace, self.build_std);
+        share_host_artefacts(&folder, &Self::folder(Workspace::Main, self.build_std))?;
         let mut command = self.program("cargo");
         command
             .current_dir(workspace.root())
@@ -103,7 +112,7 @@ impl Rust {
             command.arg("--release");
         }
         command
-            .env("CARGO_TARGET_DIR", Self::folder(workspace, self.build_std))
+            .env("CARGO_TARGET_DIR", folder)
             .env("CARGO_PROFILE_DEV_PANIC", "abort")
             .env("CARGO_PROFILE_RELEASE_PANIC", "abort");
         if self.build_std {
@@ -116,7 +125,7 @@ impl Rust {
                 "profile.dev.package.compiler_builtins.opt-level=2",
             ]);
         }
-        command
+        Ok(command)
     }
 
     /// Where the compiler says that the source of the standard library is.
@@ -150,6 +159,30 @@ impl Rust {
         }
         command
     }
+}
+
+/// Has what the host runs, such as bindgen for wdk-build, compiled once: the workspaces' lock files name the
+/// same versions. What is compiled for the target stays apart, since the driver model is in it.
+fn share_host_artefacts(folder: &Path, main: &Path) -> Result<()> {
+    if folder == main {
+        return Ok(());
+    }
+    for profile in ["debug", "release"] {
+        let (place, original) = (folder.join(profile), main.join(profile));
+        if place.exists() {
+            continue;
+        }
+        create_folder(folder)?;
+        create_folder(&original)?;
+        symlink(&original, &place).with_context(|| format!("cannot create {}", place.display()))?;
+    }
+    Ok(())
+}
+
+/// Without links, each workspace compiles for the host what it needs.
+#[cfg(not(unix))]
+fn symlink(_: &Path, place: &Path) -> Result<()> {
+    create_folder(place)
 }
 
 fn has_core(folder: &Path) -> bool {
