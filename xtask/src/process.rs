@@ -1,9 +1,12 @@
 //! Running other programs.
 
 use std::{
+    cell::RefCell,
     env,
     ffi::OsStr,
-    process::{Command, Output},
+    fs::File,
+    io,
+    process::{Command, ExitStatus, Output},
     time::Duration,
 };
 
@@ -12,15 +15,35 @@ use indicatif::ProgressBar;
 
 use crate::workspace::root;
 
+thread_local! {
+    /// Where what this thread runs writes, if not on the terminal.
+    static LOG: RefCell<Option<File>> = const { RefCell::new(None) };
+}
+
+/// Does `work`, with `log` in place of the terminal for what it runs on this thread.
+pub fn logging_to<T>(log: File, work: impl FnOnce() -> T) -> T {
+    LOG.set(Some(log));
+    let result = work();
+    LOG.take();
+    result
+}
+
 /// Runs `command` on the terminal of this program; its failure is an error that names `what`.
 pub fn run(what: &str, command: &mut Command) -> Result<()> {
-    let status = command
-        .status()
-        .with_context(|| cannot_start(what, command))?;
+    let status = status(command).with_context(|| cannot_start(what, command))?;
     if !status.success() {
         bail!("{what}: {} failed ({status})", shown(command));
     }
     Ok(())
+}
+
+fn status(command: &mut Command) -> io::Result<ExitStatus> {
+    LOG.with_borrow(|log| {
+        if let Some(log) = log {
+            command.stdout(log.try_clone()?).stderr(log.try_clone()?);
+        }
+        command.status()
+    })
 }
 
 /// Becomes cargo, run as `command` says: its exit code is this program's.

@@ -1,13 +1,17 @@
 //! `cargo xtask test`: every test there is.
 
+mod steps;
+
 use std::{
     env,
-    path::Path,
+    num::NonZero,
+    path::{Path, PathBuf},
     process::Command,
-    time::{Duration, Instant},
+    thread,
 };
 
 use anyhow::{Context as _, Result, bail};
+use steps::Steps;
 
 use crate::{
     arch::Arch,
@@ -21,84 +25,56 @@ use crate::{
     workspace::{generated, root},
 };
 
-/// The steps so far, and how each ended.
-#[derive(Default)]
-struct Steps(Vec<Step>);
-
-struct Step {
-    name: &'static str,
-    passed: bool,
-    took: Duration,
-}
-
-impl Steps {
-    /// Takes a step. A failure is shown and counted, and the next step is taken all the same.
-    fn take<T>(&mut self, name: &'static str, work: impl FnOnce() -> Result<T>) -> Option<T> {
-        eprintln!("\n== {name}");
-        let start = Instant::now();
-        let result = work();
-        if let Err(error) = &result {
-            eprintln!("error: {error:#}");
-        }
-        self.0.push(Step {
-            name,
-            passed: result.is_ok(),
-            took: start.elapsed(),
-        });
-        result.ok()
-    }
-
-    fn table(&self) -> String {
-        let width = self
-            .0
-            .iter()
-            .map(|step| step.name.len())
-            .max()
-            .unwrap_or_default();
-        let line = |step: &Step| {
-            let result = if step.passed { "ok" } else { "FAILED" };
-            format!(
-                "{:width$}  {result:6}  {:7.1} s\n",
-                step.name,
-                step.took.as_secs_f64()
-            )
-        };
-        self.0.iter().map(line).collect()
-    }
-
-    fn failures(&self) -> usize {
-        self.0.iter().filter(|step| !step.passed).count()
-    }
-}
-
 /// Runs them all, and ends with a table.
 pub fn run() -> Result<()> {
     let mut steps = Steps::default();
     steps.take("setup", || setup::ensure(&setup::Purpose::ALL));
     steps.take("formatting", lint::fmt_check);
     let images = steps.take("images, x64", || build::images(Arch::X64, true));
-    steps.take("images, ARM64", || build::images(Arch::Arm64, true));
     let watched = steps.take("images, x64, lockdep", || build::watched(true));
     let under_test = UnderTest { images, watched };
-    steps.take("clippy, driver crates", lint::clippy_on_drivers);
-    steps.take("clippy, host", || lint::clippy_in(under_test.cargo()));
+    // Only what compiles goes side by side: it leaves processors idle, and its result depends on no time.
+    let ((), package) = steps.side_by_side(
+        |steps| compile_tests(steps, &under_test),
+        compile_for_windows,
+    );
     steps.take("tests", || tests(&under_test));
     steps.take("tests, lockdep and lock_stat", lock_feature_tests);
     steps.take("tests, optimised", || optimised_tests(&under_test));
     steps.take("instructions of the locks", instruction_tests);
     steps.take("tests, debugger extension", || extension_tests(&under_test));
     steps.take("documentation", || lint::doc_in(under_test.cargo()));
-    steps.take("clippy, for Windows", exe::clippy);
-    steps.take("syncstress.exe, x64", || exe::build(Arch::X64, true));
-    let package = steps.take("package, x64", || package::make(Arch::X64, Sign::Test));
-    steps.take("package, ARM64", || package::make(Arch::Arm64, Sign::Test));
     steps.take("Wine", || under_wine(package.as_deref(), &under_test));
 
     println!("\n{}", steps.table());
     match steps.failures() {
         0 => Ok(()),
-        count => bail!("{count} of {} steps failed", steps.0.len()),
+        count => bail!("{count} of {} steps failed", steps.count()),
     }
+}
+
+/// What is compiled for the host.
+fn compile_tests(steps: &mut Steps, under_test: &UnderTest) {
+    steps.take("clippy, host", || lint::clippy_in(under_test.cargo()));
+    steps.take("compiling tests", || {
+        let mut command = host_tests(under_test);
+        process::run("compiling tests", command.arg("--no-run"))
+    });
+    steps.take("compiling tests, optimised", || {
+        let mut command = tests_of_nthost(under_test)?;
+        process::run("compiling tests", command.arg("--no-run"))
+    });
+}
+
+/// What is compiled for Windows and not tested on the host. Gives the package for x64.
+fn compile_for_windows(steps: &mut Steps) -> Option<PathBuf> {
+    steps.take("clippy, driver crates", lint::clippy_on_drivers);
+    steps.take("images, ARM64", || build::images(Arch::Arm64, true));
+    steps.take("clippy, for Windows", exe::clippy);
+    steps.take("syncstress.exe, x64", || exe::build(Arch::X64, true));
+    let package = steps.take("package, x64", || package::make(Arch::X64, Sign::Test));
+    steps.take("package, ARM64", || package::make(Arch::Arm64, Sign::Test));
+    package
 }
 
 /// The images, as far as their steps have built them.
@@ -145,8 +121,17 @@ pub fn name_images(command: &mut Command, images: &Images) {
 
 /// Everything on the host, the images in nthost too.
 fn tests(under_test: &UnderTest) -> Result<()> {
+    let mut command = host_tests(under_test);
+    // The long ones wait for what runs for its seconds, rather than for a processor.
+    let threads = 2 * thread::available_parallelism().map_or(1, NonZero::get);
+    command.env("RUST_TEST_THREADS", threads.to_string());
+    process::run("tests on the host", &mut command)
+}
+
+fn host_tests(under_test: &UnderTest) -> Command {
     let mut command = under_test.cargo();
-    process::run("tests on the host", command.args(["test", "--locked"]))
+    command.args(["test", "--locked"]);
+    command
 }
 
 /// What `wdk-sync` and the driver do with the features, and that the locks work with them.
@@ -180,15 +165,21 @@ fn lock_feature_tests() -> Result<()> {
 /// nthost as it is used, which is optimised: with the driver in C, with the images when whatever can
 /// fail does, and with the behaviour tests linked to it.
 fn optimised_tests(under_test: &UnderTest) -> Result<()> {
+    let mut command = tests_of_nthost(under_test)?;
+    command.args(["--", "--include-ignored"]);
+    process::run("tests of nthost, optimised", &mut command)
+}
+
+fn tests_of_nthost(under_test: &UnderTest) -> Result<Command> {
     under_test.images()?;
     let mut command = under_test.cargo();
     command
         .args(["test", "--locked", "--release"])
         .args(["--package", "nthost", "--package", "syncstress-stress"])
         .args(["--test", "c_driver", "--test", "campaign"])
-        .args(["--test", "behaviour", "--", "--include-ignored"])
+        .args(["--test", "behaviour"])
         .env("NTHOST_C_DRIVER", c_driver::build()?);
-    process::run("tests of nthost, optimised", &mut command)
+    Ok(command)
 }
 
 fn under_wine(package: Option<&Path>, under_test: &UnderTest) -> Result<()> {
@@ -234,26 +225,4 @@ fn extension_tests(under_test: &UnderTest) -> Result<()> {
         .env("SYNCSTRESS_MEMORY", &memory)
         .current_dir(root());
     process::run("tests of the debugger's extension", &mut command)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Steps;
-
-    #[test]
-    fn a_failure_is_counted_and_shown_and_stops_nothing() {
-        let mut steps = Steps::default();
-        assert_eq!(steps.take("one", || Ok(1)), Some(1));
-        assert_eq!(
-            steps.take("another", || anyhow::bail!("broken")),
-            None::<()>
-        );
-        assert_eq!(steps.take("the third", || Ok(3)), Some(3));
-        assert_eq!(steps.failures(), 1);
-        let table = steps.table();
-        let lines: Vec<_> = table.lines().collect();
-        assert!(lines[0].starts_with("one        ok"), "{table}");
-        assert!(lines[1].starts_with("another    FAILED"), "{table}");
-        assert!(lines[2].starts_with("the third  ok"), "{table}");
-    }
 }
