@@ -1,6 +1,8 @@
 //! Interrupt objects and how they are connected.
 
-use crate::{BOOLEAN, KAFFINITY, KIRQL, PDEVICE_OBJECT, PKSPIN_LOCK, PVOID, ULONG, USHORT};
+use crate::{
+    BOOLEAN, KAFFINITY, KIRQL, LONG, PDEVICE_OBJECT, PKSPIN_LOCK, PVOID, UCHAR, ULONG, USHORT,
+};
 
 /// An interrupt object, opaque to drivers.
 #[repr(C)]
@@ -129,3 +131,36 @@ pub union _IO_DISCONNECT_INTERRUPT_PARAMETERS__bindgen_ty_1 {
     pub Generic: PVOID,
     pub InterruptObject: PKINTERRUPT,
 }
+
+/// A `CM_PARTIAL_RESOURCE_DESCRIPTOR` of an interrupt on a line.
+#[repr(C, packed(4))]
+#[derive(Clone, Copy)]
+pub struct CM_INTERRUPT_DESCRIPTOR {
+    pub Type: UCHAR,
+    pub ShareDisposition: UCHAR,
+    pub Flags: USHORT,
+    pub Level: USHORT,
+    pub Group: USHORT,
+    pub Vector: ULONG,
+    pub Affinity: KAFFINITY,
+}
+layout!(CM_INTERRUPT_DESCRIPTOR, 0x14, Flags: 2, Level: 4, Group: 6, Vector: 8, Affinity: 0xC);
+
+pub const CmResourceTypeInterrupt: UCHAR = 2;
+pub const CmResourceShareDeviceExclusive: UCHAR = 1;
+pub const CmResourceShareShared: UCHAR = 3;
+pub const CM_RESOURCE_INTERRUPT_LATCHED: USHORT = 1;
+pub const CM_RESOURCE_INTERRUPT_MESSAGE: USHORT = 2;
+
+/// The start of a `CM_RESOURCE_LIST` with one full descriptor, which the partial ones follow.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct CM_RESOURCE_LIST_HEADER {
+    pub Count: ULONG,
+    pub InterfaceType: LONG,
+    pub BusNumber: ULONG,
+    pub Version: USHORT,
+    pub Revision: USHORT,
+    pub PartialCount: ULONG,
+}
+layout!(CM_RESOURCE_LIST_HEADER, 0x14, PartialCount: 0x10);

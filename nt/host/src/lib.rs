@@ -59,6 +59,7 @@ mod watchdog;
 pub use explore::Policy;
 pub use export::Export;
 pub use inspect::{MemoryImage, Module, Region, View};
+pub use io::resource::InterruptResource;
 pub use kernel::{BootError, Config, boot};
 pub use library::{
     Device, Driver, DriverEntry, File, Kernel, Leak, LeakKind, Leaks, Library, Prepared,

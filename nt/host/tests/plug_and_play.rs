@@ -12,7 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nthost::{Device, Driver, Kernel, RegistryData, Stop, ntddk::*, testing::expect_bug_check};
+use nthost::{
+    Device, Driver, InterruptResource, Kernel, RegistryData, Stop, ntddk::*,
+    testing::expect_bug_check,
+};
 use support::{
     driver::{Text, complete, forward, load_entry, object, stack, text},
     nt,
@@ -47,6 +50,8 @@ static MINORS: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 /// The physical device, and what the driver says of the device's state.
 static PDO: AtomicPtr<DEVICE_OBJECT> = AtomicPtr::new(ptr::null_mut());
 static STATE: AtomicU32 = AtomicU32::new(0);
+/// The interrupts that the device was started with.
+static INTERRUPTS: Mutex<Vec<CM_INTERRUPT_DESCRIPTOR>> = Mutex::new(Vec::new());
 
 unsafe extern "win64" fn add_device(driver: PDRIVER_OBJECT, pdo: PDEVICE_OBJECT) -> NTSTATUS {
     let mut device = ptr::null_mut();
@@ -165,6 +170,7 @@ unsafe extern "win64" fn pnp(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
     let extension = extension(device);
     match u32::from(minor) {
         IRP_MN_START_DEVICE => {
+            *INTERRUPTS.lock().expect("a lock") = interrupts(irp);
             let status = nt!(IoSetDeviceInterfaceState(
                 &raw mut extension.interface,
                 TRUE
@@ -186,6 +192,24 @@ unsafe extern "win64" fn pnp(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
     // SAFETY: The driver owns the IRP.
     unsafe { (*irp).IoStatus.Status = STATUS_SUCCESS };
     forward(extension.lower, irp)
+}
+
+/// The interrupts in the resources of an IRP that starts a device.
+fn interrupts(irp: PIRP) -> Vec<CM_INTERRUPT_DESCRIPTOR> {
+    // SAFETY: Every member of the union is words.
+    let [raw, translated, ..] = unsafe { stack(irp).Parameters.Others };
+    assert_eq!(raw, translated);
+    let header = translated.cast::<CM_RESOURCE_LIST_HEADER>();
+    // SAFETY: It is null or a resource list, which starts with its header.
+    let Some(list) = (unsafe { header.as_ref() }) else {
+        return Vec::new();
+    };
+    assert_eq!(list.Count, 1);
+    let first = header.wrapping_add(1).cast::<CM_INTERRUPT_DESCRIPTOR>();
+    let count = usize::try_from(list.PartialCount).expect("small");
+    // SAFETY: The header says how many descriptors follow it.
+    let read = |index| unsafe { first.wrapping_add(index).read() };
+    (0..count).map(read).collect()
 }
 
 fn remove(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
@@ -371,6 +395,88 @@ fn a_device_that_has_failed_is_taken_away() {
         assert_eq!(gone, Some(STATUS_NO_SUCH_DEVICE), "and is asked at once");
         driver.unload().expect("nothing is left");
         assert!(kernel.leaks().is_empty(), "{}", kernel.leaks());
+        nt!(KeBugCheckEx(0x600D, 0, 0, 0, 0));
+    });
+    assert_eq!(report.code, 0x600D);
+}
+
+unsafe extern "win64" fn count(_interrupt: PKINTERRUPT, context: PVOID) -> BOOLEAN {
+    // SAFETY: It is connected with such a context.
+    let counter = unsafe { &*context.cast::<AtomicU32>() };
+    counter.fetch_add(1, Ordering::Relaxed);
+    assert_eq!(nt!(KeGetCurrentIrql()), LINE.irql);
+    TRUE
+}
+
+const LINE: InterruptResource = InterruptResource {
+    vector: 0x51,
+    irql: 6,
+    latched: true,
+    shared: false,
+    processors: 1,
+};
+
+/// Connects the device's interrupt, raises it, and disconnects it.
+fn connect_and_fire(mut parameters: IO_CONNECT_INTERRUPT_PARAMETERS, place: *const PKINTERRUPT) {
+    let connected = nt!(IoConnectInterruptEx(&raw mut parameters));
+    assert_eq!(connected, STATUS_SUCCESS);
+    assert_eq!(parameters.Version, CONNECT_LINE_BASED);
+    assert_eq!(Kernel::get().interrupt(LINE.vector, 0).ok(), Some(true));
+    // SAFETY: The place is the one that the interrupt was connected with.
+    let interrupt = unsafe { place.read() };
+    let mut disconnect = IO_DISCONNECT_INTERRUPT_PARAMETERS {
+        Version: parameters.Version,
+        ConnectionContext: _IO_DISCONNECT_INTERRUPT_PARAMETERS__bindgen_ty_1 {
+            InterruptObject: interrupt,
+        },
+    };
+    nt!(IoDisconnectInterruptEx(&raw mut disconnect));
+}
+
+#[test]
+fn a_device_is_started_with_its_interrupts() {
+    let report = expect_bug_check(|| {
+        let driver = load();
+        let device = driver.add_interrupting_device(&[LINE]).expect("a device");
+        let found = INTERRUPTS.lock().expect("a lock").clone();
+        let [found] = found.try_into().unwrap_or_else(|_| panic!("one interrupt"));
+        assert_eq!((found.Type, found.ShareDisposition), (2, 1));
+        let (level, vector, affinity) = (found.Level, found.Vector, found.Affinity);
+        assert_eq!((level, vector, affinity), (6, 0x51, 1));
+        let flags = found.Flags;
+        assert_eq!(flags, CM_RESOURCE_INTERRUPT_LATCHED);
+
+        let runs = AtomicU32::new(0);
+        let (pdo, mut interrupt) = (PDO.load(Ordering::Acquire), ptr::null_mut());
+        let context = ptr::from_ref(&runs).cast_mut().cast();
+        let line = _IO_CONNECT_INTERRUPT_PARAMETERS__bindgen_ty_1 {
+            LineBased: IO_CONNECT_INTERRUPT_LINE_BASED_PARAMETERS {
+                PhysicalDeviceObject: pdo,
+                InterruptObject: &raw mut interrupt,
+                ServiceRoutine: Some(count),
+                ServiceContext: context,
+                ..Default::default()
+            },
+        };
+        let message = _IO_CONNECT_INTERRUPT_PARAMETERS__bindgen_ty_1 {
+            MessageBased: IO_CONNECT_INTERRUPT_MESSAGE_BASED_PARAMETERS {
+                PhysicalDeviceObject: pdo,
+                ConnectionContext: (&raw mut interrupt).cast(),
+                FallBackServiceRoutine: Some(count),
+                ServiceContext: context,
+                ..Default::default()
+            },
+        };
+        for (version, specified) in [(CONNECT_LINE_BASED, line), (CONNECT_MESSAGE_BASED, message)] {
+            let parameters = IO_CONNECT_INTERRUPT_PARAMETERS {
+                Version: version,
+                __bindgen_anon_1: specified,
+            };
+            connect_and_fire(parameters, &raw const interrupt);
+        }
+        assert_eq!(runs.load(Ordering::Relaxed), 2);
+        device.remove().expect("a removal");
+        driver.unload().expect("nothing is left");
         nt!(KeBugCheckEx(0x600D, 0, 0, 0, 0));
     });
     assert_eq!(report.code, 0x600D);

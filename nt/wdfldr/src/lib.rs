@@ -6,8 +6,8 @@
 //! nthost and in Wine. What is not implemented stops the system with `WDF_VIOLATION` and its name.
 //!
 //! The modules follow the framework's objects: [`object`] is what all have in common, [`client`] a
-//! bound driver, [`device`], [`queue`], [`request`] and [`file`] the way of a request, [`callback_lock`] what runs
-//! one at a time. [`kernel`] is
+//! bound driver, [`device`], [`queue`], [`request`] and [`file`] the way of a request, [`interrupt`] what
+//! the device itself begins, [`callback_lock`] what runs one at a time. [`kernel`] is
 //! the only door to the kernel. Sources: the reference pages of the functions (`wdf*/nf-wdf*.md`), and
 //! the public headers and sources of the framework for layouts and statuses.
 // On a Windows machine there is Microsoft's, and nothing here to build.
@@ -35,6 +35,7 @@ mod device;
 mod dpc;
 mod driver;
 mod file;
+mod interrupt;
 mod io_target;
 mod kernel;
 pub mod loader;

@@ -75,6 +75,13 @@ pub struct SpinLockObject {
 // SAFETY: The lock word is only passed to the kernel's spin lock functions.
 unsafe impl Sync for SpinLockObject {}
 
+impl SpinLockObject {
+    /// The kernel's lock, for an interrupt that is synchronized by it.
+    pub const fn kernel_lock(&self) -> *mut KSPIN_LOCK {
+        self.lock.get()
+    }
+}
+
 /// `WdfSpinLockCreate`. IRQL <= `DISPATCH_LEVEL`.
 pub unsafe extern "win64" fn WdfSpinLockCreate(
     DriverGlobals: Globals,

@@ -1,13 +1,14 @@
 //! Connecting interrupts.
 
 use nt_abi::{
-    CONNECT_FULLY_SPECIFIED, CONNECT_FULLY_SPECIFIED_GROUP, CONNECT_LINE_BASED,
-    CONNECT_MESSAGE_BASED, FALSE, IO_CONNECT_INTERRUPT_FULLY_SPECIFIED_PARAMETERS, KIRQL, NTSTATUS,
-    PIO_CONNECT_INTERRUPT_PARAMETERS, PIO_DISCONNECT_INTERRUPT_PARAMETERS,
-    STATUS_INVALID_PARAMETER, STATUS_INVALID_PARAMETER_1, STATUS_INVALID_PARAMETER_10,
-    STATUS_NOT_FOUND, STATUS_NOT_SUPPORTED, STATUS_SUCCESS,
+    _KINTERRUPT_MODE, CONNECT_FULLY_SPECIFIED, CONNECT_FULLY_SPECIFIED_GROUP, CONNECT_LINE_BASED,
+    CONNECT_MESSAGE_BASED, FALSE, IO_CONNECT_INTERRUPT_FULLY_SPECIFIED_PARAMETERS,
+    IO_CONNECT_INTERRUPT_LINE_BASED_PARAMETERS, KIRQL, NTSTATUS, PIO_CONNECT_INTERRUPT_PARAMETERS,
+    PIO_DISCONNECT_INTERRUPT_PARAMETERS, STATUS_INVALID_PARAMETER, STATUS_INVALID_PARAMETER_1,
+    STATUS_INVALID_PARAMETER_10, STATUS_NOT_FOUND, STATUS_NOT_SUPPORTED, STATUS_SUCCESS,
 };
 
+use super::pnp;
 use crate::{
     export::exports,
     irql::{DISPATCH, PASSIVE},
@@ -28,9 +29,10 @@ const HIGHEST: KIRQL = 12;
 /// `STATUS_INVALID_PARAMETER`, as for an IRQL that no device has, a `SynchronizeIrql` below `Irql`, and a
 /// vector that is connected already and not shared by both. No processor: `STATUS_INVALID_PARAMETER_10`.
 ///
-/// The devices of this kernel's bus have no interrupts among their resources, which `CONNECT_LINE_BASED`
-/// and `CONNECT_MESSAGE_BASED` look for: `STATUS_NOT_FOUND`. Service routines at `PASSIVE_LEVEL` are not
-/// modelled: `STATUS_NOT_SUPPORTED`.
+/// `CONNECT_LINE_BASED` takes the first interrupt among the resources of the device, and so does
+/// `CONNECT_MESSAGE_BASED` with a routine for that, for no device of this kernel's bus has messages;
+/// `STATUS_NOT_FOUND` if there is none. Service routines at `PASSIVE_LEVEL` are not modelled:
+/// `STATUS_NOT_SUPPORTED`.
 ///
 /// # Safety
 ///
@@ -53,9 +55,69 @@ pub unsafe extern "win64" fn IoConnectInterruptEx(
                 .err()
                 .unwrap_or(STATUS_SUCCESS)
         }
-        CONNECT_LINE_BASED | CONNECT_MESSAGE_BASED => STATUS_NOT_FOUND,
+        CONNECT_LINE_BASED => {
+            // SAFETY: As above.
+            let line = unsafe { &parameters.__bindgen_anon_1.LineBased };
+            // SAFETY: This function has the same contract.
+            unsafe { connect_line(line) }
+                .err()
+                .unwrap_or(STATUS_SUCCESS)
+        }
+        CONNECT_MESSAGE_BASED => {
+            // SAFETY: As above.
+            let message = unsafe { &parameters.__bindgen_anon_1.MessageBased };
+            let line = IO_CONNECT_INTERRUPT_LINE_BASED_PARAMETERS {
+                PhysicalDeviceObject: message.PhysicalDeviceObject,
+                InterruptObject: message.ConnectionContext.cast(),
+                ServiceRoutine: message.FallBackServiceRoutine,
+                ServiceContext: message.ServiceContext,
+                SpinLock: message.SpinLock,
+                SynchronizeIrql: message.SynchronizeIrql,
+                FloatingSave: message.FloatingSave,
+            };
+            if line.ServiceRoutine.is_none() {
+                return STATUS_NOT_FOUND;
+            }
+            // SAFETY: This function has the same contract.
+            if let Err(status) = unsafe { connect_line(&line) } {
+                return status;
+            }
+            // SAFETY: The caller vouches for the parameters, of which no reference is used any more.
+            unsafe { (*Parameters).Version = CONNECT_LINE_BASED };
+            STATUS_SUCCESS
+        }
         _ => STATUS_INVALID_PARAMETER_1,
     }
+}
+
+/// Connects the interrupt that is among the resources of a device.
+///
+/// # Safety
+///
+/// As for [`IoConnectInterruptEx`].
+unsafe fn connect_line(line: &IO_CONNECT_INTERRUPT_LINE_BASED_PARAMETERS) -> Result<(), NTSTATUS> {
+    let resource = pnp::interrupt_of(line.PhysicalDeviceObject).ok_or(STATUS_NOT_FOUND)?;
+    let specified = IO_CONNECT_INTERRUPT_FULLY_SPECIFIED_PARAMETERS {
+        PhysicalDeviceObject: line.PhysicalDeviceObject,
+        InterruptObject: line.InterruptObject,
+        ServiceRoutine: line.ServiceRoutine,
+        ServiceContext: line.ServiceContext,
+        SpinLock: line.SpinLock,
+        SynchronizeIrql: line.SynchronizeIrql.max(resource.irql),
+        FloatingSave: line.FloatingSave,
+        ShareVector: resource.shared.into(),
+        Vector: resource.vector,
+        Irql: resource.irql,
+        InterruptMode: if resource.latched {
+            _KINTERRUPT_MODE::Latched
+        } else {
+            _KINTERRUPT_MODE::LevelSensitive
+        },
+        ProcessorEnableMask: resource.processors,
+        Group: 0,
+    };
+    // SAFETY: This function has the same contract.
+    unsafe { connect(&specified, 0) }
 }
 
 /// Connects a fully specified interrupt.

@@ -38,6 +38,7 @@ pub mod property;
 pub mod remove_lock;
 pub mod remove_tags;
 mod request;
+pub mod resource;
 mod rules;
 mod turn;
 mod violation;

@@ -19,7 +19,7 @@ use nt_abi::{
     IRP_MN_QUERY_REMOVE_DEVICE, IRP_MN_QUERY_STOP_DEVICE, IRP_MN_REMOVE_DEVICE,
     IRP_MN_START_DEVICE, IRP_MN_STOP_DEVICE, IRP_MN_SURPRISE_REMOVAL, IoStackParameters,
     NT_SUCCESS, NTSTATUS, PDEVICE_OBJECT, PIRP, PNP_DEVICE_NOT_DISABLEABLE, PNP_DEVICE_STATE,
-    POOL_FLAG_PAGED, STATUS_DEVICE_BUSY, STATUS_INSUFFICIENT_RESOURCES,
+    POOL_FLAG_PAGED, PVOID, STATUS_DEVICE_BUSY, STATUS_INSUFFICIENT_RESOURCES,
     STATUS_INVALID_DEVICE_REQUEST, STATUS_NO_SUCH_DEVICE, STATUS_NOT_SUPPORTED,
     STATUS_PLUGPLAY_QUERY_VETOED, STATUS_SUCCESS, TargetDeviceRelation, ULONG,
 };
@@ -32,6 +32,7 @@ use super::{
     irp::{Irp, Stack},
     object::{DeviceObject, DriverObject},
     request::{self, Outcome, SystemBuffer},
+    resource::{InterruptResource, ResourceList},
     turn, violation,
 };
 use crate::{
@@ -56,6 +57,8 @@ pub struct Node {
     surprised: bool,
     /// What its drivers said last of its state.
     state: PNP_DEVICE_STATE,
+    /// Its hardware resources.
+    interrupts: Vec<InterruptResource>,
 }
 
 static NODES: Mutex<Vec<Node>> = Mutex::new(Vec::new());
@@ -103,6 +106,15 @@ pub fn is_started(device: &Node) -> bool {
     present(device).is_ok_and(|node| node.started)
 }
 
+/// The first interrupt among the resources of the device with this physical device object.
+pub fn interrupt_of(pdo: PDEVICE_OBJECT) -> Option<InterruptResource> {
+    NODES
+        .lock()
+        .iter()
+        .find(|node| node.pdo.as_ptr() == pdo)
+        .and_then(|node| node.interrupts.first().copied())
+}
+
 /// What the drivers of a device that is there said last of its state.
 ///
 /// # Errors
@@ -139,6 +151,7 @@ pub fn add(
     thread: &Thread,
     driver: DriverObject,
     filters: &[DriverObject],
+    interrupts: &[InterruptResource],
 ) -> Result<Node, NTSTATUS> {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let _turn = turn::take(thread);
@@ -171,10 +184,11 @@ pub fn add(
         started: false,
         surprised: false,
         state: 0,
+        interrupts: interrupts.to_vec(),
     };
     NODES.lock().push(node.clone());
     let added = drivers.iter().try_for_each(|driver| add_to(*driver, pdo));
-    if let Err(status) = added.and_then(|()| start_stack(thread, pdo)) {
+    if let Err(status) = added.and_then(|()| start_stack(thread, &node)) {
         if pdo.upper().is_some() {
             finish_removal(thread, pdo);
         } else {
@@ -209,13 +223,20 @@ fn add_to(driver: DriverObject, pdo: DeviceObject) -> Result<(), NTSTATUS> {
 pub fn start(thread: &Thread, device: &Node) -> Result<(), NTSTATUS> {
     let _turn = turn::take(thread);
     present(device)?;
-    start_stack(thread, device.pdo)
+    start_stack(thread, device)
 }
 
-fn start_stack(thread: &Thread, pdo: DeviceObject) -> Result<(), NTSTATUS> {
-    let status = send(thread, pdo, IRP_MN_START_DEVICE).status;
+fn start_stack(thread: &Thread, device: &Node) -> Result<(), NTSTATUS> {
+    let mut resources =
+        (!device.interrupts.is_empty()).then(|| ResourceList::new(&device.interrupts));
+    let resources = resources
+        .as_mut()
+        .map_or(ptr::null_mut(), ResourceList::address);
+    // Raw and translated are the same on this machine.
+    let parameters = [resources, resources, ptr::null_mut(), ptr::null_mut()];
+    let status = send_with(thread, device.pdo, IRP_MN_START_DEVICE, parameters).status;
     if NT_SUCCESS(status) {
-        set_started(pdo, true);
+        set_started(device.pdo, true);
         Ok(())
     } else {
         Err(status)
@@ -363,8 +384,12 @@ fn forget(pdo: DeviceObject) {
     finish_deletion(pdo);
 }
 
-/// Sends a Plug and Play IRP to the top of a stack.
+/// Sends a Plug and Play IRP without parameters to the top of a stack.
 pub fn send(thread: &Thread, pdo: DeviceObject, minor: u32) -> Outcome {
+    send_with(thread, pdo, minor, [ptr::null_mut(); 4])
+}
+
+fn send_with(thread: &Thread, pdo: DeviceObject, minor: u32, parameters: [PVOID; 4]) -> Outcome {
     let (_, outcome) = request::send(
         thread,
         pdo,
@@ -374,9 +399,7 @@ pub fn send(thread: &Thread, pdo: DeviceObject, minor: u32) -> Outcome {
             irp.set_status(STATUS_NOT_SUPPORTED);
             stack.set_major(IRP_MJ_PNP as u8);
             stack.set_minor(minor as u8);
-            stack.set_parameters(IoStackParameters {
-                Others: [ptr::null_mut(); 4],
-            });
+            stack.set_parameters(IoStackParameters { Others: parameters });
         },
     );
     outcome

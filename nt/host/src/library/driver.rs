@@ -20,6 +20,7 @@ use crate::{
         namespace,
         object::{DeviceObject, DriverObject, Text},
         pnp,
+        resource::InterruptResource,
     },
 };
 
@@ -219,9 +220,28 @@ impl Driver {
     ///
     /// As for [`add_device`](Self::add_device), for each of the drivers.
     pub fn add_filtered_device(&self, filters: &[&Self]) -> Result<Device, Stop> {
+        self.add(filters, &[])
+    }
+
+    /// As [`add_device`](Self::add_device), with these interrupts among the hardware resources that the device is
+    /// started with. [`Kernel::interrupt`](super::Kernel::interrupt) raises them.
+    ///
+    /// # Errors
+    ///
+    /// As for [`add_device`](Self::add_device).
+    pub fn add_interrupting_device(
+        &self,
+        interrupts: &[InterruptResource],
+    ) -> Result<Device, Stop> {
+        self.add(&[], interrupts)
+    }
+
+    fn add(&self, filters: &[&Self], interrupts: &[InterruptResource]) -> Result<Device, Stop> {
         let object = self.object;
         let filters: Vec<_> = filters.iter().map(|filter| filter.object).collect();
-        let node = service::enter("AddDevice", |thread| pnp::add(thread, object, &filters))?;
+        let node = service::enter("AddDevice", |thread| {
+            pnp::add(thread, object, &filters, interrupts)
+        })?;
         Ok(Device::new(node.map_err(Stop::Status)?))
     }
 

@@ -26,6 +26,7 @@ pub type WDFDPC = WDFOBJECT;
 pub type WDFWORKITEM = WDFOBJECT;
 pub type WDFSTRING = WDFOBJECT;
 pub type WDFCOLLECTION = WDFOBJECT;
+pub type WDFINTERRUPT = WDFOBJECT;
 pub type WDFKEY = WDFOBJECT;
 pub type WDFCMRESLIST = WDFOBJECT;
 pub type WDFCONTEXT = *mut core::ffi::c_void;

@@ -21,6 +21,7 @@ macro_rules! layout {
 mod bind;
 mod device;
 mod handles;
+mod interrupt;
 mod io;
 mod object;
 mod power;
@@ -29,6 +30,7 @@ mod support;
 pub use bind::*;
 pub use device::*;
 pub use handles::*;
+pub use interrupt::*;
 pub use io::*;
 pub use object::*;
 pub use power::*;

@@ -212,6 +212,8 @@ fn describe(
         default_queue: AtomicUsize::new(WDFOBJECT::NULL.0),
         io_target: AtomicUsize::new(WDFOBJECT::NULL.0),
         queues: SpinLock::new(Vec::new()),
+        interrupts: SpinLock::new(Vec::new()),
+        preparing_hardware: AtomicBool::new(false),
         state: SpinLock::new(PnpState::Created),
         declared: SpinLock::new(Declared::NOTHING),
         idle,

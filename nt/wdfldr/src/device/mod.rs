@@ -92,6 +92,10 @@ pub struct Device {
     /// The local I/O target, as a handle; null until somebody asks for it.
     io_target: AtomicUsize,
     queues: SpinLock<Vec<ObjectRef>>,
+    /// In the order of their creation.
+    interrupts: SpinLock<Vec<ObjectRef>>,
+    /// Whether the client is in `EvtDevicePrepareHardware`.
+    preparing_hardware: AtomicBool,
     state: SpinLock<PnpState>,
     /// What the client says is the matter with it.
     declared: SpinLock<Declared>,
@@ -101,6 +105,14 @@ pub struct Device {
     names: SpinLock<Names>,
     /// The driver-defined interfaces that it answers queries for.
     exports: Exports,
+}
+
+/// The stages of a device's life in which it may get interrupts, and all others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    New,
+    PreparingHardware,
+    Other,
 }
 
 /// What lies in the extension of the WDM device object.
@@ -268,6 +280,46 @@ impl Device {
             Some(queues.swap_remove(position))
         });
         drop(removed);
+    }
+
+    /// Keeps an interrupt in the list of those that follow the device's power.
+    ///
+    /// # Errors
+    /// `STATUS_INSUFFICIENT_RESOURCES`.
+    pub fn add_interrupt(&self, interrupt: &ObjectRef) -> Outcome {
+        self.interrupts.with(|interrupts| {
+            interrupts
+                .try_reserve(1)
+                .map_err(|_| nt_abi::STATUS_INSUFFICIENT_RESOURCES)?;
+            interrupts.push(interrupt.clone());
+            Ok(())
+        })
+    }
+
+    /// Forgets an interrupt that is being deleted.
+    pub fn remove_interrupt(&self, handle: WDFOBJECT) {
+        let removed = self.interrupts.with(|interrupts| {
+            let position = interrupts
+                .iter()
+                .position(|interrupt| interrupt.handle() == handle)?;
+            Some(interrupts.remove(position))
+        });
+        drop(removed);
+    }
+
+    /// The `index`-th interrupt of the device.
+    pub fn interrupt(&self, index: usize) -> Option<ObjectRef> {
+        self.interrupts
+            .with(|interrupts| interrupts.get(index).cloned())
+    }
+
+    /// Where the device is in its life, for who makes an interrupt.
+    pub fn stage(&self) -> Stage {
+        if self.preparing_hardware.load(Ordering::Relaxed) {
+            return Stage::PreparingHardware;
+        }
+        let new = !self.is_control() && self.state.with(|state| *state == PnpState::Created);
+        if new { Stage::New } else { Stage::Other }
     }
 
     /// Calls `f` for each queue of the device, without a lock.

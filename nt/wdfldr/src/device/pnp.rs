@@ -8,6 +8,7 @@ use crate::abi::{
     DeviceEvent, DeviceQuery, WDFCMRESLIST, WDFOBJECT, WdfPowerDeviceD3Final,
     WdfRequestStopActionPurge,
 };
+use crate::interrupt;
 use crate::kernel::{Irp, Outcome, check};
 use crate::object::{self, Typed};
 use crate::resources;
@@ -131,16 +132,20 @@ fn start(device: &Typed<Device>, location: &IO_STACK_LOCATION) -> Outcome {
 }
 
 fn prepare_hardware(device: &Typed<Device>, location: &IO_STACK_LOCATION) -> Outcome {
-    let Some(event) = device.pnp_events.EvtDevicePrepareHardware else {
-        return Ok(());
-    };
     // SAFETY: Every member of the union is words; a start request has the raw and the translated
     // resources in the first two.
     let [raw, translated, ..] = unsafe { location.Parameters.Others };
+    // SAFETY: They live through the request.
+    interrupt::assign(device, unsafe { resources::descriptors(translated) });
+    let Some(event) = device.pnp_events.EvtDevicePrepareHardware else {
+        return Ok(());
+    };
     let raw = resources::create(device, raw)?;
     let translated = resources::create(device, translated)?;
+    device.preparing_hardware.store(true, Ordering::Relaxed);
     // SAFETY: The client registered the event for its device; PnP runs at `PASSIVE_LEVEL`.
     let status = unsafe { event(device.handle(), raw.handle(), translated.handle()) };
+    device.preparing_hardware.store(false, Ordering::Relaxed);
     object::delete(&raw);
     object::delete(&translated);
     check(status)
@@ -156,6 +161,7 @@ fn release_hardware(device: &Typed<Device>) {
             object::delete(&list);
         }
     }
+    interrupt::release(device);
 }
 
 /// Into D0: the device, its queues, its self-managed I/O.

@@ -5,6 +5,7 @@
 use super::Device;
 use super::pnp::ask;
 use crate::abi::{DevicePower, DeviceQuery};
+use crate::interrupt;
 use crate::kernel::{Outcome, check};
 use crate::object::Typed;
 
@@ -26,11 +27,12 @@ fn tell(device: &Typed<Device>, event: DevicePower, other: i32) -> Outcome {
 pub fn enter_d0(device: &Typed<Device>, previous: i32) -> Outcome {
     let events = &device.pnp_events;
     tell(device, events.EvtDeviceD0Entry, previous)?;
-    tell(
-        device,
-        events.EvtDeviceD0EntryPostInterruptsEnabled,
-        previous,
-    )
+    interrupt::enable(device)?;
+    let enabled = events.EvtDeviceD0EntryPostInterruptsEnabled;
+    tell(device, enabled, previous).inspect_err(|_| {
+        // What the client says now changes nothing: the device goes down.
+        let _ = interrupt::disable(device);
+    })
 }
 
 /// The device has power: its queues dispatch, and its self-managed I/O goes on, of which `event` tells the
@@ -52,6 +54,7 @@ pub fn leave_d0(device: &Typed<Device>, target: i32) -> Outcome {
     let suspended = ask(device, events.EvtDeviceSelfManagedIoSuspend);
     device.each_queue(|queue| queue.hold(SUSPEND));
     let early = tell(device, events.EvtDeviceD0ExitPreInterruptsDisabled, target);
+    let disabled = interrupt::disable(device);
     let left = tell(device, events.EvtDeviceD0Exit, target);
-    suspended.and(early).and(left)
+    suspended.and(early).and(disabled).and(left)
 }

@@ -7,19 +7,21 @@
 pub use nthost::ntddk::{
     DbgPrint, ExAcquireFastMutexUnsafe, ExAllocatePoolWithTag, ExFreePool, ExFreePoolWithTag,
     ExReleaseFastMutexUnsafe, IoAllocateIrp, IoAllocateMdl, IoAllocateWorkItem,
-    IoAttachDeviceToDeviceStack, IoCancelIrp, IoCreateDevice, IoCreateSymbolicLink, IoDeleteDevice,
-    IoDeleteSymbolicLink, IoDetachDevice, IoFreeIrp, IoFreeMdl, IoFreeWorkItem,
-    IoGetAttachedDeviceReference, IoGetDeviceProperty, IoGetRelatedDeviceObject,
-    IoInvalidateDeviceState, IoOpenDeviceRegistryKey, IoQueueWorkItem, IoRegisterDeviceInterface,
-    IoReleaseCancelSpinLock, IoReuseIrp, IoSetDeviceInterfaceState, IofCallDriver,
-    IofCompleteRequest, KeAcquireSpinLockRaiseToDpc, KeBugCheckEx, KeCancelTimer,
+    IoAttachDeviceToDeviceStack, IoCancelIrp, IoConnectInterruptEx, IoCreateDevice,
+    IoCreateSymbolicLink, IoDeleteDevice, IoDeleteSymbolicLink, IoDetachDevice,
+    IoDisconnectInterruptEx, IoFreeIrp, IoFreeMdl, IoFreeWorkItem, IoGetAttachedDeviceReference,
+    IoGetDeviceProperty, IoGetRelatedDeviceObject, IoInvalidateDeviceState,
+    IoOpenDeviceRegistryKey, IoQueueWorkItem, IoRegisterDeviceInterface, IoReleaseCancelSpinLock,
+    IoReuseIrp, IoSetDeviceInterfaceState, IofCallDriver, IofCompleteRequest,
+    KeAcquireInterruptSpinLock, KeAcquireSpinLockRaiseToDpc, KeBugCheckEx, KeCancelTimer,
     KeDelayExecutionThread, KeEnterCriticalRegion, KeFlushQueuedDpcs, KeInitializeDpc,
     KeInitializeEvent, KeInitializeTimerEx, KeInsertQueueDpc, KeLeaveCriticalRegion,
-    KeReleaseSpinLock, KeRemoveQueueDpc, KeSetEvent, KeSetTimerEx, KeWaitForSingleObject,
-    MmMapLockedPagesSpecifyCache, MmProbeAndLockPages, MmUnlockPages, ObReferenceObjectByHandle,
-    ObfDereferenceObject, ObfReferenceObject, PoCallDriver, PoStartNextPowerIrp,
-    PsGetCurrentThread, RtlFreeUnicodeString, ZwClose, ZwCreateFile, ZwCreateKey, ZwDeleteKey,
-    ZwDeleteValueKey, ZwOpenKey, ZwQueryValueKey, ZwSetValueKey,
+    KeReleaseInterruptSpinLock, KeReleaseSpinLock, KeRemoveQueueDpc, KeSetEvent, KeSetTimerEx,
+    KeSynchronizeExecution, KeWaitForSingleObject, MmMapLockedPagesSpecifyCache,
+    MmProbeAndLockPages, MmUnlockPages, ObReferenceObjectByHandle, ObfDereferenceObject,
+    ObfReferenceObject, PoCallDriver, PoStartNextPowerIrp, PsGetCurrentThread,
+    RtlFreeUnicodeString, ZwClose, ZwCreateFile, ZwCreateKey, ZwDeleteKey, ZwDeleteValueKey,
+    ZwOpenKey, ZwQueryValueKey, ZwSetValueKey,
 };
 
 #[cfg(windows)]
@@ -29,8 +31,9 @@ use nt_abi::CCHAR;
 use nt_abi::{
     ACCESS_MASK, BOOLEAN, HANDLE, IRP, KIRQL, KPRIORITY, KPROCESSOR_MODE, KSPIN_LOCK,
     LARGE_INTEGER, LONG, NTSTATUS, OBJECT_ATTRIBUTES, PCGUID, PDEVICE_OBJECT, PDRIVER_OBJECT,
-    PFAST_MUTEX, PHANDLE, PIO_WORKITEM_ROUTINE, PKDEFERRED_ROUTINE, PKDPC, PKEVENT, PKTIMER,
-    PULONG, PUNICODE_STRING, PVOID, SIZE_T, ULONG, ULONG_PTR,
+    PFAST_MUTEX, PHANDLE, PIO_CONNECT_INTERRUPT_PARAMETERS, PIO_DISCONNECT_INTERRUPT_PARAMETERS,
+    PIO_WORKITEM_ROUTINE, PKDEFERRED_ROUTINE, PKDPC, PKEVENT, PKINTERRUPT, PKSYNCHRONIZE_ROUTINE,
+    PKTIMER, PULONG, PUNICODE_STRING, PVOID, SIZE_T, ULONG, ULONG_PTR,
 };
 
 #[cfg(windows)]
@@ -56,6 +59,7 @@ unsafe extern "win64" {
         TargetDevice: PDEVICE_OBJECT,
     ) -> PDEVICE_OBJECT;
     pub fn IoCancelIrp(Irp: *mut IRP) -> BOOLEAN;
+    pub fn IoConnectInterruptEx(Parameters: PIO_CONNECT_INTERRUPT_PARAMETERS) -> NTSTATUS;
     pub fn IoCreateDevice(
         DriverObject: PDRIVER_OBJECT,
         DeviceExtensionSize: ULONG,
@@ -72,6 +76,7 @@ unsafe extern "win64" {
     pub fn IoDeleteDevice(DeviceObject: PDEVICE_OBJECT);
     pub fn IoDeleteSymbolicLink(SymbolicLinkName: PUNICODE_STRING) -> NTSTATUS;
     pub fn IoDetachDevice(TargetDevice: PDEVICE_OBJECT);
+    pub fn IoDisconnectInterruptEx(Parameters: PIO_DISCONNECT_INTERRUPT_PARAMETERS);
     pub fn IoFreeIrp(Irp: *mut IRP);
     pub fn IoFreeMdl(Mdl: *mut nt_abi::MDL);
     pub fn IoFreeWorkItem(IoWorkItem: PVOID);
@@ -111,6 +116,7 @@ unsafe extern "win64" {
     ) -> NTSTATUS;
     pub fn IofCallDriver(DeviceObject: PDEVICE_OBJECT, Irp: *mut IRP) -> NTSTATUS;
     pub fn IofCompleteRequest(Irp: *mut IRP, PriorityBoost: CCHAR);
+    pub fn KeAcquireInterruptSpinLock(Interrupt: PKINTERRUPT) -> KIRQL;
     pub fn KeAcquireSpinLockRaiseToDpc(SpinLock: *mut KSPIN_LOCK) -> KIRQL;
     pub fn KeBugCheckEx(
         BugCheckCode: ULONG,
@@ -132,6 +138,7 @@ unsafe extern "win64" {
     pub fn KeInitializeTimerEx(Timer: PKTIMER, Type: i32);
     pub fn KeInsertQueueDpc(Dpc: PKDPC, Argument1: PVOID, Argument2: PVOID) -> BOOLEAN;
     pub fn KeLeaveCriticalRegion();
+    pub fn KeReleaseInterruptSpinLock(Interrupt: PKINTERRUPT, OldIrql: KIRQL);
     pub fn KeReleaseSpinLock(SpinLock: *mut KSPIN_LOCK, NewIrql: KIRQL);
     pub fn KeRemoveQueueDpc(Dpc: PKDPC) -> BOOLEAN;
     pub fn KeSetEvent(Event: PKEVENT, Increment: KPRIORITY, Wait: BOOLEAN) -> LONG;
@@ -140,6 +147,11 @@ unsafe extern "win64" {
         DueTime: LARGE_INTEGER,
         Period: LONG,
         Dpc: PKDPC,
+    ) -> BOOLEAN;
+    pub fn KeSynchronizeExecution(
+        Interrupt: PKINTERRUPT,
+        SynchronizeRoutine: PKSYNCHRONIZE_ROUTINE,
+        SynchronizeContext: PVOID,
     ) -> BOOLEAN;
     pub fn KeWaitForSingleObject(
         Object: PVOID,

@@ -22,6 +22,7 @@ use crate::device::Device;
 use crate::dpc::Dpc;
 use crate::driver::Driver;
 use crate::file::File;
+use crate::interrupt::Interrupt;
 use crate::io_target::IoTarget;
 use crate::lookaside::Lookaside;
 use crate::memory::Memory;
@@ -65,6 +66,7 @@ pub enum Body {
     ResourceList(ResourceList),
     IoTarget(Box<IoTarget>),
     Lookaside(Lookaside),
+    Interrupt(Box<Interrupt>),
 }
 
 /// A kind of object that a handle can be asked for.
@@ -107,6 +109,7 @@ kinds! {
     ResourceList: ResourceList, c"WDFCMRESLIST";
     IoTarget: IoTarget, c"WDFIOTARGET";
     Lookaside: Lookaside, c"WDFLOOKASIDE";
+    Interrupt: Interrupt, c"WDFINTERRUPT";
 }
 
 /// A framework object.
@@ -355,6 +358,7 @@ impl Body {
             Self::Device(device) => device.quiesce(),
             Self::Queue(queue) => queue.quiesce(object),
             Self::IoTarget(target) => target.quiesce(),
+            Self::Interrupt(interrupt) => interrupt.quiesce(),
             _ => {}
         }
     }

@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use nt_abi::{
     DRIVER_OBJECT, GUID, NT_SUCCESS, NTSTATUS, PDRIVER_UNLOAD, PUNICODE_STRING, UNICODE_STRING,
 };
-use nthost::{Kernel, Stop, Target};
+use nthost::{Driver, Kernel, Stop, Target};
 use std::string::String;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
@@ -248,11 +248,20 @@ pub fn with_device(
     entry: nthost::DriverEntry,
     test: impl FnOnce(Kernel, &nthost::Device),
 ) -> Vec<String> {
+    with_added_device(entry, Driver::add_device, test)
+}
+
+/// As [`with_device`], for a device that is added by `add`.
+pub fn with_added_device(
+    entry: nthost::DriverEntry,
+    add: impl FnOnce(&Driver) -> Result<nthost::Device, Stop>,
+    test: impl FnOnce(Kernel, &nthost::Device),
+) -> Vec<String> {
     let _turn = turn();
     let kernel = Kernel::get();
     // SAFETY: Test drivers are drivers.
     let driver = unsafe { kernel.load_in_process("testdrv", entry) }.expect("DriverEntry");
-    let device = driver.add_device().expect("AddDevice and start");
+    let device = add(&driver).expect("AddDevice and start");
     test(kernel, &device);
     match device.remove() {
         // A test may have removed it.

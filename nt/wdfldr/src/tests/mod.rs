@@ -7,6 +7,7 @@ mod device_state;
 mod harness;
 mod idle;
 mod interfaces;
+mod interrupts;
 mod life;
 mod objects;
 mod power;
