@@ -69,7 +69,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = wrapper::run_if_asked() {
+    if let Some(code) = wrapper::run_if_asked().or_else(fuzz::compile_if_asked) {
         return code;
     }
     let outcome = match Cli::parse().command {

@@ -34,7 +34,12 @@ pub fn run_if_asked() -> Option<ExitCode> {
         Path::new(&sources),
         Path::new(&libraries),
     );
-    Some(match Command::new(&compiler).args(arguments).status() {
+    Some(compile(&compiler, arguments))
+}
+
+/// Runs the compiler; its exit code is this program's.
+pub fn compile(compiler: &OsStr, arguments: Vec<OsString>) -> ExitCode {
+    match Command::new(compiler).args(arguments).status() {
         Ok(status) => status
             .code()
             .and_then(|code| u8::try_from(code).ok())
@@ -43,7 +48,7 @@ pub fn run_if_asked() -> Option<ExitCode> {
             eprintln!("error: cannot start {}: {error}", compiler.display());
             ExitCode::FAILURE
         }
-    })
+    }
 }
 
 fn rewritten(mut arguments: Vec<OsString>, sources: &Path, libraries: &Path) -> Vec<OsString> {

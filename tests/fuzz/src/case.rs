@@ -9,6 +9,8 @@ use syncstress_protocol::ioctl;
 
 use crate::requests::Request;
 
+/// The most bytes of a case.
+pub const LONGEST: usize = 2048;
 /// How many handles there are.
 pub const HANDLES: usize = 3;
 /// More steps than that are not taken: a case is to be a short one.
@@ -68,12 +70,11 @@ pub fn write(handle: usize, request: &Request) -> Vec<u8> {
     let what = u8::try_from(handle << 4 | 2).unwrap_or(2);
     let mut bytes = vec![what];
     let known = ioctl::ALL.iter().position(|code| *code == request.code);
-    match known.and_then(|index| u8::try_from(index).ok()) {
-        Some(index) => bytes.push(index),
-        None => {
-            bytes.push(u8::MAX);
-            bytes.extend(request.code.to_le_bytes());
-        }
+    if let Some(index) = known.and_then(|index| u8::try_from(index).ok()) {
+        bytes.push(index);
+    } else {
+        bytes.push(u8::MAX);
+        bytes.extend(request.code.to_le_bytes());
     }
     for number in [request.room, request.input.len()] {
         let number = u16::try_from(number).unwrap_or(u16::MAX);

@@ -11,6 +11,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes as _, KnownLayout};
 use crate::{
     case::{HANDLES, Step},
     oracle::{self, FILL, Runs},
+    reached,
     requests::{Catalog, Request},
 };
 
@@ -35,7 +36,7 @@ impl Handle {
         self.runs.settle();
     }
 
-    /// Sends a request, as METHOD_BUFFERED does: input and output share a buffer.
+    /// Sends a request, as `METHOD_BUFFERED` does: input and output share a buffer.
     fn send(
         &self,
         irql: &mut Irql<'_, Passive>,
@@ -89,6 +90,7 @@ fn left_behind() -> Leaks {
 fn ask(irql: &mut Irql<'_, Passive>, handle: &Handle, request: &Request, catalog: &Catalog) {
     let (answer, output) = handle.send(irql, request);
     let answer = answer.map_err(Status::into_raw);
+    reached::answered(request, answer);
     if let Err(what) = oracle::check(request, answer, &output, catalog, &handle.runs) {
         panic!("{request:?}, {answer:X?}: {what}");
     }

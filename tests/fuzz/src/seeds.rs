@@ -23,7 +23,7 @@ pub fn write_if_asked() {
     let Some(folder) = env::var_os(FOLDER).map(PathBuf::from) else {
         return;
     };
-    let catalog = at_passive_level(|irql| driver::catalog(irql));
+    let catalog = at_passive_level(driver::catalog);
     for number in 0..SEEDS {
         let mut random = Rng::with_seed(number);
         // A run that goes on, and what is asked of it: mostly by its number, the first of a driver.
