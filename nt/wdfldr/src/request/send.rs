@@ -11,7 +11,7 @@ use crate::abi::{
     WDFIOTARGET, WDFOBJECT, WDFREQUEST,
 };
 use crate::io_target::IoTarget;
-use crate::kernel::{Event, IofCallDriver, Outcome, Ptr, ulong};
+use crate::kernel::{Event, IofCallDriver, Outcome, Ptr, status_of, ulong};
 use crate::object::{self, ObjectRef, Typed, lookup, lookup_raw};
 use crate::violation;
 use alloc::boxed::Box;
@@ -185,9 +185,8 @@ impl Typed<Request> {
         }
         self.check_room(target, 1)?;
         let due = manner.timeout.filter(|_| waiter.is_none());
-        if due.is_some() && self.state.with(|state| state.timer.is_none()) {
-            let timer = SendTimer::new(self)?;
-            self.state.with(|state| state.timer = Some(timer));
+        if due.is_some() {
+            self.allocate_timer()?;
         }
         let formatted = self.state.with(|state| {
             let sending = &mut state.sending;
@@ -210,6 +209,15 @@ impl Typed<Request> {
             .inspect_err(|_| self.flight.refused())?;
         if goes {
             self.go(target);
+        }
+        Ok(())
+    }
+
+    /// Gives the request a timer for its time-out, unless it has one. IRQL <= `DISPATCH_LEVEL`.
+    fn allocate_timer(&self) -> Outcome {
+        if self.state.with(|state| state.timer.is_none()) {
+            let timer = SendTimer::new(self)?;
+            self.state.with(|state| state.timer = Some(timer));
         }
         Ok(())
     }
@@ -342,6 +350,12 @@ unsafe extern "win64" fn completed(_: PDEVICE_OBJECT, _: *mut IRP, context: PVOI
         request.back();
     }
     STATUS_MORE_PROCESSING_REQUIRED
+}
+
+/// `WdfRequestAllocateTimer`: what a time-out needs, so that sending the request does not fail for want of it.
+/// IRQL <= `DISPATCH_LEVEL`.
+pub unsafe extern "win64" fn WdfRequestAllocateTimer(_: Globals, Request: WDFREQUEST) -> NTSTATUS {
+    status_of(lookup::<self::Request>(Request).allocate_timer())
 }
 
 /// `WdfRequestSend`: whether it was sent; if not, `WdfRequestGetStatus` says why. IRQL <= `DISPATCH_LEVEL`; `PASSIVE_LEVEL` to wait.

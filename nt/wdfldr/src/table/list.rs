@@ -268,7 +268,7 @@ table! {
     request::WdfRequestIsFrom32BitProcess,
     request::WdfRequestSetCompletionRoutine,
     request::WdfRequestGetCompletionParams,
-    WdfRequestAllocateTimer,
+    request::WdfRequestAllocateTimer,
     request::WdfRequestComplete,
     request::WdfRequestCompleteWithPriorityBoost,
     request::WdfRequestCompleteWithInformation,

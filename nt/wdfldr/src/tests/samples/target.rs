@@ -189,6 +189,11 @@ fn a_request_that_nobody_waits_for_has_its_time() {
             begin();
             let time = if code == KEEP { 1 } else { 10_000 };
             let due = -time * MILLISECOND;
+            // The first call makes the timer, the second finds it.
+            for _ in 0..2 {
+                let allocated = wdf!(request::WdfRequestAllocateTimer(request));
+                assert_eq!(allocated, STATUS_SUCCESS);
+            }
             assert!(send(target, request, code, SendFlags::TIMEOUT, due));
             assert_eq!(until_back(), status);
         }
