@@ -36,6 +36,9 @@ pub const WRONG_IRQL: u64 = 0x6E74_0003;
 /// A wait in `UserMode` for a mutex, for which Driver Verifier has no number.
 pub const MUTEX_IN_USER_MODE: u64 = 0x6E74_0004;
 
+/// An MDL freed while its pages are locked, for which Driver Verifier has no number.
+pub const LOCKED_MDL: u64 = 0x6E74_0005;
+
 /// The third parameter of bug check 0x0A, for an address that was written to.
 const WRITE: u64 = 1;
 
@@ -81,6 +84,8 @@ fn without(
         | 0x39
         | 0x3A
         | 0x40..=0x42
+        | 0x70
+        | 0x76..=0x79
         | 0x80
         | 0x11A
         | 0x11B

@@ -365,5 +365,6 @@ handler!(frees_a_wrong_mdl, irp => {
 #[test]
 fn freeing_an_mdl_that_is_none() {
     let report = expect_bug_check(|| run_to_bug_check(frees_a_wrong_mdl));
-    assert_eq!((report.code, report.parameters[0]), (VERIFIER, 0xB9));
+    let found = (report.code, report.parameters[0]);
+    assert_eq!(found, (code::BAD_POOL_CALLER, 0x46));
 }

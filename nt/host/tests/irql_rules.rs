@@ -139,6 +139,12 @@ const CALLS: &[Case] = cases! {
     CLOCK, 0x6E74_0003: KeIsExecutingDpc(), ObfReferenceObject(memory()), ObfDereferenceObject(memory()),
         ObReferenceObjectByPointer(memory(), 0, ptr::null_mut(), 0);
     APC, 0x6E74_0003: KeIsExecutingDpc();
+    CLOCK, 0x70: MmProbeAndLockPages(memory(), 0, 0);
+    CLOCK, 0x76: MmMapLockedPagesSpecifyCache(memory(), 0, 1, ptr::null_mut(), 0, 16);
+    DISPATCH, 0x77: MmMapLockedPagesSpecifyCache(memory(), 1, 1, ptr::null_mut(), 0, 16);
+    CLOCK, 0x78: MmUnlockPages(memory());
+    CLOCK, 0x79: MmUnmapLockedPages(ptr::null_mut(), memory());
+    CLOCK, 0x6E74_0003: MmIsAddressValid(ptr::null_mut());
     APC, 0x6E74_0003: KeSetPriorityThread(KeGetCurrentThread(), 9), KeQueryPriorityThread(KeGetCurrentThread());
     CLOCK, 0x20011: KeInitializeTimer(memory()), ExAllocateTimer(None, ptr::null_mut(), 0),
         ExSetTimer(memory(), 0, 0, ptr::null_mut()), ExCancelTimer(memory(), ptr::null_mut());

@@ -36,11 +36,13 @@ fn characters_change_case() {
     }
     let mut upper = UNICODE_STRING::default();
     let source = Text::new("Straße 7");
+    let old = nt!(KfRaiseIrql(1));
     let status = nt!(RtlUpcaseUnicodeString(
         &raw mut upper,
         &source.counted(),
         TRUE
     ));
+    nt!(KeLowerIrql(old));
     assert_eq!(status, STATUS_SUCCESS);
     assert_eq!(text(&raw const upper), "STRAßE 7", "one unit stays one");
     nt!(RtlFreeUnicodeString(&raw mut upper));
@@ -167,12 +169,12 @@ fn a_registry_value_is_deleted() {
 }
 
 #[test]
-fn a_registry_key_is_deleted_when_nothing_is_below_it() {
-    let create = |path: &str| {
+fn a_registry_key_is_made_right_below_an_open_one_and_deleted_when_nothing_is_below_it() {
+    let create_below = |root, path: &str| {
         let path = Text::new(path);
         let mut attributes = OBJECT_ATTRIBUTES {
             Length: u32::try_from(size_of::<OBJECT_ATTRIBUTES>()).expect("small"),
-            RootDirectory: ptr::null_mut(),
+            RootDirectory: root,
             ObjectName: &mut path.counted(),
             Attributes: 0,
             SecurityDescriptor: ptr::null_mut(),
@@ -182,11 +184,21 @@ fn a_registry_key_is_deleted_when_nothing_is_below_it() {
         let (attributes, disposition) = (&raw mut attributes, ptr::null_mut());
         let place = &raw mut key;
         let status = nt!(ZwCreateKey(place, 0, attributes, 0, none, 0, disposition));
+        (status, key)
+    };
+    let create = |path: &str| {
+        let (status, key) = create_below(ptr::null_mut(), path);
         assert_eq!(status, STATUS_SUCCESS);
         key
     };
     let parent = create(r"\Registry\Machine\Software\Parent");
     let child = create(r"\Registry\Machine\Software\Parent\Child");
+    let (too_deep, _) = create_below(parent, r"Missing\Child");
+    assert_eq!(too_deep, STATUS_OBJECT_NAME_NOT_FOUND);
+    let (below, grandchild) = create_below(parent, r"Child\Grandchild");
+    assert_eq!(below, STATUS_SUCCESS, "there is one between them");
+    assert_eq!(nt!(ZwDeleteKey(grandchild)), STATUS_SUCCESS);
+    nt!(ZwClose(grandchild));
     assert_eq!(nt!(ZwDeleteKey(parent)), STATUS_CANNOT_DELETE);
     assert_eq!(nt!(ZwDeleteKey(child)), STATUS_SUCCESS);
     assert_eq!(nt!(ZwDeleteKey(child)), STATUS_KEY_DELETED);

@@ -123,6 +123,9 @@ pub unsafe extern "win64" fn ZwOpenKey(
 
 /// Opens a key, which is made if it is not there. `PASSIVE_LEVEL`. DDI: `ZwCreateKey`.
 ///
+/// A new key must be right below the one that `RootDirectory` gives: `STATUS_OBJECT_NAME_NOT_FOUND` otherwise. The keys
+/// above one that is named in full are made too, since the registry starts without those that every Windows has.
+///
 /// # Safety
 ///
 /// The pointers must be valid; `Class` and `Disposition` may be null.
@@ -144,6 +147,12 @@ pub unsafe extern "win64" fn ZwCreateKey(
     };
     if fault::denies_allocation(NAME) {
         return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    // SAFETY: As above: the attributes were read, so they are not null.
+    let is_relative = unsafe { !(*ObjectAttributes).RootDirectory.is_null() };
+    let parent = path.trim_end_matches('\\').rsplit_once('\\');
+    if is_relative && !parent.is_some_and(|(parent, _)| super::exists(parent)) {
+        return STATUS_OBJECT_NAME_NOT_FOUND;
     }
     let new = super::create(&path);
     if !Disposition.is_null() {

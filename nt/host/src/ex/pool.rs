@@ -126,13 +126,23 @@ pub fn size_of_block(address: u64) -> Option<u64> {
 
 /// Whether an address lies in a block that is allocated.
 pub fn contains(address: u64) -> bool {
-    BLOCKS.iter().any(|shard| {
+    block_at(address).is_some()
+}
+
+/// Whether an address lies in a block of paged pool that is allocated.
+pub fn is_paged(address: u64) -> bool {
+    block_at(address).is_some_and(|block| block.paged)
+}
+
+/// The block that an address lies in.
+fn block_at(address: u64) -> Option<PoolBlock> {
+    BLOCKS.iter().find_map(|shard| {
         let last = shard
             .lock()
             .range(..=address)
             .next_back()
-            .map(|(start, block)| start + block.size);
-        last.is_some_and(|end| address < end)
+            .map(|(_, block)| *block);
+        last.filter(|block| address < block.address + block.size)
     })
 }
 

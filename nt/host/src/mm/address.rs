@@ -3,7 +3,10 @@
 use nt_abi::{BOOLEAN, PVOID};
 
 use super::pageable;
-use crate::{irql::APC, thread, verifier};
+use crate::{
+    irql::{APC, DISPATCH},
+    thread, verifier,
+};
 
 /// Whether the whole range may be accessed in this way.
 pub fn is_accessible(start: *const u8, length: usize, write: bool) -> bool {
@@ -28,6 +31,7 @@ pub fn is_accessible(start: *const u8, length: usize, write: bool) -> bool {
 ///
 /// None needed.
 pub unsafe extern "win64" fn MmIsAddressValid(VirtualAddress: PVOID) -> BOOLEAN {
+    verifier::thread_at_most(DISPATCH, "MmIsAddressValid");
     is_accessible(VirtualAddress.cast(), 1, false).into()
 }
 

@@ -7,15 +7,25 @@ use core::{alloc::Layout, ptr};
 use std::{alloc, collections::BTreeMap};
 
 use nt_abi::{
+    _MODE::KernelMode,
     BOOLEAN, FALSE, KPROCESSOR_MODE, MDL, MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED,
     MDL_SOURCE_IS_NONPAGED_POOL, PAGE_SIZE, PIRP, PMDL, PVOID, STATUS_ACCESS_VIOLATION, ULONG,
-    bugcheck::{DRIVER_VERIFIER_DETECTED_VIOLATION, KMODE_EXCEPTION_NOT_HANDLED, PFN_LIST_CORRUPT},
+    bugcheck::{
+        BAD_POOL_CALLER, IRQL_NOT_LESS_OR_EQUAL, KMODE_EXCEPTION_NOT_HANDLED, PFN_LIST_CORRUPT,
+    },
 };
 use parking_lot::Mutex;
 
 use super::address::is_accessible;
 use super::pageable;
-use crate::{bugcheck, fault, io::dispatch_level};
+use crate::{
+    Rules, bugcheck,
+    ex::pool,
+    fault,
+    io::dispatch_level,
+    irql::{APC, DISPATCH},
+    thread, verifier,
+};
 
 /// The MDLs that exist, with the layout of their memory.
 static MDLS: Mutex<BTreeMap<usize, Layout>> = Mutex::new(BTreeMap::new());
@@ -24,6 +34,9 @@ static MDLS: Mutex<BTreeMap<usize, Layout>> = Mutex::new(BTreeMap::new());
 pub fn allocated() -> Vec<usize> {
     MDLS.lock().keys().copied().collect()
 }
+
+/// The longest buffer that an MDL describes.
+const LONGEST: usize = (1 << 32) - PAGE_SIZE;
 
 const fn pages(start: usize, length: usize) -> usize {
     (start % PAGE_SIZE + length).div_ceil(PAGE_SIZE)
@@ -145,6 +158,8 @@ unsafe fn next_in_chain(place: *mut PMDL) -> Option<*mut PMDL> {
 /// Allocates an MDL for a buffer and adds it to an IRP, if one is given. `<= DISPATCH_LEVEL`. DDI:
 /// `IoAllocateMdl`.
 ///
+/// Returns null if there is no memory, or if the buffer is longer than 4 GiB less a page.
+///
 /// # Safety
 ///
 /// `Irp` must be null or alive.
@@ -157,7 +172,8 @@ pub unsafe extern "win64" fn IoAllocateMdl(
 ) -> PMDL {
     const NAME: &str = "IoAllocateMdl";
     dispatch_level(NAME);
-    if fault::denies_allocation(NAME) {
+    let is_too_long = Length as usize > LONGEST;
+    if is_too_long || fault::denies_allocation(NAME) {
         return ptr::null_mut();
     }
     let mdl = allocate(VirtualAddress.cast(), Length as usize);
@@ -176,53 +192,109 @@ pub unsafe extern "win64" fn IoAllocateMdl(
     mdl
 }
 
+/// Stops the kernel for a rule about an MDL, of which the flags are the third parameter.
+#[cold]
+fn misuse(rule: u64, mdl: PMDL, which: i16, function: &'static str, sentence: &'static str) -> ! {
+    let bits = |flags: i16| u64::from(flags.cast_unsigned());
+    verifier::violation(
+        rule,
+        [mdl as u64, bits(flags(mdl)), bits(which)],
+        function,
+        sentence,
+    )
+}
+
+/// The IRQL of the caller of `function` must be at most `highest`: bug check 0xC4 with a number of the function's own.
+fn check_irql(highest: u8, rule: u64, [third, fourth]: [u64; 2], function: &'static str) {
+    let irql = thread::current().irql();
+    if irql > highest {
+        let sentence = "The IRQL is too high for the buffer.";
+        verifier::violation(rule, [irql.into(), third, fourth], function, sentence);
+    }
+}
+
 /// Frees an MDL. `<= DISPATCH_LEVEL`. DDI: `IoFreeMdl`.
+///
+/// Bug check 0xC4 (0xB8) if its pages are still mapped, (0x6E740005) if they are locked; 0xC2 (0x46) if it is none.
 ///
 /// # Safety
 ///
 /// Nobody may use the MDL any more.
 pub unsafe extern "win64" fn IoFreeMdl(Mdl: PMDL) {
-    dispatch_level("IoFreeMdl");
-    if !free(Mdl) {
-        bugcheck::raise(
-            DRIVER_VERIFIER_DETECTED_VIOLATION,
-            [0xB9, Mdl as u64, 0, 0],
-            "IoFreeMdl",
-            "The MDL is none that is allocated.",
-        );
+    const NAME: &str = "IoFreeMdl";
+    dispatch_level(NAME);
+    if !MDLS.lock().contains_key(&Mdl.addr()) {
+        let parameters = [0x46, Mdl as u64, 0, 0];
+        let sentence = "The MDL is none that is allocated.";
+        bugcheck::raise(BAD_POOL_CALLER, parameters, NAME, sentence);
     }
+    let left = flags(Mdl);
+    if verifier::checks(Rules::IO) && left & MDL_PAGES_LOCKED != 0 {
+        if left & MDL_MAPPED_TO_SYSTEM_VA != 0 {
+            let sentence = "The MDL is freed while its pages are mapped.";
+            misuse(0xB8, Mdl, 0, NAME, sentence);
+        }
+        let sentence = "The MDL is freed while its pages are locked.";
+        misuse(verifier::LOCKED_MDL, Mdl, 0, NAME, sentence);
+    }
+    free(Mdl);
 }
 
 /// Completes an MDL for a buffer in nonpaged pool. `<= DISPATCH_LEVEL`. DDI:
 /// `MmBuildMdlForNonPagedPool`.
 ///
+/// Bug check 0xC4 (0x7F) for a buffer in paged pool.
+///
 /// # Safety
 ///
 /// The MDL must be alive and describe such a buffer.
 pub unsafe extern "win64" fn MmBuildMdlForNonPagedPool(MemoryDescriptorList: PMDL) {
-    dispatch_level("MmBuildMdlForNonPagedPool");
+    const NAME: &str = "MmBuildMdlForNonPagedPool";
+    dispatch_level(NAME);
+    let (start, _) = buffer(MemoryDescriptorList);
+    if pool::is_paged(start as u64) && verifier::checks(Rules::IO) {
+        let irql = u64::from(thread::current().irql());
+        let flags = u64::from(flags(MemoryDescriptorList).cast_unsigned());
+        let sentence = "The buffer of the MDL is in paged pool.";
+        let parameters = [irql, MemoryDescriptorList as u64, flags];
+        verifier::violation(0x7F, parameters, NAME, sentence);
+    }
     map(MemoryDescriptorList);
     set_flags(MemoryDescriptorList, MDL_SOURCE_IS_NONPAGED_POOL, 0);
 }
 
-/// Locks the pages of a buffer, which must be accessible. `<= DISPATCH_LEVEL`. DDI:
-/// `MmProbeAndLockPages`.
+/// Locks the pages of a buffer, which must be accessible. `<= DISPATCH_LEVEL` (bug check 0xC4 (0x70)), `<= APC_LEVEL`
+/// if they are pageable (0xA). DDI: `MmProbeAndLockPages`.
 ///
-/// On Windows a buffer that is not accessible raises `STATUS_ACCESS_VIOLATION`, which nothing can
-/// catch here: bug check 0x1E.
+/// Bug check 0xC4 (0xB0) for pages that are locked or are those of nonpaged pool. On Windows a buffer that is not
+/// accessible raises `STATUS_ACCESS_VIOLATION`, which nothing can catch here: bug check 0x1E.
 ///
 /// # Safety
 ///
 /// The MDL must be alive.
 pub unsafe extern "win64" fn MmProbeAndLockPages(
     MemoryDescriptorList: PMDL,
-    _AccessMode: KPROCESSOR_MODE,
+    AccessMode: KPROCESSOR_MODE,
     Operation: i32,
 ) {
     const NAME: &str = "MmProbeAndLockPages";
-    dispatch_level(NAME);
+    /// What an MDL whose pages are to be locked must not be.
+    const WRONG: i16 = MDL_PAGES_LOCKED | MDL_SOURCE_IS_NONPAGED_POOL;
+    let mode = u64::from(AccessMode.cast_unsigned());
+    check_irql(DISPATCH, 0x70, [MemoryDescriptorList as u64, mode], NAME);
+    let wrong = flags(MemoryDescriptorList) & WRONG;
+    if wrong != 0 && verifier::checks(Rules::IO) {
+        let sentence = "The pages of the MDL are locked already, or need not be.";
+        misuse(0xB0, MemoryDescriptorList, wrong, NAME, sentence);
+    }
     let (start, length) = buffer(MemoryDescriptorList);
     let write = Operation != 0;
+    let irql = thread::current().irql();
+    if irql > APC && pageable::is_unlocked(start.addr()) {
+        let parameters = [start as u64, irql.into(), write.into(), 0];
+        let sentence = "Pageable memory is locked above APC_LEVEL.";
+        bugcheck::raise(IRQL_NOT_LESS_OR_EQUAL, parameters, NAME, sentence);
+    }
     let range = start.addr()..start.addr() + length;
     pageable::lock(&range);
     if !is_accessible(start, length, write) {
@@ -242,22 +314,28 @@ pub unsafe extern "win64" fn MmProbeAndLockPages(
     set_flags(MemoryDescriptorList, MDL_PAGES_LOCKED, 0);
 }
 
-/// Unlocks the pages of a buffer. `<= DISPATCH_LEVEL`. DDI: `MmUnlockPages`.
+/// Unlocks the pages of a buffer, and undoes their mapping. `<= DISPATCH_LEVEL` (bug check 0xC4 (0x78)). DDI:
+/// `MmUnlockPages`.
 ///
-/// Bug check 0x4E if they are not locked.
+/// Bug check 0xC4 (0x7D) if they are those of nonpaged pool, (0x7C) if they are not locked; 0x4E without Driver
+/// Verifier.
 ///
 /// # Safety
 ///
 /// The MDL must be alive.
 pub unsafe extern "win64" fn MmUnlockPages(MemoryDescriptorList: PMDL) {
-    dispatch_level("MmUnlockPages");
-    if flags(MemoryDescriptorList) & MDL_PAGES_LOCKED == 0 {
-        bugcheck::raise(
-            PFN_LIST_CORRUPT,
-            [7, MemoryDescriptorList as u64, 0, 0],
-            "MmUnlockPages",
-            "The pages of the MDL are not locked.",
-        );
+    const NAME: &str = "MmUnlockPages";
+    check_irql(DISPATCH, 0x78, [MemoryDescriptorList as u64, 0], NAME);
+    let found = flags(MemoryDescriptorList);
+    if found & MDL_PAGES_LOCKED == 0 {
+        let sentence = "The pages of the MDL are not locked.";
+        if verifier::checks(Rules::IO) {
+            let nonpaged = found & MDL_SOURCE_IS_NONPAGED_POOL != 0;
+            let rule = if nonpaged { 0x7D } else { 0x7C };
+            misuse(rule, MemoryDescriptorList, 0, NAME, sentence);
+        }
+        let parameters = [7, MemoryDescriptorList as u64, 0, 0];
+        bugcheck::raise(PFN_LIST_CORRUPT, parameters, NAME, sentence);
     }
     let (start, length) = buffer(MemoryDescriptorList);
     pageable::unlock(&(start.addr()..start.addr() + length));
@@ -268,22 +346,35 @@ pub unsafe extern "win64" fn MmUnlockPages(MemoryDescriptorList: PMDL) {
     );
 }
 
-/// Maps the locked pages of a buffer: returns the buffer itself, or null. `<= DISPATCH_LEVEL`. DDI:
-/// `MmMapLockedPagesSpecifyCache`.
+/// Maps the locked pages of a buffer: returns the buffer itself, or null. `<= DISPATCH_LEVEL` (bug check 0xC4
+/// (0x76)), `<= APC_LEVEL` for `UserMode` (0x77). DDI: `MmMapLockedPagesSpecifyCache`.
+///
+/// Bug check 0xC4 (0x82) with `BugCheckOnFailure`, (0xB3) for pages that are not locked, and, by `KernelMode`, (0xB2)
+/// for those that are mapped already or are those of nonpaged pool.
 ///
 /// # Safety
 ///
 /// The MDL must be alive.
 pub unsafe extern "win64" fn MmMapLockedPagesSpecifyCache(
     MemoryDescriptorList: PMDL,
-    _AccessMode: KPROCESSOR_MODE,
+    AccessMode: KPROCESSOR_MODE,
     _CacheType: i32,
     _RequestedAddress: PVOID,
     BugCheckOnFailure: ULONG,
     _Priority: ULONG,
 ) -> PVOID {
     const NAME: &str = "MmMapLockedPagesSpecifyCache";
-    dispatch_level(NAME);
+    let for_kernel = i32::from(AccessMode) == KernelMode;
+    let (highest, rule) = if for_kernel {
+        (DISPATCH, 0x76)
+    } else {
+        (APC, 0x77)
+    };
+    let mode = u64::from(AccessMode.cast_unsigned());
+    check_irql(highest, rule, [MemoryDescriptorList as u64, mode], NAME);
+    if verifier::checks(Rules::IO) {
+        check_mapping(MemoryDescriptorList, for_kernel, BugCheckOnFailure != 0);
+    }
     if BugCheckOnFailure == 0 && fault::denies_allocation(NAME) {
         return ptr::null_mut();
     }
@@ -291,13 +382,33 @@ pub unsafe extern "win64" fn MmMapLockedPagesSpecifyCache(
     map(MemoryDescriptorList)
 }
 
-/// Undoes a mapping. `<= DISPATCH_LEVEL`. DDI: `MmUnmapLockedPages`.
+/// What must be of an MDL that is to be mapped.
+fn check_mapping(mdl: PMDL, for_kernel: bool, or_bug_check: bool) {
+    const NAME: &str = "MmMapLockedPagesSpecifyCache";
+    const MAPPED: i16 = MDL_MAPPED_TO_SYSTEM_VA | MDL_SOURCE_IS_NONPAGED_POOL;
+    if or_bug_check && for_kernel {
+        let sentence = "BugCheckOnFailure must be FALSE.";
+        misuse(0x82, mdl, 0, NAME, sentence);
+    }
+    let found = flags(mdl);
+    if for_kernel && found & MAPPED != 0 {
+        let sentence = "The pages of the MDL are mapped already.";
+        misuse(0xB2, mdl, found & MAPPED, NAME, sentence);
+    }
+    if found & (MDL_PAGES_LOCKED | MDL_SOURCE_IS_NONPAGED_POOL) == 0 {
+        let sentence = "The pages of the MDL are not locked.";
+        misuse(0xB3, mdl, MDL_PAGES_LOCKED, NAME, sentence);
+    }
+}
+
+/// Undoes a mapping. `<= DISPATCH_LEVEL` (bug check 0xC4 (0x79)). DDI: `MmUnmapLockedPages`.
 ///
 /// # Safety
 ///
 /// The MDL must be alive, and the mapping not used any more.
-pub unsafe extern "win64" fn MmUnmapLockedPages(_BaseAddress: PVOID, MemoryDescriptorList: PMDL) {
-    dispatch_level("MmUnmapLockedPages");
+pub unsafe extern "win64" fn MmUnmapLockedPages(BaseAddress: PVOID, MemoryDescriptorList: PMDL) {
+    let parameters = [BaseAddress as u64, MemoryDescriptorList as u64];
+    check_irql(DISPATCH, 0x79, parameters, "MmUnmapLockedPages");
     set_flags(MemoryDescriptorList, 0, MDL_MAPPED_TO_SYSTEM_VA);
 }
 

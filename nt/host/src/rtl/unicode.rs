@@ -238,7 +238,7 @@ pub(super) unsafe fn store(
     // SAFETY: Valid by the contract of this function.
     let string = unsafe { &mut *destination };
     if allocate {
-        // SAFETY: The callers of this are at `PASSIVE_LEVEL`; the tag is not zero.
+        // SAFETY: The callers of this are at `APC_LEVEL` at most; the tag is not zero.
         let buffer = unsafe { ExAllocatePool2(POOL_FLAG_PAGED, u64::from(size), TAG) };
         if buffer.is_null() {
             return STATUS_NO_MEMORY;
@@ -264,7 +264,7 @@ pub unsafe fn allocate(destination: PUNICODE_STRING, text: &str) -> NTSTATUS {
     unsafe { store(destination, &text, true) }
 }
 
-/// Copies a string in upper case, into its room or into a new buffer. `PASSIVE_LEVEL`.
+/// Copies a string in upper case, into its room or into a new buffer. `<= APC_LEVEL`.
 ///
 /// # Safety
 ///
@@ -274,7 +274,7 @@ pub unsafe extern "win64" fn RtlUpcaseUnicodeString(
     SourceString: PCUNICODE_STRING,
     AllocateDestinationString: BOOLEAN,
 ) -> NTSTATUS {
-    pageable!(PASSIVE, RtlUpcaseUnicodeString);
+    pageable!(APC, RtlUpcaseUnicodeString);
     // SAFETY: Valid by the contract of this function.
     let source = unsafe { units(SourceString) };
     let upper: Vec<WCHAR> = source.iter().copied().map(upcase).collect();

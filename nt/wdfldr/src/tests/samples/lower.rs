@@ -8,8 +8,8 @@ use nt_abi::{
     CTL_CODE, DEVICE_OBJECT, DO_BUFFERED_IO, DO_DEVICE_INITIALIZING, DO_DIRECT_IO, DRIVER_OBJECT,
     FILE_DEVICE_UNKNOWN, IRP, IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL,
     IRP_MJ_INTERNAL_DEVICE_CONTROL, IRP_MJ_PNP, IRP_MJ_READ, IRP_MJ_WRITE, IRP_MN_REMOVE_DEVICE,
-    IRP_MN_START_DEVICE, METHOD_NEITHER, METHOD_OUT_DIRECT, NTSTATUS, PDEVICE_OBJECT,
-    PUNICODE_STRING, STATUS_CANCELLED, STATUS_PENDING, STATUS_SUCCESS, STATUS_UNSUCCESSFUL,
+    IRP_MN_START_DEVICE, MDL, METHOD_NEITHER, METHOD_OUT_DIRECT, NTSTATUS, PDEVICE_OBJECT,
+    PUNICODE_STRING, PVOID, STATUS_CANCELLED, STATUS_PENDING, STATUS_SUCCESS, STATUS_UNSUCCESSFUL,
     UNICODE_STRING,
 };
 use nthost::ntddk::{
@@ -152,6 +152,19 @@ unsafe extern "win64" fn dispatch(device: PDEVICE_OBJECT, irp: *mut IRP) -> NTST
     }
 }
 
+/// `MmGetSystemAddressForMdlSafe`: pages that have an address are not mapped again.
+fn system_address(mdl: *mut MDL) -> PVOID {
+    /// `MDL_MAPPED_TO_SYSTEM_VA` and `MDL_SOURCE_IS_NONPAGED_POOL`.
+    const HAS_ADDRESS: i16 = 0x1 | 0x4;
+    // SAFETY: The list is that of an IRP which the driver owns.
+    let list = unsafe { &*mdl };
+    if list.MdlFlags & HAS_ADDRESS != 0 {
+        return list.MappedSystemVa;
+    }
+    // SAFETY: Its pages are locked.
+    unsafe { MmMapLockedPagesSpecifyCache(mdl, 0, 1, core::ptr::null_mut(), 0, 16) }
+}
+
 /// The bytes that an IRP transfers, by its pages or by a copy.
 fn data<'a>(irp: Ptr<IRP>, length: u32) -> &'a mut [u8] {
     // SAFETY: The driver owns the IRP.
@@ -164,8 +177,7 @@ fn data<'a>(irp: Ptr<IRP>, length: u32) -> &'a mut [u8] {
             irp.SystemBuffer.is_null(),
             "control requests have both"
         );
-        // SAFETY: The pages of the list are locked.
-        unsafe { MmMapLockedPagesSpecifyCache(irp.MdlAddress, 0, 1, core::ptr::null_mut(), 0, 16) }
+        system_address(irp.MdlAddress)
     };
     // SAFETY: The buffer is that long, and the driver's until it completes the IRP.
     unsafe { core::slice::from_raw_parts_mut(start.cast(), length as usize) }
