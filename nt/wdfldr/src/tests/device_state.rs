@@ -1,7 +1,8 @@
 //! What a driver says is the matter with its device, and what becomes of the device.
 
+use super::add::{create_device, give_interface, set_events};
 use super::callbacks::{driver, event, wdf};
-use super::harness::{INTERFACE, NO_PNP_EVENTS, interface, note, null, status_of, with_device};
+use super::harness::{NO_PNP_EVENTS, interface, note, status_of, with_device};
 use crate::abi::{
     PWDFDEVICE_INIT, WDF_DEVICE_STATE, WDF_DEVICE_STATE_SIZE_V1_27, WDF_PNPPOWER_EVENT_CALLBACKS,
     WDFCMRESLIST, WDFDEVICE, WDFOBJECT, WdfDeviceFailedAttemptRestart, WdfDeviceFailedNoRestart,
@@ -46,27 +47,13 @@ const EVENTS: WDF_PNPPOWER_EVENT_CALLBACKS = WDF_PNPPOWER_EVENT_CALLBACKS {
 };
 
 /// A device that the driver gives up as it enters D0, with this action, if it is one.
-fn device_that_fails(mut init: PWDFDEVICE_INIT, action: i32) -> NTSTATUS {
+fn device_that_fails(init: PWDFDEVICE_INIT, action: i32) -> NTSTATUS {
     FAILS.store(action, Ordering::Release);
-    let mut events = EVENTS;
-    wdf!(device::WdfDeviceInitSetPnpPowerEventCallbacks(
-        init,
-        &raw mut events
-    ));
-    let mut device = WDFOBJECT::NULL;
-    let status = wdf!(device::WdfDeviceCreate(
-        &raw mut init,
-        null(),
-        &raw mut device
-    ));
-    assert_eq!(status, STATUS_SUCCESS);
+    set_events(init, EVENTS);
+    let device = create_device(init);
     DEVICE.store(device.0, Ordering::Release);
-    let class = &raw const INTERFACE;
-    wdf!(device::WdfDeviceCreateDeviceInterface(
-        device,
-        class,
-        null()
-    ))
+    give_interface(device);
+    STATUS_SUCCESS
 }
 
 fn device(init: PWDFDEVICE_INIT) -> NTSTATUS {

@@ -2,10 +2,9 @@
 //!
 //! The time-outs are a millisecond, or longer than any test.
 
+use super::add::{create_device, give_interface, set_events};
 use super::callbacks::{driver, event, wdf};
-use super::harness::{
-    INTERFACE, NO_PNP_EVENTS, interface, note, null, queue_config, status_of, with_device,
-};
+use super::harness::{NO_PNP_EVENTS, interface, note, null, queue_config, status_of, with_device};
 use crate::abi::{
     IDLE_SETTINGS_SIZE_V1_7, IDLE_SETTINGS_SIZE_V1_9, IdleCannotWakeFromS0,
     IdleDoNotAllowUserControl, PWDFDEVICE_INIT, PowerActionNone, PowerDeviceD1, PowerDeviceD3,
@@ -92,21 +91,11 @@ unsafe extern "win64" fn control(
     }
 }
 
-fn device(mut init: PWDFDEVICE_INIT) -> NTSTATUS {
+fn device(init: PWDFDEVICE_INIT) -> NTSTATUS {
     ENTERS.store(STATUS_SUCCESS, Ordering::Release);
     GOES.store(STATUS_SUCCESS, Ordering::Release);
-    let mut events = EVENTS;
-    wdf!(device::WdfDeviceInitSetPnpPowerEventCallbacks(
-        init,
-        &raw mut events
-    ));
-    let mut device = WDFOBJECT::NULL;
-    let status = wdf!(device::WdfDeviceCreate(
-        &raw mut init,
-        null(),
-        &raw mut device
-    ));
-    assert_eq!(status, STATUS_SUCCESS);
+    set_events(init, EVENTS);
+    let device = create_device(init);
     DEVICE.store(device.0, Ordering::Release);
     let early = wdf!(device::WdfDeviceStopIdleNoTrack(device, 0));
     assert!(matches!(
@@ -124,12 +113,8 @@ fn device(mut init: PWDFDEVICE_INIT) -> NTSTATUS {
         &raw mut queue
     ));
     assert_eq!(created, STATUS_SUCCESS);
-    let class = &raw const INTERFACE;
-    wdf!(device::WdfDeviceCreateDeviceInterface(
-        device,
-        class,
-        null()
-    ))
+    give_interface(device);
+    STATUS_SUCCESS
 }
 
 fn managed(init: PWDFDEVICE_INIT) -> NTSTATUS {

@@ -1,9 +1,8 @@
 //! Interrupts: when they are connected, what runs where, and what keeps it apart.
 
+use super::add::{create_device, give_interface, set_events};
 use super::callbacks::{driver, event, wdf};
-use super::harness::{
-    ATTRIBUTES, INTERFACE, NO_PNP_EVENTS, note, null, status_of, turn, with_added_device,
-};
+use super::harness::{ATTRIBUTES, NO_PNP_EVENTS, note, status_of, turn, with_added_device};
 use crate::abi::{
     INTERRUPT_CONFIG_SIZE_V1_9, INTERRUPT_CONFIG_SIZE_V1_11, INTERRUPT_INFO_SIZE_V1_7,
     PWDFDEVICE_INIT, WDF_INTERRUPT_CONFIG, WDF_INTERRUPT_INFO, WDF_OBJECT_ATTRIBUTES,
@@ -157,32 +156,17 @@ const EVENTS: WDF_PNPPOWER_EVENT_CALLBACKS = WDF_PNPPOWER_EVENT_CALLBACKS {
     ..NO_PNP_EVENTS
 };
 
-fn create_device(mut init: PWDFDEVICE_INIT, mut events: WDF_PNPPOWER_EVENT_CALLBACKS) {
+fn create_with(init: PWDFDEVICE_INIT, events: WDF_PNPPOWER_EVENT_CALLBACKS) {
     REFUSES.store(false, Ordering::Release);
-    wdf!(device::WdfDeviceInitSetPnpPowerEventCallbacks(
-        init,
-        &raw mut events
-    ));
-    let mut device = WDFOBJECT::NULL;
-    let status = wdf!(device::WdfDeviceCreate(
-        &raw mut init,
-        null(),
-        &raw mut device
-    ));
-    assert_eq!(status, STATUS_SUCCESS);
+    set_events(init, events);
+    let device = create_device(init);
     DEVICE.store(device.0, Ordering::Release);
-    let class = &raw const INTERFACE;
-    let created = wdf!(device::WdfDeviceCreateDeviceInterface(
-        device,
-        class,
-        null()
-    ));
-    assert_eq!(created, STATUS_SUCCESS);
+    give_interface(device);
 }
 
 /// A device with two interrupts, of which the driver may refuse the second.
 fn two_with(init: PWDFDEVICE_INIT, refuses: bool) -> NTSTATUS {
-    create_device(init, EVENTS);
+    create_with(init, EVENTS);
     REFUSES.store(refuses, Ordering::Release);
     create(0, config());
     create(1, config());
@@ -308,7 +292,7 @@ fn the_lock_keeps_the_service_routine_away() {
 #[test]
 fn interrupts_with_one_lock_are_synchronized_at_the_higher_irql() {
     let entry = driver!(|init| {
-        create_device(init, EVENTS);
+        create_with(init, EVENTS);
         let mut lock = WDFOBJECT::NULL;
         let mut attributes = WDF_OBJECT_ATTRIBUTES {
             ParentObject: device(),
@@ -337,7 +321,7 @@ fn interrupts_with_one_lock_are_synchronized_at_the_higher_irql() {
 fn a_work_item_runs_at_passive_level_and_once() {
     static RUNS: AtomicUsize = AtomicUsize::new(0);
     let entry = driver!(|init| {
-        create_device(init, EVENTS);
+        create_with(init, EVENTS);
         create(
             0,
             WDF_INTERRUPT_CONFIG {
@@ -405,7 +389,7 @@ fn an_interrupt_for_the_resources_of_now_goes_with_them() {
         ..NO_PNP_EVENTS
     };
     let entry = driver!(|init| {
-        create_device(init, PREPARES);
+        create_with(init, PREPARES);
         STATUS_SUCCESS
     });
     let log = with_added_device(entry, add_two, |kernel, device| {
@@ -466,7 +450,7 @@ fn a_device_tells_of_its_interrupts() {
 #[test]
 fn interrupts_that_make_no_sense_are_refused() {
     let entry = driver!(|init| {
-        create_device(init, EVENTS);
+        create_with(init, EVENTS);
         let with = |change: fn(&mut WDF_INTERRUPT_CONFIG)| {
             let mut config = config();
             change(&mut config);

@@ -1,9 +1,10 @@
 //! The life of drivers and devices: start, removal, surprise removal, control devices, failure.
 
+use super::add::{create_device, give_interface, set_events};
 use super::callbacks::{driver, event, wdf};
 use super::harness::{
-    ATTRIBUTES, INTERFACE, NO_PNP_EVENTS, driver_config, enter, globals, interface, note, noted,
-    null, queue_config, status_of, turn, wide, with_device,
+    ATTRIBUTES, NO_PNP_EVENTS, driver_config, enter, globals, interface, note, noted, null,
+    queue_config, status_of, turn, wide, with_device,
 };
 use crate::abi::{
     PWDFDEVICE_INIT, WDF_DRIVER_CONFIG, WDF_OBJECT_ATTRIBUTES, WDF_PNPPOWER_EVENT_CALLBACKS,
@@ -74,15 +75,7 @@ fn simple_device(mut init: PWDFDEVICE_INIT) -> NTSTATUS {
     ));
     assert_eq!(status, STATUS_SUCCESS);
     assert!(init.is_null(), "the initialisation structure is used up");
-    let class = &raw const INTERFACE;
-    assert_eq!(
-        wdf!(device::WdfDeviceCreateDeviceInterface(
-            device,
-            class,
-            null()
-        )),
-        STATUS_SUCCESS
-    );
+    give_interface(device);
     let mut config = queue_config(2);
     config.EvtIoDeviceControl =
         Some(event!(|_queue: WDFQUEUE,
@@ -101,11 +94,7 @@ fn simple_device(mut init: PWDFDEVICE_INIT) -> NTSTATUS {
 }
 
 fn pnp_device(init: PWDFDEVICE_INIT) -> NTSTATUS {
-    let mut events = PNP;
-    wdf!(device::WdfDeviceInitSetPnpPowerEventCallbacks(
-        init,
-        &raw mut events
-    ));
+    set_events(init, PNP);
     simple_device(init)
 }
 
@@ -233,7 +222,7 @@ fn create_control_device() -> NTSTATUS {
     let (_sddl, mut sddl) = wide("D:P(A;;GA;;;SY)(A;;GA;;;BA)");
     // SAFETY: The globals are the driver's.
     let driver = unsafe { (*globals()).Driver };
-    let mut init = wdf!(device::WdfControlDeviceInitAllocate(driver, &raw mut sddl));
+    let init = wdf!(device::WdfControlDeviceInitAllocate(driver, &raw mut sddl));
     assert!(!init.is_null());
     let (_name, mut name) = wide(r"\Device\TestControl");
     assert_eq!(
@@ -241,13 +230,7 @@ fn create_control_device() -> NTSTATUS {
         STATUS_SUCCESS
     );
     wdf!(device::WdfDeviceInitSetExclusive(init, 1));
-    let mut device = WDFOBJECT::NULL;
-    let status = wdf!(device::WdfDeviceCreate(
-        &raw mut init,
-        null(),
-        &raw mut device
-    ));
-    assert_eq!(status, STATUS_SUCCESS);
+    let device = create_device(init);
     let (_link, mut link) = wide(r"\DosDevices\TestControl");
     let status = wdf!(device::WdfDeviceCreateSymbolicLink(device, &raw mut link));
     assert_eq!(status, STATUS_SUCCESS);

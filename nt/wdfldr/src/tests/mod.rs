@@ -2,6 +2,7 @@
 //!
 //! What is asserted is what the reference pages of the functions and events say.
 
+mod add;
 mod callbacks;
 mod device_state;
 mod harness;

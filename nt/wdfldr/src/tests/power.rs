@@ -1,9 +1,8 @@
 //! Power-managed queues: what stopping, restarting and losing a device does to requests.
 
+use super::add::give_interface;
 use super::callbacks::{driver, event, wdf};
-use super::harness::{
-    INTERFACE, interface, note, noted, null, queue_config, status_of, with_device,
-};
+use super::harness::{interface, note, noted, null, queue_config, status_of, with_device};
 use crate::abi::{
     PWDFDEVICE_INIT, WDFDEVICE, WDFOBJECT, WDFQUEUE, WDFREQUEST, WdfFalse,
     WdfRequestStopActionPurge, WdfRequestStopRequestCancelable, WdfUseDefault,
@@ -48,13 +47,7 @@ fn device_with_queue(mut init: PWDFDEVICE_INIT, power_managed: i32) -> NTSTATUS 
         &raw mut device
     ));
     assert_eq!(status, STATUS_SUCCESS);
-    let class = &raw const INTERFACE;
-    let created = wdf!(device::WdfDeviceCreateDeviceInterface(
-        device,
-        class,
-        null()
-    ));
-    assert_eq!(created, STATUS_SUCCESS);
+    give_interface(device);
     let mut config = queue_config(1);
     config.PowerManaged = power_managed;
     config.EvtIoDefault = Some(event!(|_queue: WDFQUEUE, request: WDFREQUEST| {

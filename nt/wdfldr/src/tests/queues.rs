@@ -1,9 +1,8 @@
 //! Queues: dispatching methods, stopping and purging, forwarding, power.
 
+use super::add::{create_device, give_interface};
 use super::callbacks::{driver, event, wdf};
-use super::harness::{
-    INTERFACE, interface, note, noted, null, queue_config, status_of, with_device,
-};
+use super::harness::{interface, note, noted, null, queue_config, status_of, with_device};
 use crate::abi::{
     PWDFDEVICE_INIT, STATUS_WDF_NO_CALLBACK, STATUS_WDF_PAUSED, WDFCONTEXT, WDFDEVICE, WDFOBJECT,
     WDFQUEUE, WDFREQUEST,
@@ -29,23 +28,9 @@ fn handle(place: &AtomicUsize) -> WDFOBJECT {
     WDFOBJECT(place.load(Ordering::Acquire))
 }
 
-fn create_device(mut init: PWDFDEVICE_INIT) -> WDFDEVICE {
-    let mut device = WDFOBJECT::NULL;
-    let status = wdf!(device::WdfDeviceCreate(
-        &raw mut init,
-        null(),
-        &raw mut device
-    ));
-    assert_eq!(status, STATUS_SUCCESS);
-    let class = &raw const INTERFACE;
-    assert_eq!(
-        wdf!(device::WdfDeviceCreateDeviceInterface(
-            device,
-            class,
-            null()
-        )),
-        STATUS_SUCCESS
-    );
+fn device_to_open(init: PWDFDEVICE_INIT) -> WDFDEVICE {
+    let device = create_device(init);
+    give_interface(device);
     DEVICE.store(device.0, Ordering::Release);
     KEPT.lock().unwrap().clear();
     device
@@ -134,7 +119,7 @@ fn send(file: &File, count: u32, arrived: impl Fn(u32), then: impl FnOnce()) -> 
 #[test]
 fn a_sequential_queue_presents_the_next_request_when_one_is_completed() {
     let log = with_device(
-        driver!(|init| keeping(create_device(init), 1, None)),
+        driver!(|init| keeping(device_to_open(init), 1, None)),
         |kernel, _| {
             let file = kernel.open(interface()).expect("open");
             let queue = handle(&QUEUE);
@@ -160,7 +145,7 @@ fn a_sequential_queue_presents_the_next_request_when_one_is_completed() {
 #[test]
 fn a_parallel_queue_presents_up_to_its_limit() {
     with_device(
-        driver!(|init| keeping(create_device(init), 2, Some(2))),
+        driver!(|init| keeping(device_to_open(init), 2, Some(2))),
         |kernel, _| {
             let file = kernel.open(interface()).expect("open");
             let queue = handle(&QUEUE);
@@ -183,7 +168,7 @@ fn a_parallel_queue_presents_up_to_its_limit() {
 #[test]
 fn a_manual_queue_gives_requests_when_asked() {
     fn add(init: PWDFDEVICE_INIT) -> NTSTATUS {
-        let status = keeping(create_device(init), 3, None);
+        let status = keeping(device_to_open(init), 3, None);
         let ready = event!(|_queue: WDFQUEUE, _context: WDFCONTEXT| note("ready"));
         let set = || {
             wdf!(queue::WdfIoQueueReadyNotify(
@@ -232,7 +217,7 @@ fn a_manual_queue_gives_requests_when_asked() {
 #[test]
 fn closing_a_file_cancels_what_waits() {
     with_device(
-        driver!(|init| keeping(create_device(init), 3, None)),
+        driver!(|init| keeping(device_to_open(init), 3, None)),
         |kernel, _| {
             let file = kernel.open(interface()).expect("open");
             let queue = handle(&QUEUE);
@@ -252,7 +237,7 @@ fn closing_a_file_cancels_what_waits() {
 #[test]
 fn purging_refuses_what_comes_and_cancels_what_is_there() {
     with_device(
-        driver!(|init| keeping(create_device(init), 1, None)),
+        driver!(|init| keeping(device_to_open(init), 1, None)),
         |kernel, _| {
             let file = kernel.open(interface()).expect("open");
             let queue = handle(&QUEUE);
@@ -299,7 +284,7 @@ fn purging_refuses_what_comes_and_cancels_what_is_there() {
 #[test]
 fn a_stopped_queue_keeps_requests_until_it_starts() {
     with_device(
-        driver!(|init| keeping(create_device(init), 1, None)),
+        driver!(|init| keeping(device_to_open(init), 1, None)),
         |kernel, _| {
             let file = kernel.open(interface()).expect("open");
             let queue = handle(&QUEUE);
@@ -327,7 +312,7 @@ fn a_stopped_queue_keeps_requests_until_it_starts() {
 #[test]
 fn requests_are_forwarded_to_other_queues_of_the_device() {
     fn add(init: PWDFDEVICE_INIT) -> NTSTATUS {
-        let device = create_device(init);
+        let device = device_to_open(init);
         let mut manual = queue_config(3);
         manual.DefaultQueue = 0;
         let mut queue = WDFOBJECT::NULL;
@@ -371,7 +356,7 @@ fn requests_are_forwarded_to_other_queues_of_the_device() {
 #[test]
 fn bad_configurations_have_their_statuses() {
     fn add(init: PWDFDEVICE_INIT) -> NTSTATUS {
-        let device = create_device(init);
+        let device = device_to_open(init);
         let create = |change: fn(&mut crate::abi::WDF_IO_QUEUE_CONFIG)| {
             let mut config = queue_config(1);
             config.EvtIoDefault = Some(event!(|_queue: WDFQUEUE, _request: WDFREQUEST| ()));
@@ -434,7 +419,7 @@ fn bad_configurations_have_their_statuses() {
 fn request_handlers_run_in_a_critical_region() {
     static DISABLED: AtomicBool = AtomicBool::new(false);
     fn add(init: PWDFDEVICE_INIT) -> NTSTATUS {
-        let device = create_device(init);
+        let device = device_to_open(init);
         let mut config = queue_config(2);
         config.EvtIoDefault = Some(event!(|_queue: WDFQUEUE, request: WDFREQUEST| {
             // SAFETY: Has no requirement at `PASSIVE_LEVEL`.

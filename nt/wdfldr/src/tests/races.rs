@@ -1,8 +1,9 @@
 //! Completion, cancellation, forwarding and closing of requests, by many threads at once: each request
 //! ends once, with a status that one of them gave it.
 
+use super::add::{create_device, give_interface};
 use super::callbacks::{driver, event, wdf};
-use super::harness::{INTERFACE, interface, null, queue_config, status_of, with_device};
+use super::harness::{interface, null, queue_config, status_of, with_device};
 use crate::abi::{PWDFDEVICE_INIT, WDFOBJECT, WDFQUEUE, WDFREQUEST};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use nt_abi::{NTSTATUS, STATUS_CANCELLED, STATUS_FILE_CLOSED, STATUS_SUCCESS};
@@ -54,20 +55,9 @@ unsafe extern "win64" fn control(
     }
 }
 
-fn add(mut init: PWDFDEVICE_INIT) -> NTSTATUS {
-    let mut device = WDFOBJECT::NULL;
-    let status = wdf!(device::WdfDeviceCreate(
-        &raw mut init,
-        null(),
-        &raw mut device
-    ));
-    assert_eq!(status, STATUS_SUCCESS);
-    let class = &raw const INTERFACE;
-    wdf!(device::WdfDeviceCreateDeviceInterface(
-        device,
-        class,
-        null()
-    ));
+fn add(init: PWDFDEVICE_INIT) -> NTSTATUS {
+    let device = create_device(init);
+    give_interface(device);
     let mut config = queue_config(3);
     config.DefaultQueue = 0;
     let mut queue = WDFOBJECT::NULL;

@@ -1,10 +1,11 @@
 //! Going away: what a removal, one by surprise, and one that is refused do to requests, and in which
 //! order. The statuses and the order are those of the framework's public source.
 
+use super::add::{give_interface, set_events};
 use super::callbacks::{driver, event, wdf};
 use super::harness::{
-    ATTRIBUTES, INTERFACE, NO_PNP_EVENTS, interface, note, noted, null, queue_config, status_of,
-    turn, with_device,
+    ATTRIBUTES, NO_PNP_EVENTS, interface, note, noted, null, queue_config, status_of, turn,
+    with_device,
 };
 use super::samples::lower;
 use crate::abi::{
@@ -102,11 +103,7 @@ fn create_queue(device: WDFDEVICE, power_managed: i32, default: bool) -> WDFQUEU
 }
 
 fn device(mut init: PWDFDEVICE_INIT, power_managed: i32) -> NTSTATUS {
-    let mut events = PNP;
-    wdf!(device::WdfDeviceInitSetPnpPowerEventCallbacks(
-        init,
-        &raw mut events
-    ));
+    set_events(init, PNP);
     let mut attributes = WDF_OBJECT_ATTRIBUTES {
         EvtCleanupCallback: Some(event!(|_object: WDFOBJECT| note("device cleanup"))),
         EvtDestroyCallback: Some(event!(|_object: WDFOBJECT| note("device destroy"))),
@@ -121,12 +118,8 @@ fn device(mut init: PWDFDEVICE_INIT, power_managed: i32) -> NTSTATUS {
     assert_eq!(status, STATUS_SUCCESS);
     DEVICE.store(device.0, Ordering::Release);
     create_queue(device, power_managed, true);
-    let class = &raw const INTERFACE;
-    wdf!(device::WdfDeviceCreateDeviceInterface(
-        device,
-        class,
-        null()
-    ))
+    give_interface(device);
+    STATUS_SUCCESS
 }
 
 /// Runs `test` with a device whose default queue is of either kind.

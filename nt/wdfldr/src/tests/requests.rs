@@ -1,9 +1,10 @@
 //! Requests: buffers, statuses, files, cancellation.
 
+use super::add::{create_device, give_interface};
 use super::callbacks::{driver, event, wdf};
 use super::harness::{
-    ATTRIBUTES, ContextType, FILES, INTERFACE, context_type, interface, note, noted, null,
-    queue_config, status_of, with_device,
+    ATTRIBUTES, ContextType, FILES, context_type, interface, note, noted, null, queue_config,
+    status_of, with_device,
 };
 use crate::abi::{
     PWDFDEVICE_INIT, WDF_FILEOBJECT_CONFIG, WDF_OBJECT_ATTRIBUTES, WDF_REQUEST_PARAMETERS,
@@ -187,23 +188,9 @@ fn add(init: PWDFDEVICE_INIT) -> NTSTATUS {
     device(init)
 }
 
-fn device(mut init: PWDFDEVICE_INIT) -> NTSTATUS {
-    let mut device = WDFOBJECT::NULL;
-    let status = wdf!(device::WdfDeviceCreate(
-        &raw mut init,
-        null(),
-        &raw mut device
-    ));
-    assert_eq!(status, STATUS_SUCCESS);
-    let class = &raw const INTERFACE;
-    assert_eq!(
-        wdf!(device::WdfDeviceCreateDeviceInterface(
-            device,
-            class,
-            null()
-        )),
-        STATUS_SUCCESS
-    );
+fn device(init: PWDFDEVICE_INIT) -> NTSTATUS {
+    let device = create_device(init);
+    give_interface(device);
     let mut config = queue_config(2);
     config.EvtIoDeviceControl = Some(control);
     wdf!(queue::WdfIoQueueCreate(

@@ -1,8 +1,9 @@
 //! Automatic synchronization: execution levels, synchronization scopes, callback locks.
 
+use super::add::give_interface;
 use super::callbacks::{driver, event, wdf};
 use super::harness::{
-    ATTRIBUTES, FILES, INTERFACE, interface, note, null, queue_config, status_of, with_device,
+    ATTRIBUTES, FILES, interface, note, null, queue_config, status_of, with_device,
 };
 use super::support::timer_config;
 use crate::abi::{
@@ -67,13 +68,7 @@ fn create_device(mut init: PWDFDEVICE_INIT, mut attributes: WDF_OBJECT_ATTRIBUTE
     ));
     if status == STATUS_SUCCESS {
         DEVICE.store(device.0, Ordering::Release);
-        let class = &raw const INTERFACE;
-        let created = wdf!(device::WdfDeviceCreateDeviceInterface(
-            device,
-            class,
-            null()
-        ));
-        assert_eq!(created, STATUS_SUCCESS);
+        give_interface(device);
     }
     status
 }

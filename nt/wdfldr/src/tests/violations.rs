@@ -1,9 +1,8 @@
 //! What stops the system: bug check 0x10D with its parameters.
 
+use super::add::give_interface;
 use super::callbacks::{driver, event, wdf};
-use super::harness::{
-    ATTRIBUTES, INTERFACE, function, globals, interface, null, queue_config, with_device,
-};
+use super::harness::{ATTRIBUTES, function, globals, interface, null, queue_config, with_device};
 use crate::abi::{
     PWDFDEVICE_INIT, WDF_OBJECT_ATTRIBUTES, WDFOBJECT, WDFQUEUE, WDFREQUEST, bugcheck,
 };
@@ -131,12 +130,7 @@ macro_rules! with_control {
                     null(),
                     &raw mut device
                 ));
-                let class = &raw const INTERFACE;
-                wdf!(device::WdfDeviceCreateDeviceInterface(
-                    device,
-                    class,
-                    null()
-                ));
+                give_interface(device);
                 let mut config = queue_config(2);
                 config.EvtIoDefault = Some($event);
                 wdf!(queue::WdfIoQueueCreate(

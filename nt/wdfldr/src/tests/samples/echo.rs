@@ -9,10 +9,11 @@ use crate::abi::{
     WdfSynchronizationScopeNone, WdfSynchronizationScopeQueue,
 };
 use crate::kernel::ulong;
+use crate::tests::add::{create_device, give_interface, set_events};
 use crate::tests::callbacks::{driver, event, wdf};
 use crate::tests::harness::{
-    ATTRIBUTES, ContextType, INTERFACE, NO_PNP_EVENTS, context_type, globals, interface, note,
-    null, queue_config, status_of, with_device,
+    ATTRIBUTES, ContextType, NO_PNP_EVENTS, context_type, globals, interface, note, null,
+    queue_config, status_of, with_device,
 };
 use crate::tests::support::timer_config;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -181,27 +182,11 @@ const PNP: WDF_PNPPOWER_EVENT_CALLBACKS = WDF_PNPPOWER_EVENT_CALLBACKS {
     ..NO_PNP_EVENTS
 };
 
-fn add(mut init: PWDFDEVICE_INIT, automatic: bool) -> NTSTATUS {
+fn add(init: PWDFDEVICE_INIT, automatic: bool) -> NTSTATUS {
     print_version();
-    let mut events = PNP;
-    wdf!(device::WdfDeviceInitSetPnpPowerEventCallbacks(
-        init,
-        &raw mut events
-    ));
-    let mut device = WDFOBJECT::NULL;
-    let status = wdf!(device::WdfDeviceCreate(
-        &raw mut init,
-        null(),
-        &raw mut device
-    ));
-    assert_eq!(status, STATUS_SUCCESS);
-    let class = &raw const INTERFACE;
-    let created = wdf!(device::WdfDeviceCreateDeviceInterface(
-        device,
-        class,
-        null()
-    ));
-    assert_eq!(created, STATUS_SUCCESS);
+    set_events(init, PNP);
+    let device = create_device(init);
+    give_interface(device);
     create_queue(device, automatic)
 }
 

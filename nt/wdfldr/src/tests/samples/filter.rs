@@ -8,6 +8,7 @@ use crate::abi::{
     WDFQUEUE, WDFREQUEST,
 };
 use crate::kernel::ulong;
+use crate::tests::add::create_device;
 use crate::tests::callbacks::{driver, event, wdf};
 use crate::tests::harness::{interface, note, noted, null, queue_config, status_of, turn};
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -95,15 +96,9 @@ unsafe extern "win64" fn control(
     }
 }
 
-fn add(mut init: PWDFDEVICE_INIT) -> NTSTATUS {
+fn add(init: PWDFDEVICE_INIT) -> NTSTATUS {
     wdf!(device::WdfFdoInitSetFilter(init));
-    let mut device = WDFOBJECT::NULL;
-    let status = wdf!(device::WdfDeviceCreate(
-        &raw mut init,
-        null(),
-        &raw mut device
-    ));
-    assert_eq!(status, STATUS_SUCCESS);
+    let device = create_device(init);
     let mut config = queue_config(2);
     config.EvtIoDeviceControl = Some(control);
     wdf!(queue::WdfIoQueueCreate(

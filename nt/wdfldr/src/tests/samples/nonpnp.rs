@@ -7,10 +7,11 @@ use crate::abi::{
     WDFREQUEST, WdfDeviceIoBuffered, WdfDriverInitNonPnpDriver,
 };
 use crate::kernel::ushort;
+use crate::tests::add::{create_device, give_interface};
 use crate::tests::callbacks::{driver, event, wdf};
 use crate::tests::harness::{
-    ATTRIBUTES, ContextType, FILES, INTERFACE, context_type, driver_config, enter, globals,
-    interface, note, noted, null, queue_config, status_of, turn, wide, with_device,
+    ATTRIBUTES, ContextType, FILES, context_type, driver_config, enter, globals, interface, note,
+    noted, null, queue_config, status_of, turn, wide, with_device,
 };
 use nt_abi::{
     DRIVER_OBJECT, METHOD_BUFFERED, METHOD_IN_DIRECT, METHOD_NEITHER, METHOD_OUT_DIRECT,
@@ -183,7 +184,7 @@ fn create_control_device() -> NTSTATUS {
     let (_sddl, mut sddl) = wide("D:P(A;;GA;;;SY)(A;;GRGWGX;;;BA)(A;;GRGW;;;WD)(A;;GR;;;RC)");
     // SAFETY: The globals are the driver's.
     let driver = unsafe { (*globals()).Driver };
-    let mut init = wdf!(device::WdfControlDeviceInitAllocate(driver, &raw mut sddl));
+    let init = wdf!(device::WdfControlDeviceInitAllocate(driver, &raw mut sddl));
     assert!(!init.is_null());
     wdf!(device::WdfDeviceInitSetExclusive(init, 1));
     wdf!(device::WdfDeviceInitSetIoType(init, WdfDeviceIoBuffered));
@@ -218,13 +219,7 @@ fn create_control_device() -> NTSTATUS {
         init,
         Some(in_caller_context)
     ));
-    let mut device = WDFOBJECT::NULL;
-    let created = wdf!(device::WdfDeviceCreate(
-        &raw mut init,
-        null(),
-        &raw mut device
-    ));
-    assert_eq!(created, STATUS_SUCCESS);
+    let device = create_device(init);
     let (_link, mut link) = wide(r"\DosDevices\TestNonPnp");
     let linked = wdf!(device::WdfDeviceCreateSymbolicLink(device, &raw mut link));
     assert_eq!(linked, STATUS_SUCCESS);
@@ -314,12 +309,7 @@ fn user_addresses_are_given_out_in_the_callers_context_alone() {
             null(),
             &raw mut device
         ));
-        let class = &raw const INTERFACE;
-        wdf!(device::WdfDeviceCreateDeviceInterface(
-            device,
-            class,
-            null()
-        ));
+        give_interface(device);
         let mut config = queue_config(2);
         config.EvtIoDefault = Some(default);
         wdf!(queue::WdfIoQueueCreate(

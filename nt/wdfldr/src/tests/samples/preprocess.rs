@@ -1,11 +1,10 @@
 //! `simbatt/func`: IRPs that the driver sees before the framework, and completes or gives back.
 
-use crate::abi::{PWDFDEVICE_INIT, WDFDEVICE, WDFOBJECT, WDFQUEUE, WDFREQUEST};
+use crate::abi::{PWDFDEVICE_INIT, WDFDEVICE, WDFQUEUE, WDFREQUEST};
 use crate::kernel::{Irp, Ptr};
+use crate::tests::add::{create_device, give_interface};
 use crate::tests::callbacks::{driver, event, wdf};
-use crate::tests::harness::{
-    INTERFACE, interface, note, null, queue_config, status_of, with_device,
-};
+use crate::tests::harness::{interface, note, null, queue_config, status_of, with_device};
 use nt_abi::{
     IRP, IRP_MJ_DEVICE_CONTROL, IRP_MJ_MAXIMUM_FUNCTION, IRP_MJ_PNP, IRP_MN_REMOVE_DEVICE,
     IRP_MN_START_DEVICE, NTSTATUS, PDEVICE_OBJECT, PVOID, STATUS_DEVICE_BUSY,
@@ -96,7 +95,7 @@ fn assign(init: PWDFDEVICE_INIT, major: u32, minors: &[u32]) -> NTSTATUS {
     ))
 }
 
-fn add(mut init: PWDFDEVICE_INIT) -> NTSTATUS {
+fn add(init: PWDFDEVICE_INIT) -> NTSTATUS {
     assert_eq!(
         assign(init, IRP_MJ_MAXIMUM_FUNCTION + 1, &[]),
         STATUS_INVALID_PARAMETER
@@ -109,16 +108,8 @@ fn add(mut init: PWDFDEVICE_INIT) -> NTSTATUS {
         STATUS_INVALID_DEVICE_REQUEST,
         "once"
     );
-    let mut device = WDFOBJECT::NULL;
-    let status = wdf!(device::WdfDeviceCreate(
-        &raw mut init,
-        null(),
-        &raw mut device
-    ));
-    assert_eq!(status, STATUS_SUCCESS);
-    let guid = &raw const INTERFACE;
-    let status = wdf!(device::WdfDeviceCreateDeviceInterface(device, guid, null()));
-    assert_eq!(status, STATUS_SUCCESS);
+    let device = create_device(init);
+    give_interface(device);
     let mut config = queue_config(2);
     config.EvtIoDeviceControl =
         Some(event!(|_queue: WDFQUEUE,
