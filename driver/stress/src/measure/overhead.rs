@@ -12,7 +12,8 @@ const BATCH: u32 = 64;
 /// One pair in so many tells of the cost: the quickest ones, in which nothing else was going on.
 const QUIET: usize = 4;
 
-/// Pairs of batches that are kept; later ones take the place of the first.
+/// The most pairs of batches that are kept. When there are more, every other two are let go, so that those
+/// that are left are of the whole run.
 const KEPT: usize = 4096;
 
 /// The times of batches of one worker, in pairs: one batch that is measured and one that is not, the one
@@ -20,7 +21,10 @@ const KEPT: usize = 4096;
 /// tells of the cost. Every other pair begins with the bare one: what only grows is in none.
 pub struct Overhead {
     pairs: Vec<Pair>,
-    next: usize,
+    /// How many pairs there were.
+    over: u64,
+    /// Of so many two that follow one another, which begin with either batch, one is kept.
+    every: u64,
     /// The first batch of a pair, when that is over.
     first: Option<u64>,
     left: u32,
@@ -53,7 +57,8 @@ impl Overhead {
             .map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
         Ok(Self {
             pairs,
-            next: 0,
+            over: 0,
+            every: 1,
             first: None,
             left: BATCH,
             since: Ticks::now(),
@@ -86,12 +91,20 @@ impl Overhead {
     }
 
     fn put(&mut self, pair: Pair) {
-        if self.pairs.len() < KEPT {
-            self.pairs.push(pair);
-        } else if let Some(oldest) = self.pairs.get_mut(self.next) {
-            *oldest = pair;
-            self.next = (self.next + 1) % KEPT;
+        let two = self.over / 2;
+        self.over += 1;
+        if !two.is_multiple_of(self.every) {
+            return;
         }
+        if self.pairs.len() == KEPT {
+            let mut index = 0_usize;
+            self.pairs.retain(|_| {
+                index += 1;
+                ((index - 1) / 2).is_multiple_of(2)
+            });
+            self.every = self.every.saturating_mul(2);
+        }
+        self.pairs.push(pair);
     }
 
     /// The time of a pass that was measured, in thousandths of a tick, in the batch that `percent` of all
@@ -187,12 +200,16 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_are_kept() {
+    fn only_so_many_are_kept_and_of_the_whole_run() {
         let kept = KEPT as u64;
         let mut overhead = seen(2 * kept, |number, _measures| number / 2);
         assert_eq!(overhead.pairs.len(), KEPT);
-        assert_eq!(overhead.bare_milli(0), signed(kept) * 1000);
-        assert_eq!(overhead.measured_milli(50), signed(kept * 3 / 2) * 1000);
+        // Pairs 0, 1, 4, 5, 8 and so on.
+        assert_eq!(overhead.bare_milli(0), 0);
+        assert_eq!(overhead.measured_milli(50), signed(kept) * 1000);
+        let last = overhead.pairs.last().copied().unwrap();
+        assert_eq!(last.bare / u64::from(BATCH), 2 * kept - 3);
+        seen(9 * kept, |number, _measures| number);
     }
 
     #[test]
