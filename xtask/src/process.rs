@@ -17,6 +17,10 @@ use crate::workspace::root;
 
 thread_local! {
     /// Where what this thread runs writes, if not on the terminal.
+    #[cfg_attr(windows, allow(
+        clippy::missing_const_for_thread_local,
+        reason = "it is const, which Clippy does not see in what the macro makes of it there"
+    ))]
     static LOG: RefCell<Option<File>> = const { RefCell::new(None) };
 }
 

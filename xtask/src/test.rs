@@ -4,10 +4,8 @@ mod steps;
 
 use std::{
     env,
-    num::NonZero,
     path::{Path, PathBuf},
     process::Command,
-    thread,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -122,10 +120,7 @@ pub fn name_images(command: &mut Command, images: &Images) {
 /// Everything on the host, the images in nthost too.
 fn tests(under_test: &UnderTest) -> Result<()> {
     let mut command = host_tests(under_test);
-    // The long ones wait for what runs for its seconds, rather than for a processor.
-    let threads = 2 * thread::available_parallelism().map_or(1, NonZero::get);
-    command.env("RUST_TEST_THREADS", threads.to_string());
-    process::run("tests on the host", &mut command)
+    process::run("tests on the host", command.arg("--no-fail-fast"))
 }
 
 fn host_tests(under_test: &UnderTest) -> Command {

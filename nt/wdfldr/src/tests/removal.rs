@@ -103,6 +103,7 @@ fn create_queue(device: WDFDEVICE, power_managed: i32, default: bool) -> WDFQUEU
 }
 
 fn device(mut init: PWDFDEVICE_INIT, power_managed: i32) -> NTSTATUS {
+    REFUSES.store(false, Ordering::Release);
     set_events(init, PNP);
     let mut attributes = WDF_OBJECT_ATTRIBUTES {
         EvtCleanupCallback: Some(event!(|_object: WDFOBJECT| note("device cleanup"))),
@@ -124,7 +125,6 @@ fn device(mut init: PWDFDEVICE_INIT, power_managed: i32) -> NTSTATUS {
 
 /// Runs `test` with a device whose default queue is of either kind.
 fn with(managed: bool, test: impl FnOnce(Kernel, &nthost::Device)) -> Vec<String> {
-    REFUSES.store(false, Ordering::Release);
     let entry = if managed {
         driver!(|init| device(init, WdfTrue))
     } else {
