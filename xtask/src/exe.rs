@@ -95,6 +95,8 @@ fn command(rust: &Rust, arch: Arch, subcommand: &str, release: bool) -> Result<C
                 "-Clink-arg=/SUBSYSTEM:CONSOLE,6.02".into(),
                 "-Clink-arg=/RELEASE".into(),
                 "-Clink-arg=/Brepro".into(),
+                // Its .pdb would lie where that of the driver does, which has the same name.
+                "-Clink-arg=/DEBUG:NONE".into(),
             ];
             command
                 .env(

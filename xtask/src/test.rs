@@ -67,11 +67,12 @@ fn compile_tests(steps: &mut Steps, under_test: &UnderTest) {
 /// What is compiled for Windows and not tested on the host. Gives the package for x64.
 fn compile_for_windows(steps: &mut Steps) -> Option<PathBuf> {
     steps.take("clippy, driver crates", lint::clippy_on_drivers);
-    steps.take("images, ARM64", || build::images(Arch::Arm64, true));
     steps.take("clippy, for Windows", exe::clippy);
     steps.take("syncstress.exe, x64", || exe::build(Arch::X64, true));
     let package = steps.take("package, x64", || package::make(Arch::X64, Sign::Test));
     steps.take("package, ARM64", || package::make(Arch::Arm64, Sign::Test));
+    // Again, with the program beside them, which has the driver's name.
+    steps.take("images, ARM64", || build::images(Arch::Arm64, true));
     package
 }
 
