@@ -1,8 +1,6 @@
 //! The open kit on disk: lays out, under `target/kit`, the folder that wdk-build takes for the
 //! Windows Driver Kit, from `nt/openkit` and the headers of mingw-w64.
 
-#[cfg(unix)]
-use std::os::unix::fs::symlink;
 use std::{
     fs,
     hash::{DefaultHasher, Hash, Hasher},
@@ -17,7 +15,7 @@ use crate::{
     llvm::Llvm,
     process::run_quietly,
     rust::Rust,
-    workspace::{create_folder, generated, openkit, read, write_if_changed},
+    workspace::{create_folder, generated, link, openkit, read, write_if_changed},
     wrapper,
 };
 
@@ -104,22 +102,6 @@ fn lay_out_headers() -> Result<()> {
         link(&header.path(), &version.join("km").join(header.file_name()))?;
     }
     Ok(())
-}
-
-/// The kit is for machines without Microsoft's.
-#[cfg(not(unix))]
-fn symlink(_: &Path, _: &Path) -> std::io::Result<()> {
-    Err(std::io::ErrorKind::Unsupported.into())
-}
-
-fn link(original: &Path, place: &Path) -> Result<()> {
-    if fs::read_link(place).is_ok_and(|present| present == original) {
-        return Ok(());
-    }
-    if place.is_symlink() {
-        fs::remove_file(place).with_context(|| format!("cannot replace {}", place.display()))?;
-    }
-    symlink(original, place).with_context(|| format!("cannot create {}", place.display()))
 }
 
 fn make_libraries(arch: Arch, llvm: &Llvm) -> Result<()> {

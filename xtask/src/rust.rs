@@ -1,18 +1,16 @@
 //! The Rust toolchain that compiles for the Windows targets.
 
-#[cfg(unix)]
-use std::os::unix::fs::symlink;
 use std::{
     env,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::{
     process,
-    workspace::{Workspace, create_folder},
+    workspace::{Workspace, create_folder, link},
 };
 
 /// Where Debian's packages rustc-web and cargo-web put their programs.
@@ -167,22 +165,15 @@ fn share_host_artefacts(folder: &Path, main: &Path) -> Result<()> {
     if folder == main {
         return Ok(());
     }
+    create_folder(folder)?;
     for profile in ["debug", "release"] {
         let (place, original) = (folder.join(profile), main.join(profile));
-        if place.exists() {
-            continue;
-        }
-        create_folder(folder)?;
         create_folder(&original)?;
-        symlink(&original, &place).with_context(|| format!("cannot create {}", place.display()))?;
+        if place.is_symlink() || !place.exists() {
+            link(&original, &place)?;
+        }
     }
     Ok(())
-}
-
-/// Without links, each workspace compiles for the host what it needs.
-#[cfg(not(unix))]
-fn symlink(_: &Path, place: &Path) -> Result<()> {
-    create_folder(place)
 }
 
 fn has_core(folder: &Path) -> bool {
@@ -191,4 +182,25 @@ fn has_core(folder: &Path) -> bool {
             .flatten()
             .any(|entry| entry.file_name().to_string_lossy().starts_with("libcore-"))
     })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+
+    use super::share_host_artefacts;
+
+    #[test]
+    fn what_the_host_runs_is_shared_after_a_clean_and_a_move() {
+        let place = tempfile::tempdir().unwrap();
+        let (first, then) = (place.path().join("first"), place.path().join("then"));
+        let other = place.path().join("other");
+        for main in [&first, &first, &then] {
+            share_host_artefacts(&other, main).unwrap();
+            fs::write(main.join("release/bindgen"), "").unwrap();
+            assert!(other.join("release/bindgen").is_file());
+            // As `cargo clean` does, which knows nothing of the other workspaces.
+            fs::remove_dir_all(main).unwrap();
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Where things are in the workspace.
 
+#[cfg(unix)]
+use std::os::unix::fs::symlink;
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -78,4 +80,21 @@ pub fn write_if_changed(path: &Path, contents: &[u8]) -> Result<()> {
         return Ok(());
     }
     fs::write(path, contents).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Links are for the kit, which is for machines without Microsoft's.
+#[cfg(not(unix))]
+fn symlink(_: &Path, _: &Path) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
+
+/// Has `place` lead to `original`, wherever an older link led.
+pub fn link(original: &Path, place: &Path) -> Result<()> {
+    if fs::read_link(place).is_ok_and(|present| present == original) {
+        return Ok(());
+    }
+    if place.is_symlink() {
+        fs::remove_file(place).with_context(|| format!("cannot replace {}", place.display()))?;
+    }
+    symlink(original, place).with_context(|| format!("cannot create {}", place.display()))
 }
